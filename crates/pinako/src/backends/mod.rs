@@ -1,0 +1,99 @@
+//! The places that keep images, and which URL means which: the only place that knows what was left out of a build.
+
+mod files;
+mod hdf5;
+mod lmdb;
+mod memory;
+mod sqlite;
+
+pub use memory::Memory;
+
+use std::path::{Path, PathBuf};
+
+use crate::backend::{Backend, Durability};
+use crate::error::{Error, Result};
+
+/// The version of the on-disk formats that this version of the library writes; see FORMAT.md.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// What a store is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// The store must exist; appends and removals are `Denied`.
+    Read,
+    /// The store must exist.
+    Write,
+    /// There must be no store, and what is there (an empty folder at most) must not get lost.
+    Create,
+}
+
+/// A URL, taken apart: which backend, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Location {
+    Memory,
+    Files(PathBuf),
+    Lmdb(PathBuf),
+    Hdf5(PathBuf),
+    Sqlite(PathBuf),
+}
+
+/// Opens or creates the backend that `url` means.
+pub(crate) fn open(url: &str, mode: Mode, durability: Durability) -> Result<Box<dyn Backend>> {
+    let backend = match locate(url, mode)? {
+        Location::Memory if mode == Mode::Create => Ok(Box::new(Memory::new()) as _),
+        Location::Memory => Err(Error::not_found("a store in memory ends with the process that made it")
+            .with_hint("create it, or name a store on the disk")),
+        Location::Files(path) => files::open(&path, mode, durability),
+        Location::Lmdb(path) => lmdb::open(&path, mode, durability),
+        Location::Hdf5(path) => hdf5::open(&path, mode, durability),
+        Location::Sqlite(path) => sqlite::open(&path, mode, durability),
+    };
+    backend.map_err(|error| error.at_store(url))
+}
+
+/// Which backend `url` means: its scheme says it, or what stands at a bare path; a new bare path is LMDB's.
+fn locate(url: &str, mode: Mode) -> Result<Location> {
+    let scheme = url.split_once(':').map(|(scheme, rest)| (scheme, PathBuf::from(rest)));
+    match scheme {
+        Some(("memory", rest)) if rest.as_os_str().is_empty() => Ok(Location::Memory),
+        Some((scheme @ ("files" | "lmdb" | "hdf5" | "sqlite"), path)) if path.as_os_str().is_empty() => {
+            Err(Error::invalid(format!("{url:?} names no path")).with_hint(format!("write {scheme}:PATH")))
+        }
+        Some(("files", path)) => Ok(Location::Files(path)),
+        Some(("lmdb", path)) => Ok(Location::Lmdb(path)),
+        Some(("hdf5", path)) => Ok(Location::Hdf5(path)),
+        Some(("sqlite", path)) => Ok(Location::Sqlite(path)),
+        _ => recognise(Path::new(url), mode),
+    }
+}
+
+fn recognise(path: &Path, mode: Mode) -> Result<Location> {
+    let kinds: [(fn(&Path) -> bool, fn(PathBuf) -> Location); 4] = [
+        (files::is_at, Location::Files),
+        (lmdb::is_at, Location::Lmdb),
+        (hdf5::is_at, Location::Hdf5),
+        (sqlite::is_at, Location::Sqlite),
+    ];
+    if let Some((_, location)) = kinds.iter().find(|(is_at, _)| is_at(path)) {
+        return Ok(location(path.to_owned()));
+    }
+    if mode == Mode::Create {
+        return Ok(Location::Lmdb(path.to_owned()));
+    }
+    let name = path.display();
+    if path.exists() {
+        return Err(Error::invalid(format!("{name} is no Pinako store"))
+            .with_hint(format!("to put the images in it into a store: pinako import {name} STORE")));
+    }
+    if let Some((scheme, _)) = path.to_str().and_then(|text| text.split_once("://")) {
+        return Err(Error::unsupported(format!("{scheme}:// is no kind of store that this version knows")));
+    }
+    Err(Error::not_found(format!("there is no store at {name}"))
+        .with_hint("give the path of a store, or files:DIR, lmdb:DIR, hdf5:DIR or sqlite:FILE"))
+}
+
+/// The error for a name that is taken.
+pub(crate) fn name_taken(name: &str) -> Error {
+    Error::conflict(format!("there is an image named {name:?} already"))
+        .with_hint("names are unique: choose another, or remove that image first")
+}
