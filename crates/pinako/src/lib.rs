@@ -2,6 +2,7 @@
 
 pub mod backend;
 pub mod backends;
+pub mod conformance;
 pub mod descriptor;
 pub mod error;
 pub mod image;

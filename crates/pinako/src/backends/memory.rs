@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::{ControlFlow, Range};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::backend::{
     Backend, DescribeSink, Entry, Footprint, IoHints, Payload, Properties, ReadRequest, ReadSink, ScanSink,
@@ -10,10 +10,10 @@ use crate::backend::{
 use crate::descriptor::{Descriptor, Id};
 use crate::error::{Error, Result};
 
-/// A store in memory; it ends with its last handle.
-#[derive(Debug, Default)]
+/// A store in memory; a clone is another handle on it, and it ends with the last one.
+#[derive(Debug, Clone, Default)]
 pub struct Memory {
-    state: RwLock<State>,
+    state: Arc<RwLock<State>>,
 }
 
 #[derive(Default)]

@@ -18,7 +18,7 @@ pub const FORMAT_VERSION: u32 = 1;
 
 /// What a store is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mode {
+pub enum Mode {
     /// The store must exist; appends and removals are `Denied`.
     Read,
     /// The store must exist.
@@ -37,8 +37,14 @@ enum Location {
     Sqlite(PathBuf),
 }
 
-/// Opens or creates the backend that `url` means.
-pub(crate) fn open(url: &str, mode: Mode, durability: Durability) -> Result<Box<dyn Backend>> {
+/// Opens or creates the backend that `url` means: `memory:`, `files:DIR`, `lmdb:DIR`, `hdf5:DIR`, `sqlite:FILE`, or the
+/// bare path of a store, whatever kind it is of. A new store at a bare path is LMDB's.
+///
+/// # Errors
+/// `NotFound` where there is no store to open, `Conflict` where there is one already to create, `InvalidInput` where
+/// something else stands there, `FeatureDisabled` where the backend was left out of the build, `Unsupported` where a
+/// newer version wrote it or the URL means nothing to this one.
+pub fn open(url: &str, mode: Mode, durability: Durability) -> Result<Box<dyn Backend>> {
     let backend = match locate(url, mode)? {
         Location::Memory if mode == Mode::Create => Ok(Box::new(Memory::new()) as _),
         Location::Memory => Err(Error::not_found("a store in memory ends with the process that made it")

@@ -1,0 +1,251 @@
+//! Many handles and threads at once.
+
+use std::io::Read;
+use std::ops::Range;
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use super::Fixture;
+use super::samples::*;
+use crate::ErrorKind;
+use crate::backend::{Backend, Entry, Payload, ReadRequest};
+use crate::descriptor::{Descriptor, Id};
+
+pub fn handles_see_each_others_changes(fixture: &dyn Fixture) {
+    let one = fixture.create();
+    let other = fixture.open();
+    let mut images = Vec::new();
+    for round in 0..4 {
+        for (writer, reader) in [(&one, &other), (&other, &one)] {
+            let start = images.len();
+            let seed = 1000 + 2 * start as u64;
+            images.extend(small(seed..seed + 10));
+            append(&**writer, &mut images[start..]);
+            assert_holds(&**reader, &images);
+
+            let gone = images.remove(start / 2).0;
+            assert_eq!(writer.remove(&[gone.id]).unwrap(), 1);
+            assert_holds(&**reader, &images);
+            assert_eq!(reader.find(gone.name.as_deref().unwrap_or("none")).unwrap(), None);
+
+            let label_names = vec![format!("round {round}"), format!("{start}")];
+            writer.set_label_names(&label_names).unwrap();
+            assert_eq!(reader.properties().unwrap().label_names, label_names);
+
+            writer.compact().unwrap();
+            assert_holds(&**reader, &images);
+        }
+    }
+}
+
+pub fn a_reading_handle_sees_changes(fixture: &dyn Fixture) {
+    let writer = fixture.create();
+    let Some(reader) = fixture.open_read_only() else { return };
+    let mut images = small(0..10);
+    append(&*writer, &mut images);
+    assert_holds(&*reader, &images);
+    images.extend(small(10..20));
+    append(&*writer, &mut images[10..]);
+    writer.remove(&[0]).unwrap();
+    images.remove(0);
+    assert_holds(&*reader, &images);
+    writer.compact().unwrap();
+    assert_holds(&*reader, &images);
+}
+
+pub fn a_reading_handle_changes_nothing(fixture: &dyn Fixture) {
+    let mut images = small(0..10);
+    let store = fixture.create();
+    append(&*store, &mut images);
+    store.remove(&[9]).unwrap();
+    images.pop();
+    drop(store);
+    let Some(reader) = fixture.open_read_only() else { return };
+    assert_holds(&*reader, &images);
+    let more = small(20..22);
+    assert_refused(&*reader, &images, ErrorKind::Denied, || reader.append(&mut entries(&more)));
+    assert_refused(&*reader, &images, ErrorKind::Denied, || reader.remove(&[0]));
+    assert_refused(&*reader, &images, ErrorKind::Denied, || reader.set_label_names(&["x".into()]));
+    assert_refused(&*reader, &images, ErrorKind::Denied, || reader.compact());
+    drop(reader);
+    assert_holds(&*fixture.open(), &images);
+}
+
+/// Keeps reading images below `next` until `done`, in an order of its own, and checks every byte.
+fn read_on(store: &dyn Backend, images: &[Stored], next: &AtomicU64, done: &AtomicBool) {
+    let mut step = 1u64;
+    while !done.load(Ordering::SeqCst) {
+        let below = next.load(Ordering::SeqCst).max(1);
+        let ids: Vec<Id> = (0..20).map(|place| (step + place) * 7919 % below).collect();
+        step += 20;
+        let requests: Vec<_> = ids.iter().copied().map(ReadRequest::whole).collect();
+        let payloads = read(store, &requests).unwrap();
+        for ((id, bytes), described) in ids.iter().zip(payloads).zip(describe(store, &ids)) {
+            // What was appended before the call began is there as a whole.
+            let (descriptor, payload) = &images[*id as usize];
+            assert!(bytes.as_ref() == Some(payload), "the payload of image {id}");
+            assert_eq!(described.map(|described| described.checksum), Some(descriptor.checksum));
+        }
+        assert!(store.properties().unwrap().next_id >= below);
+    }
+}
+
+/// Runs `write` beside threads that read: two over `store`'s own handle, two over handles of their own. `write` says
+/// through its argument how many of `images` are there.
+fn beside_readers(fixture: &dyn Fixture, store: &dyn Backend, images: &[Stored], write: impl FnOnce(&AtomicU64)) {
+    /// Ends the readers even where the writer panics.
+    struct Finish<'a>(&'a AtomicBool);
+    impl Drop for Finish<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+
+    let others = [fixture.open(), fixture.open_read_only().unwrap_or_else(|| fixture.open())];
+    let (next, done) = (AtomicU64::new(store.properties().unwrap().next_id), AtomicBool::new(false));
+    thread::scope(|scope| {
+        for reader in [store, store, &*others[0], &*others[1]] {
+            scope.spawn(|| read_on(reader, images, &next, &done));
+        }
+        let _finish = Finish(&done);
+        write(&next);
+    });
+}
+
+pub fn threads_read_while_one_appends(fixture: &dyn Fixture) {
+    let store = fixture.create();
+    let mut images: Vec<Stored> = small(0..200);
+    let large = pattern(5, 0, 500_000);
+    images[100] = (named("large", &large), large);
+    for (id, (descriptor, _)) in (0..).zip(&mut images) {
+        descriptor.id = id;
+    }
+    store.append(&mut entries(&images[..10])).unwrap();
+    beside_readers(fixture, &*store, &images, |next| {
+        for batch in images[10..].chunks(10) {
+            let ids = store.append(&mut entries(batch)).unwrap();
+            next.store(ids.end, Ordering::SeqCst);
+        }
+    });
+    assert_holds(&*store, &images);
+}
+
+pub fn threads_read_while_one_compacts(fixture: &dyn Fixture) {
+    let store = fixture.create();
+    let mut images = small(0..120);
+    for batch in images.chunks_mut(10) {
+        append(&*store, batch);
+    }
+    beside_readers(fixture, &*store, &images, |_| {
+        for round in 0..5 {
+            // Images beyond those that the readers look at come and go.
+            let mut passing = small(1000 * (round + 1)..1000 * (round + 1) + 40);
+            let ids: Vec<Id> = append(&*store, &mut passing).collect();
+            assert_eq!(store.remove(&ids).unwrap(), 40);
+            store.compact().unwrap();
+        }
+    });
+    assert_holds(&*store, &images);
+}
+
+/// Appends with a thread for each of `handles`, ten batches of five each, and checks that nothing got lost.
+fn append_at_once(handles: &[&dyn Backend]) {
+    let barrier = Barrier::new(handles.len());
+    let mut images: Vec<Stored> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..)
+            .zip(handles)
+            .map(|(number, handle)| {
+                let barrier = &barrier;
+                scope.spawn(move || {
+                    barrier.wait();
+                    let mut own = small(1000 * number..1000 * number + 50);
+                    for batch in own.chunks_mut(5) {
+                        append(*handle, batch);
+                    }
+                    own
+                })
+            })
+            .collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    images.sort_by_key(|(descriptor, _)| descriptor.id);
+    let ids: Vec<Id> = images.iter().map(|(descriptor, _)| descriptor.id).collect();
+    assert!(ids.iter().copied().eq(0..50 * handles.len() as u64), "every id is given once: {ids:?}");
+    for handle in handles {
+        assert_holds(*handle, &images);
+    }
+}
+
+pub fn writers_at_once_lose_no_id(fixture: &dyn Fixture) {
+    let (one, other) = (fixture.create(), fixture.open());
+    append_at_once(&[&*one, &*other]);
+}
+
+pub fn threads_share_a_handle(fixture: &dyn Fixture) {
+    let store = fixture.create();
+    append_at_once(&[&*store, &*store, &*store]);
+}
+
+pub fn one_of_two_writers_gets_the_name(fixture: &dyn Fixture) {
+    let (one, other) = (fixture.create(), fixture.open());
+    let barrier = Barrier::new(2);
+    let attempt = |store: &dyn Backend, name: &str, payload: &[u8]| {
+        barrier.wait();
+        store.append(&mut [Entry { descriptor: named(name, payload), payload: Payload::Bytes(payload) }])
+    };
+    for round in 0..10u64 {
+        let name = format!("round {round}");
+        let (first, second) = thread::scope(|scope| {
+            let first = scope.spawn(|| attempt(&*one, &name, b"one"));
+            let second = attempt(&*other, &name, b"other");
+            (first.join().unwrap(), second)
+        });
+        let (winner, loser, payload) = match (first, second) {
+            (Ok(ids), Err(error)) => (ids, error, b"one".to_vec()),
+            (Err(error), Ok(ids)) => (ids, error, b"other".to_vec()),
+            both => panic!("exactly one of two gets the name: {both:?}"),
+        };
+        assert_eq!((winner, loser.kind()), (round..round + 1, ErrorKind::Conflict));
+        assert_eq!(read(&*one, &[ReadRequest::whole(round)]).unwrap(), [Some(payload)]);
+    }
+}
+
+/// Gives its bytes after it has let the other thread go and some time has passed.
+struct SlowReader<'a> {
+    bytes: &'a [u8],
+    barrier: Option<&'a Barrier>,
+}
+
+impl Read for SlowReader<'_> {
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        if let Some(barrier) = self.barrier.take() {
+            barrier.wait();
+            thread::sleep(Duration::from_millis(50));
+        }
+        self.bytes.read(out)
+    }
+}
+
+pub fn a_writer_waits_for_a_slow_one(fixture: &dyn Fixture) {
+    let (one, other) = (fixture.create(), fixture.open());
+    let payload = pattern(3, 0, 100_000);
+    let slow = named("slow", &payload);
+    let mut images = small(0..3);
+    let barrier = Barrier::new(2);
+    let ids: Range<Id> = thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            let mut reader = SlowReader { bytes: &payload, barrier: Some(&barrier) };
+            let descriptor = Descriptor { checksum: 0, ..slow.clone() };
+            one.append(&mut [Entry { descriptor, payload: Payload::Stream(&mut reader) }]).unwrap()
+        });
+        barrier.wait();
+        append(&*other, &mut images);
+        thread.join().unwrap()
+    });
+    images.push((Descriptor { id: ids.start, ..slow }, payload.clone()));
+    images.sort_by_key(|(descriptor, _)| descriptor.id);
+    assert_holds(&*one, &images);
+    assert_holds(&*other, &images);
+}
