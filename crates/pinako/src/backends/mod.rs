@@ -74,7 +74,8 @@ fn locate(url: &str, mode: Mode) -> Result<Location> {
 }
 
 fn recognise(path: &Path, mode: Mode) -> Result<Location> {
-    let kinds: [(fn(&Path) -> bool, fn(PathBuf) -> Location); 4] = [
+    type Kind = (fn(&Path) -> bool, fn(PathBuf) -> Location);
+    let kinds: [Kind; 4] = [
         (files::is_at, Location::Files),
         (lmdb::is_at, Location::Lmdb),
         (hdf5::is_at, Location::Hdf5),
