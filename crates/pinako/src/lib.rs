@@ -1,13 +1,48 @@
 //! Stores millions of images, or a few enormous ones, and gives back one, many, or any rectangle of one, fast.
+//!
+//! ```
+//! use pinako::{Image, NewImage, Region, Shape, Store};
+//!
+//! # fn main() -> pinako::Result<()> {
+//! # let folder = tempfile::tempdir().unwrap();
+//! # let url = format!("lmdb:{}", folder.path().join("pets").display());
+//! let store = Store::create(&url)?; // "lmdb:pets", "files:pets", "hdf5:pets" or "sqlite:pets.db"
+//! store.set_label_names(&["cat".into(), "dog".into()])?;
+//!
+//! let photo = Image::from_samples(Shape::new(2, 3, 1)?, &[0u8, 1, 2, 3, 4, 5])?;
+//! let ids = store.append([NewImage::pixels(&photo).name("tom").label(0)])?;
+//!
+//! assert_eq!(store.image(ids.start)?, photo);
+//! assert_eq!(store.find("tom")?, Some(ids.start));
+//! assert_eq!(store.region(ids.start, Region::new(1, 0, 2, 2)?)?.bytes(), [1, 2, 4, 5]);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The map
+//!
+//! | module | answers |
+//! | --- | --- |
+//! | [`store`] | what can a user do? [`Store`] and [`NewImage`] |
+//! | [`image`] | what is an image in memory? [`Image`], [`Shape`], [`Region`] |
+//! | [`descriptor`] | what is known of an image without its pixels? |
+//! | `encoding` | how do pixels become bytes? |
+//! | [`backend`] | what must a place for bytes do? The trait and its contract |
+//! | [`backends`] | which places are there, and which URL means which? |
+//! | [`error`] | what can go wrong? |
 
 pub mod backend;
 pub mod backends;
 pub mod conformance;
 pub mod descriptor;
+mod encoding;
 pub mod error;
 pub mod image;
+pub mod store;
 
 pub use backend::Durability;
 pub use descriptor::{Attributes, Descriptor, Encoding, Id, ImageFormat, Label, Layout};
+pub use encoding::PixelEncoding;
 pub use error::{Error, ErrorKind, Result};
 pub use image::{Image, ImageView, Region, Sample, SampleType, Shape};
+pub use store::{NewImage, OpenOptions, Progress, Store, Watch};

@@ -11,6 +11,7 @@ pub use memory::Memory;
 use std::path::{Path, PathBuf};
 
 use crate::backend::{Backend, Durability};
+use crate::encoding::PixelEncoding;
 use crate::error::{Error, Result};
 
 /// The version of the on-disk formats that this version of the library writes; see FORMAT.md.
@@ -55,6 +56,17 @@ pub fn open(url: &str, mode: Mode, durability: Durability) -> Result<Box<dyn Bac
         Location::Sqlite(path) => sqlite::open(&path, mode, durability),
     };
     backend.map_err(|error| error.at_store(url))
+}
+
+/// What the store does with what the backend at `url`, which is there, knows nothing of: the folder that linked paths
+/// are relative to, and how pixels are encoded where nobody says how.
+pub(crate) fn habits(url: &str) -> Result<(Option<PathBuf>, PixelEncoding)> {
+    Ok(match locate(url, Mode::Read)? {
+        Location::Memory => (None, PixelEncoding::Raw),
+        Location::Files(folder) => (Some(folder), PixelEncoding::Png),
+        Location::Lmdb(folder) | Location::Hdf5(folder) => (Some(folder), PixelEncoding::Raw),
+        Location::Sqlite(file) => (Some(file.parent().unwrap_or(Path::new("")).join(".")), PixelEncoding::Raw),
+    })
 }
 
 /// Which backend `url` means: its scheme says it, or what stands at a bare path; a new bare path is LMDB's.

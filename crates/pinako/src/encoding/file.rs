@@ -1,0 +1,229 @@
+//! Payloads that are image files: PNG that we encode, and whatever was kept as it came.
+//!
+//! The formats' own decoders do the work; here stand the limits they run under. A header is believed only as far as
+//! the file's length makes it possible: Deflate never expands more than 1032 times, so a PNG of 100 bytes does not
+//! hold 10^9 pixels.
+
+use std::io::Cursor;
+
+use image::{ColorType, ImageDecoder, ImageReader, Limits};
+
+use super::check_image_bytes;
+use super::raw::swap_endianness;
+use crate::descriptor::{Descriptor, ImageFormat};
+use crate::error::{Error, Result};
+use crate::image::{ImageView, SampleType, Shape};
+
+/// Most bytes that one byte of Deflate stream can stand for (RFC 1951: 258 bytes in 2 bits).
+const MAX_DEFLATE_RATIO: u64 = 1032;
+
+/// What the header of an image file says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FileHeader {
+    pub(crate) format: ImageFormat,
+    pub(crate) shape: Shape,
+    pub(crate) sample_type: SampleType,
+}
+
+/// Reads the header of the image file that `bytes` are.
+///
+/// # Errors
+/// `Unsupported` where they are none that we know, `Corrupt` where the header is damaged, or the image it claims is
+/// larger than `limit` bytes.
+pub(crate) fn header(bytes: &[u8], limit: u64) -> Result<FileHeader> {
+    let format = guess(bytes).ok_or_else(|| {
+        Error::unsupported("not an image file: it starts like none of JPEG, PNG, WebP, TIFF, BMP, GIF, QOI, PNM")
+    })?;
+    let (_, header) = open(format, bytes, limit)?;
+    Ok(header)
+}
+
+/// Decodes an image file into `out`, as long as the descriptor's image.
+pub(super) fn decode_into(
+    format: ImageFormat,
+    descriptor: &Descriptor,
+    bytes: &[u8],
+    limit: u64,
+    out: &mut [u8],
+) -> Result<()> {
+    let (decoder, header) = open(format, bytes, limit)?;
+    if (header.shape, header.sample_type) != (descriptor.shape, descriptor.sample_type) {
+        return Err(Error::corrupt(format!(
+            "its {} file holds {} {}, its descriptor says {} {}",
+            format.name(),
+            header.shape,
+            header.sample_type,
+            descriptor.shape,
+            descriptor.sample_type
+        )));
+    }
+    decoder.read_image(out).map_err(|error| damaged(format, error))
+}
+
+/// A PNG file of `view`.
+///
+/// # Errors
+/// `InvalidInput` where PNG has no such images.
+pub(super) fn encode_png(view: ImageView<'_>) -> Result<Vec<u8>> {
+    let (shape, sample) = (view.shape(), view.sample_type());
+    if !super::PixelEncoding::Png.fits(shape, sample) {
+        return Err(Error::invalid(format!(
+            "PNG has no images of {} {sample} channels: only u8 and u16, 1 to 4 channels",
+            shape.channels()
+        ))
+        .with_hint("encode it raw"));
+    }
+    let color = match shape.channels() {
+        1 => png::ColorType::Grayscale,
+        2 => png::ColorType::GrayscaleAlpha,
+        3 => png::ColorType::Rgb,
+        _ => png::ColorType::Rgba,
+    };
+    let mut bytes = Vec::with_capacity(view.bytes().len() + 1024);
+    let mut encoder = png::Encoder::new(&mut bytes, shape.width(), shape.height());
+    encoder.set_color(color);
+    encoder.set_depth(if sample == SampleType::U8 { png::BitDepth::Eight } else { png::BitDepth::Sixteen });
+    encoder.set_compression(png::Compression::Fastest);
+    let cannot = |error| Error::new(crate::ErrorKind::Backend, "cannot encode a PNG").with_source(error);
+    let mut writer = encoder.write_header().map_err(cannot)?;
+    if sample == SampleType::U16 && cfg!(target_endian = "little") {
+        let mut swapped = view.bytes().to_vec();
+        swap_endianness(sample, &mut swapped);
+        writer.write_image_data(&swapped).map_err(cannot)?;
+    } else {
+        writer.write_image_data(view.bytes()).map_err(cannot)?;
+    }
+    writer.finish().map_err(cannot)?;
+    Ok(bytes)
+}
+
+fn open(format: ImageFormat, bytes: &[u8], limit: u64) -> Result<(impl ImageDecoder + '_, FileHeader)> {
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), theirs(format));
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(limit);
+    reader.limits(limits);
+    let decoder = reader.into_decoder().map_err(|error| damaged(format, error))?;
+    let (width, height) = decoder.dimensions();
+    let (channels, sample_type) = match decoder.color_type() {
+        ColorType::L8 => (1, SampleType::U8),
+        ColorType::La8 => (2, SampleType::U8),
+        ColorType::Rgb8 => (3, SampleType::U8),
+        ColorType::Rgba8 => (4, SampleType::U8),
+        ColorType::L16 => (1, SampleType::U16),
+        ColorType::La16 => (2, SampleType::U16),
+        ColorType::Rgb16 => (3, SampleType::U16),
+        ColorType::Rgba16 => (4, SampleType::U16),
+        ColorType::Rgb32F => (3, SampleType::F32),
+        ColorType::Rgba32F => (4, SampleType::F32),
+        other => return Err(Error::unsupported(format!("a {} file of {other:?} pixels", format.name()))),
+    };
+    let shape = Shape::new(height, width, channels)
+        .map_err(|error| Error::corrupt(format!("a damaged {} file", format.name())).with_source(error))?;
+    let length = check_image_bytes(shape, sample_type, limit)? as u64;
+    if format == ImageFormat::Png && length / MAX_DEFLATE_RATIO / 8 > bytes.len() as u64 {
+        // The 8 is for palettes and single bits, which become 8 times as many bytes.
+        return Err(Error::corrupt(format!(
+            "its PNG header claims {width}x{height} pixels, more than its {} bytes can hold",
+            bytes.len()
+        )));
+    }
+    Ok((decoder, FileHeader { format, shape, sample_type }))
+}
+
+fn damaged(format: ImageFormat, error: image::ImageError) -> Error {
+    let name = format.name();
+    match &error {
+        image::ImageError::Limits(_) => Error::unsupported(format!("the {name} file goes beyond the decoder's limits"))
+            .with_hint("raise the limit if the file is to be trusted"),
+        image::ImageError::Unsupported(_) => Error::unsupported(format!("a {name} file of a kind that is not read")),
+        _ => Error::corrupt(format!("a damaged {name} file")),
+    }
+    .with_source(error)
+}
+
+fn guess(bytes: &[u8]) -> Option<ImageFormat> {
+    ours(image::guess_format(bytes).ok()?)
+}
+
+fn ours(format: image::ImageFormat) -> Option<ImageFormat> {
+    ImageFormat::ALL.into_iter().find(|&our| theirs(our) == format)
+}
+
+fn theirs(format: ImageFormat) -> image::ImageFormat {
+    match format {
+        ImageFormat::Jpeg => image::ImageFormat::Jpeg,
+        ImageFormat::Png => image::ImageFormat::Png,
+        ImageFormat::WebP => image::ImageFormat::WebP,
+        ImageFormat::Tiff => image::ImageFormat::Tiff,
+        ImageFormat::Bmp => image::ImageFormat::Bmp,
+        ImageFormat::Gif => image::ImageFormat::Gif,
+        ImageFormat::Qoi => image::ImageFormat::Qoi,
+        ImageFormat::Pnm => image::ImageFormat::Pnm,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::Image;
+
+    fn descriptor(image: &Image) -> Descriptor {
+        Descriptor {
+            id: 0,
+            name: None,
+            shape: image.shape(),
+            sample_type: image.sample_type(),
+            encoding: crate::Encoding::Png,
+            label: None,
+            attributes: None,
+            payload_length: 0,
+            checksum: 0,
+        }
+    }
+
+    #[test]
+    fn png_gives_back_every_kind_of_image_it_has() {
+        for sample in [SampleType::U8, SampleType::U16] {
+            for channels in 1..=4 {
+                let shape = Shape::new(5, 7, channels).unwrap();
+                let bytes = (0..shape.byte_length(sample)).map(|i| (i * 37) as u8).collect();
+                let image = Image::from_bytes(shape, sample, bytes).unwrap();
+                let file = encode_png(image.view()).unwrap();
+                let mut out = vec![0; image.bytes().len()];
+                decode_into(ImageFormat::Png, &descriptor(&image), &file, 1 << 20, &mut out).unwrap();
+                assert_eq!(out, image.bytes());
+                assert!(decode_into(ImageFormat::Png, &descriptor(&image), &file, 10, &mut out).is_err());
+            }
+        }
+        let floats = Image::from_samples(Shape::new(1, 1, 1).unwrap(), &[1f32]).unwrap();
+        assert!(encode_png(floats.view()).is_err());
+    }
+
+    #[test]
+    fn a_small_png_that_claims_many_pixels_is_refused() {
+        let image = Image::from_samples(Shape::new(1, 1, 1).unwrap(), &[1u8]).unwrap();
+        let mut file = encode_png(image.view()).unwrap();
+        file[16..24].copy_from_slice(&[0, 0, 0x40, 0, 0, 0, 0x40, 0]); // 16384 x 16384
+        let checksum = crc32(&file[12..29]);
+        file[29..33].copy_from_slice(&checksum.to_be_bytes());
+        let error = header(&file, 1 << 29).unwrap_err();
+        assert!(error.to_string().contains("claims 16384x16384 pixels"), "{error}");
+    }
+
+    fn crc32(bytes: &[u8]) -> u32 {
+        let mut crc = flate2::Crc::new();
+        crc.update(bytes);
+        crc.sum()
+    }
+
+    #[test]
+    fn damaged_files_are_errors() {
+        let image = Image::from_samples(Shape::new(16, 16, 1).unwrap(), &[7u8; 256]).unwrap();
+        let file = encode_png(image.view()).unwrap();
+        let mut out = vec![0; 256];
+        for length in 0..file.len() - 12 {
+            assert!(decode_into(ImageFormat::Png, &descriptor(&image), &file[..length], 1 << 20, &mut out).is_err());
+        }
+        assert!(header(b"hello", 1 << 20).is_err() && header(b"", 1 << 20).is_err());
+    }
+}

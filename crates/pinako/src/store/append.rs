@@ -1,0 +1,225 @@
+//! Putting images in.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::io::Read;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+
+use super::Store;
+use crate::backend::{Entry, Payload};
+use crate::descriptor::{Attributes, Descriptor, Encoding, Id, Label, Layout, check_name};
+use crate::encoding::{self, PixelEncoding};
+use crate::error::{Error, Result};
+use crate::image::{Image, ImageView, SampleType, Shape};
+
+/// An image to be appended: its content, and what is known of it.
+///
+/// ```
+/// # use pinako::{Image, NewImage, Shape, Store};
+/// # fn main() -> pinako::Result<()> {
+/// # let store = Store::create("memory:")?;
+/// let gray = Image::from_samples(Shape::new(2, 2, 1)?, &[0u8, 50, 100, 150])?;
+/// let ids = store.append([NewImage::pixels(&gray).name("ramp").label(3)])?;
+/// assert_eq!(store.image(ids.start)?, gray);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct NewImage<'a> {
+    content: Content<'a>,
+    name: Option<String>,
+    label: Option<Label>,
+    attributes: Option<Attributes>,
+}
+
+enum Content<'a> {
+    Pixels { view: ImageView<'a>, encoding: Option<PixelEncoding> },
+    File(Cow<'a, [u8]>),
+    Linked(PathBuf),
+    Stream { shape: Shape, sample_type: SampleType, reader: &'a mut (dyn Read + Send) },
+}
+
+impl fmt::Debug for Content<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Content::Pixels { view, encoding } => {
+                write!(f, "Pixels({} {}, {encoding:?})", view.shape(), view.sample_type())
+            }
+            Content::File(bytes) => write!(f, "File({} bytes)", bytes.len()),
+            Content::Linked(path) => write!(f, "Linked({})", path.display()),
+            Content::Stream { shape, sample_type, .. } => write!(f, "Stream({shape} {sample_type})"),
+        }
+    }
+}
+
+impl<'a> NewImage<'a> {
+    fn new(content: Content<'a>) -> Self {
+        NewImage { content, name: None, label: None, attributes: None }
+    }
+
+    /// Pixels, encoded as suits the store (`files:` PNG where PNG has such images, elsewhere raw).
+    pub fn pixels(image: &'a Image) -> Self {
+        Self::view(image.view())
+    }
+
+    /// Pixels that stand in somebody else's memory, encoded as [`pixels`](Self::pixels) are.
+    pub fn view(view: ImageView<'a>) -> Self {
+        Self::new(Content::Pixels { view, encoding: None })
+    }
+
+    /// Pixels, encoded as said.
+    pub fn encoded(view: ImageView<'a>, encoding: PixelEncoding) -> Self {
+        Self::new(Content::Pixels { view, encoding: Some(encoding) })
+    }
+
+    /// The bytes of an image file (JPEG, PNG, WebP, TIFF, BMP, GIF, QOI, PNM), kept as they are.
+    pub fn file(bytes: impl Into<Cow<'a, [u8]>>) -> Self {
+        Self::new(Content::File(bytes.into()))
+    }
+
+    /// An image file that stays where it is: only its path is stored.
+    pub fn linked(path: impl AsRef<Path>) -> Self {
+        Self::new(Content::Linked(path.as_ref().to_owned()))
+    }
+
+    /// Pixels that come from a reader and may be more than fit in memory: row-major, channels last, little endian.
+    /// They are stored raw.
+    pub fn stream(shape: Shape, sample_type: SampleType, reader: &'a mut (dyn Read + Send)) -> Self {
+        Self::new(Content::Stream { shape, sample_type, reader })
+    }
+
+    /// Names it; a name is unique in its store.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Gives it a class.
+    pub fn label(mut self, label: impl Into<Option<Label>>) -> Self {
+        self.label = label.into();
+        self
+    }
+
+    /// Gives it attributes.
+    pub fn attributes(mut self, attributes: impl Into<Option<Attributes>>) -> Self {
+        self.attributes = attributes.into();
+        self
+    }
+}
+
+/// A descriptor and a payload that own, or borrow, what an [`Entry`] only borrows.
+pub(crate) struct Prepared<'a> {
+    pub(crate) descriptor: Descriptor,
+    pub(crate) payload: PreparedPayload<'a>,
+}
+
+pub(crate) enum PreparedPayload<'a> {
+    Bytes(Cow<'a, [u8]>),
+    Stream(&'a mut (dyn Read + Send)),
+}
+
+impl<'a> Prepared<'a> {
+    /// The entry to give a backend.
+    pub(crate) fn entry<'b>(&'b mut self) -> Entry<'b>
+    where
+        'a: 'b,
+    {
+        let payload = match &mut self.payload {
+            PreparedPayload::Bytes(bytes) => Payload::Bytes(bytes),
+            PreparedPayload::Stream(reader) => Payload::Stream(&mut **reader),
+        };
+        Entry { descriptor: self.descriptor.clone(), payload }
+    }
+}
+
+impl Store {
+    /// Stores all `images` or none, durably unless the store was opened otherwise, and gives their ids in that order.
+    /// Images are encoded in parallel. One batch of many images is far faster than many batches of one.
+    ///
+    /// # Errors
+    /// `Conflict` where a name is taken; `InvalidInput` where a name or label cannot be, or an image does not fit the
+    /// encoding asked for; `Unsupported` or `Corrupt` where a file is no image file that we read.
+    pub fn append<'a>(&self, images: impl IntoIterator<Item = NewImage<'a>>) -> Result<Range<Id>> {
+        let images: Vec<NewImage<'a>> = images.into_iter().collect();
+        let label_names = match images.iter().any(|image| image.label.is_some()) {
+            true => self.label_names()?.len(),
+            false => 0,
+        };
+        let prepared: Vec<Prepared<'a>> = images
+            .into_par_iter()
+            .with_min_len(16)
+            .enumerate()
+            .map(|(place, image)| {
+                check_label(image.label, label_names)
+                    .and_then(|()| self.prepare(image))
+                    .map_err(|error| error.context(format!("image {place} of the batch")))
+            })
+            .collect::<Result<_>>()
+            .map_err(|error| self.here(error))?;
+        self.append_prepared(prepared)
+    }
+
+    /// Appends what is encoded already.
+    pub(crate) fn append_prepared(&self, mut prepared: Vec<Prepared<'_>>) -> Result<Range<Id>> {
+        let mut entries: Vec<Entry<'_>> = prepared.iter_mut().map(Prepared::entry).collect();
+        self.backend.append(&mut entries).map_err(|error| self.here(error))
+    }
+
+    /// Encodes an image; what it is called and labelled was checked or is checked here.
+    pub(crate) fn prepare<'a>(&self, image: NewImage<'a>) -> Result<Prepared<'a>> {
+        let NewImage { content, name, label, attributes } = image;
+        if let Some(name) = &name {
+            check_name(name)?;
+        }
+        let (shape, sample_type, encoding, payload) = match content {
+            Content::Pixels { view, encoding } => {
+                let (shape, sample_type) = (view.shape(), view.sample_type());
+                let encoding = encoding.unwrap_or_else(|| self.pixel_encoding_for(shape, sample_type));
+                let (encoding, payload) = encoding.encode(view)?;
+                (shape, sample_type, encoding, PreparedPayload::Bytes(payload))
+            }
+            Content::File(bytes) => {
+                let header = encoding::header(&bytes, self.decoder.max_image_bytes)?;
+                (header.shape, header.sample_type, Encoding::Kept(header.format), PreparedPayload::Bytes(bytes))
+            }
+            Content::Linked(path) => {
+                let folder = self.decoder.folder.as_deref();
+                let linked = encoding::link(&path, folder, self.decoder.max_image_bytes)?;
+                let payload = PreparedPayload::Bytes(Cow::Owned(linked.path.into_bytes()));
+                (linked.header.shape, linked.header.sample_type, Encoding::Linked(linked.link), payload)
+            }
+            Content::Stream { shape, sample_type, reader } => {
+                (shape, sample_type, Encoding::Raw(Layout::Row), PreparedPayload::Stream(reader))
+            }
+        };
+        let (payload_length, checksum) = match &payload {
+            PreparedPayload::Bytes(bytes) => (bytes.len() as u64, crc32c::crc32c(bytes)),
+            PreparedPayload::Stream(_) => (shape.byte_length(sample_type), 0),
+        };
+        let descriptor =
+            Descriptor { id: 0, name, shape, sample_type, encoding, label, attributes, payload_length, checksum };
+        Ok(Prepared { descriptor, payload })
+    }
+
+    /// How pixels are encoded here where nobody says how.
+    fn pixel_encoding_for(&self, shape: Shape, sample_type: SampleType) -> PixelEncoding {
+        match self.pixel_encoding.fits(shape, sample_type) {
+            true => self.pixel_encoding,
+            false => PixelEncoding::Raw,
+        }
+    }
+}
+
+/// A store with label names has labels for these names only.
+fn check_label(label: Option<Label>, names: usize) -> Result<()> {
+    match label {
+        Some(label) if names > 0 && !usize::try_from(label).is_ok_and(|label| label < names) => Err(Error::invalid(
+            format!("the label {label} does not fit the store's {names} label names (0 to {})", names - 1),
+        )
+        .with_hint("add a name for it to the label names first")),
+        _ => Ok(()),
+    }
+}

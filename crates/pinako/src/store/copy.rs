@@ -1,0 +1,263 @@
+//! Copying one store into another: payloads go over as they are, nothing is decoded.
+//!
+//! The next batch is read while the last one is written. A payload too large for a batch goes over in pieces.
+
+use std::borrow::Cow;
+use std::io::{self, Read};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use rayon::prelude::*;
+
+use super::append::{Prepared, PreparedPayload};
+use super::labels::LabelMap;
+use super::{Progress, Store, Watch, go_on};
+use crate::backend::ReadRequest;
+use crate::descriptor::{Descriptor, Encoding};
+use crate::encoding;
+use crate::error::{Error, Result};
+
+/// Bytes of payload a batch, unless one payload alone is larger.
+pub(crate) const BATCH_BYTES: u64 = 32 << 20;
+/// Images a batch.
+pub(crate) const BATCH_IMAGES: usize = 16 << 10;
+/// Bytes of a large payload that are read at once.
+const PIECE: u64 = 4 << 20;
+
+/// What a copy did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Copied {
+    /// Images copied.
+    pub images: u64,
+    /// Their payloads' bytes.
+    pub bytes: u64,
+    /// Images that an earlier copy had brought over already.
+    pub present: u64,
+}
+
+impl Store {
+    /// Copies all images into `to`, which gives them new ids in the same order. Names, labels, attributes and payloads
+    /// stay as they are; label names are matched by name.
+    ///
+    /// Where all that `to` holds is what a copy of this store would have put there first, only the rest is copied: a
+    /// copy that was interrupted goes on where it was.
+    ///
+    /// # Errors
+    /// `Conflict` where a name is taken in `to`; `Interrupted` where the watch says so; what is read and written may
+    /// fail. Whole batches that were copied before stay.
+    pub fn copy_to(&self, to: &Store, watch: &mut Watch<'_>) -> Result<Copied> {
+        let labels = to.merge_label_names(&self.label_names()?)?;
+        let total = self.count()?;
+        let present = self.copied_before(to, &labels)?;
+        let mut copied = Copied { present, ..Copied::default() };
+        std::thread::scope(|scope| {
+            let (send, receive) = sync_channel(1);
+            let reader = scope.spawn(move || self.send_batches(present, &send));
+            let written = write_batches(self, to, &labels, &receive, &mut |batch| {
+                copied.images += batch.images;
+                copied.bytes += batch.bytes;
+                go_on(watch, Progress { images: present + copied.images, total: Some(total), bytes: copied.bytes })
+            });
+            drop(receive); // a reader that still wants to send ends here
+            let read = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            written.and(read)
+        })?;
+        Ok(copied)
+    }
+
+    /// How many images `to` holds, if they are exactly the first ones of this store; else 0.
+    fn copied_before(&self, to: &Store, labels: &LabelMap) -> Result<u64> {
+        let mut ours = self.scan(0);
+        let mut present = 0;
+        for theirs in to.scan(0) {
+            let theirs = theirs?;
+            let Some(mut ours) = ours.next().transpose()? else { return Ok(0) };
+            ours.id = theirs.id;
+            ours.label = ours.label.map(|label| labels.map(label)).transpose()?;
+            if let (Encoding::Linked(_), Encoding::Linked(_)) = (ours.encoding, theirs.encoding) {
+                // The path is another one, seen from another folder.
+                (ours.payload_length, ours.checksum) = (theirs.payload_length, theirs.checksum);
+            }
+            if ours != theirs {
+                return Ok(0);
+            }
+            present += 1;
+        }
+        Ok(present)
+    }
+
+    /// Reads all images but the first `skip` and sends them on, batch by batch; ends when nobody listens.
+    fn send_batches(&self, skip: u64, send: &SyncSender<Batch>) -> Result<()> {
+        let mut descriptors: Vec<Descriptor> = Vec::new();
+        let mut bytes = 0;
+        let mut skipped = 0;
+        for descriptor in self.scan(0) {
+            let descriptor = descriptor?;
+            if skipped < skip {
+                skipped += 1;
+                continue;
+            }
+            let large = descriptor.payload_length > BATCH_BYTES;
+            if large || bytes + descriptor.payload_length > BATCH_BYTES || descriptors.len() == BATCH_IMAGES {
+                bytes = 0;
+                if !descriptors.is_empty() && send.send(self.read_batch(std::mem::take(&mut descriptors))?).is_err() {
+                    return Ok(());
+                }
+            }
+            if large {
+                if send.send(Batch::Large(descriptor)).is_err() {
+                    return Ok(());
+                }
+            } else {
+                bytes += descriptor.payload_length;
+                descriptors.push(descriptor);
+            }
+        }
+        if !descriptors.is_empty() {
+            let _ = send.send(self.read_batch(descriptors)?);
+        }
+        Ok(())
+    }
+
+    fn read_batch(&self, descriptors: Vec<Descriptor>) -> Result<Batch> {
+        let chunks = descriptors.par_chunks(256).map(|descriptors| {
+            let mut payloads = vec![Vec::new(); descriptors.len()];
+            self.read_payloads(descriptors, &mut |place, payload| {
+                payloads[place] = payload.to_vec();
+                Ok(())
+            })?;
+            Ok(payloads)
+        });
+        let payloads: Vec<Vec<Vec<u8>>> = chunks.collect::<Result<_>>()?;
+        Ok(Batch::Many(descriptors.into_iter().zip(payloads.into_iter().flatten()).collect()))
+    }
+
+    /// The payload of one image as a reader that holds a piece of it at a time.
+    pub(crate) fn payload_stream(&self, descriptor: &Descriptor) -> PayloadStream<'_> {
+        PayloadStream {
+            store: self,
+            id: descriptor.id,
+            length: descriptor.payload_length,
+            checksum: self.verify_checksums.then_some(descriptor.checksum),
+            position: 0,
+            piece: Vec::new(),
+            taken: 0,
+            sum: 0,
+        }
+    }
+}
+
+enum Batch {
+    Many(Vec<(Descriptor, Vec<u8>)>),
+    Large(Descriptor),
+}
+
+/// How much a batch was.
+struct Size {
+    images: u64,
+    bytes: u64,
+}
+
+fn write_batches(
+    from: &Store,
+    to: &Store,
+    labels: &LabelMap,
+    receive: &Receiver<Batch>,
+    written: &mut dyn FnMut(Size) -> Result<()>,
+) -> Result<()> {
+    for batch in receive {
+        let size = match batch {
+            Batch::Many(images) => {
+                let size = Size {
+                    images: images.len() as u64,
+                    bytes: images.iter().map(|(_, payload)| payload.len() as u64).sum(),
+                };
+                let prepared = images.into_iter().map(|(descriptor, payload)| {
+                    let payload = PreparedPayload::Bytes(Cow::Owned(payload));
+                    moved(from, to, labels, Prepared { descriptor, payload })
+                });
+                to.append_prepared(prepared.collect::<Result<_>>()?)?;
+                size
+            }
+            Batch::Large(descriptor) => {
+                let size = Size { images: 1, bytes: descriptor.payload_length };
+                let mut stream = from.payload_stream(&descriptor);
+                let prepared = Prepared { descriptor, payload: PreparedPayload::Stream(&mut stream) };
+                to.append_prepared(vec![moved(from, to, labels, prepared)?])?;
+                size
+            }
+        };
+        written(size)?;
+    }
+    Ok(())
+}
+
+/// What `prepared`, of the store `from`, is in the store `to`.
+fn moved<'a>(from: &Store, to: &Store, labels: &LabelMap, mut prepared: Prepared<'a>) -> Result<Prepared<'a>> {
+    let descriptor = &mut prepared.descriptor;
+    let id = std::mem::take(&mut descriptor.id);
+    let at = |error: Error| error.at_id(id).at_store(from.url());
+    descriptor.label = descriptor.label.map(|label| labels.map(label)).transpose().map_err(at)?;
+    if let PreparedPayload::Stream(_) = prepared.payload {
+        descriptor.checksum = 0;
+    }
+    if let (Encoding::Linked(_), PreparedPayload::Bytes(payload)) = (descriptor.encoding, &mut prepared.payload) {
+        let path = encoding::relink(payload, from.folder().map(|path| &**path), to.folder().map(|path| &**path))
+            .map_err(at)?;
+        descriptor.payload_length = path.len() as u64;
+        descriptor.checksum = crc32c::crc32c(path.as_bytes());
+        *payload = Cow::Owned(path.into_bytes());
+    }
+    Ok(prepared)
+}
+
+/// A payload read piece by piece; its end is an error where the checksum is not the descriptor's.
+pub(crate) struct PayloadStream<'a> {
+    store: &'a Store,
+    id: u64,
+    length: u64,
+    checksum: Option<u32>,
+    /// Bytes asked of the backend so far.
+    position: u64,
+    piece: Vec<u8>,
+    /// Bytes of the piece that were handed out.
+    taken: usize,
+    sum: u32,
+}
+
+impl PayloadStream<'_> {
+    fn next_piece(&mut self) -> Result<()> {
+        let end = self.length.min(self.position + PIECE);
+        let request = ReadRequest::part(self.id, self.position..end);
+        let piece = &mut self.piece;
+        piece.clear();
+        self.store.backend.read(&[request], &mut |_, bytes| {
+            piece.extend_from_slice(bytes.ok_or_else(|| Error::not_found("it was removed meanwhile"))?);
+            Ok(())
+        })?;
+        if self.piece.len() as u64 != end - self.position {
+            return Err(Error::corrupt(format!("its payload ends before byte {end}")));
+        }
+        self.position = end;
+        self.taken = 0;
+        self.sum = crc32c::crc32c_append(self.sum, &self.piece);
+        match self.checksum {
+            Some(checksum) if end == self.length && checksum != self.sum => Err(Error::corrupt(format!(
+                "its payload's checksum is {:08x}, its descriptor says {checksum:08x}: the payload is damaged",
+                self.sum
+            ))),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Read for PayloadStream<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if self.taken == self.piece.len() && self.position < self.length {
+            self.next_piece().map_err(|error| io::Error::other(self.store.here(error.at_id(self.id))))?;
+        }
+        let count = out.len().min(self.piece.len() - self.taken);
+        out[..count].copy_from_slice(&self.piece[self.taken..self.taken + count]);
+        self.taken += count;
+        Ok(count)
+    }
+}

@@ -1,0 +1,325 @@
+//! [`Store`]: what users call.
+//!
+//! A backend keeps bytes; a store makes images of them: it encodes and decodes, checks checksums, works in parallel,
+//! and turns single calls into batches. Every long job here works batch by batch, so that memory is bounded by a
+//! batch and not by the data, and asks a *watch* now and then whether to go on.
+
+mod append;
+mod copy;
+mod labels;
+mod read;
+mod verify;
+
+pub use append::NewImage;
+pub use copy::Copied;
+pub use verify::{Problem, Verified};
+
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+
+use crate::backend::{Backend, Durability, Footprint, IoHints, Properties};
+use crate::backends::{self, Mode};
+use crate::descriptor::{Descriptor, Id, check_name};
+use crate::encoding::{Decoder, PixelEncoding};
+use crate::error::{Error, ErrorKind, Result};
+
+/// How a store is opened; made by [`Store::options`].
+#[derive(Debug, Clone)]
+pub struct OpenOptions {
+    durability: Durability,
+    verify_checksums: bool,
+    max_image_bytes: u64,
+}
+
+impl Default for OpenOptions {
+    fn default() -> Self {
+        OpenOptions { durability: Durability::Full, verify_checksums: true, max_image_bytes: 1 << 29 }
+    }
+}
+
+impl OpenOptions {
+    /// Whether an append is on the disk when it returns; [`Durability::Full`] unless said otherwise.
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// Whether whole reads check the payload's checksum; they do unless told otherwise.
+    pub fn verify_checksums(mut self, verify: bool) -> Self {
+        self.verify_checksums = verify;
+        self
+    }
+
+    /// Most bytes that the image in an encoded file may have once decoded; 512 MiB unless said otherwise. Raw images
+    /// have no limit.
+    pub fn max_image_bytes(mut self, bytes: u64) -> Self {
+        self.max_image_bytes = bytes;
+        self
+    }
+
+    /// Opens the store at `url` for reading and writing.
+    ///
+    /// # Errors
+    /// `NotFound` where there is none, `InvalidInput` where something else is there, `Unsupported` where a newer
+    /// version wrote it.
+    pub fn open(&self, url: &str) -> Result<Store> {
+        self.start(url, Mode::Write)
+    }
+
+    /// Opens the store at `url` for reading only: nothing is written, not even where nothing could be.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_read_only(&self, url: &str) -> Result<Store> {
+        self.start(url, Mode::Read)
+    }
+
+    /// Makes a new store at `url`.
+    ///
+    /// # Errors
+    /// `Conflict` where there is one already, or anything else that is not an empty folder.
+    pub fn create(&self, url: &str) -> Result<Store> {
+        self.start(url, Mode::Create)
+    }
+
+    /// Opens the store at `url`, or makes one where there is none.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open) and [`create`](Self::create).
+    pub fn open_or_create(&self, url: &str) -> Result<Store> {
+        match self.open(url) {
+            Err(error) if error.kind() == ErrorKind::NotFound => match self.create(url) {
+                Err(error) if error.kind() == ErrorKind::Conflict => self.open(url), // another process was faster
+                created => created,
+            },
+            opened => opened,
+        }
+    }
+
+    fn start(&self, url: &str, mode: Mode) -> Result<Store> {
+        let backend = backends::open(url, mode, self.durability)?;
+        let (folder, pixel_encoding) = backends::habits(url)?;
+        Ok(Store {
+            backend,
+            url: url.to_owned(),
+            pixel_encoding,
+            verify_checksums: self.verify_checksums,
+            decoder: Decoder { folder, max_image_bytes: self.max_image_bytes, check: self.verify_checksums },
+        })
+    }
+}
+
+/// Images in a backend. See the [crate's](crate) text for an example.
+#[derive(Debug)]
+pub struct Store {
+    backend: Box<dyn Backend>,
+    url: String,
+    /// How pixels are encoded where nobody says how.
+    pixel_encoding: PixelEncoding,
+    verify_checksums: bool,
+    decoder: Decoder,
+}
+
+impl Store {
+    /// Options to open or create a store with.
+    pub fn options() -> OpenOptions {
+        OpenOptions::default()
+    }
+
+    /// Opens the store at `url`: `files:DIR`, `lmdb:DIR`, `hdf5:DIR`, `sqlite:FILE`, or the bare path of any of them.
+    ///
+    /// # Errors
+    /// See [`OpenOptions::open`].
+    pub fn open(url: &str) -> Result<Self> {
+        Self::options().open(url)
+    }
+
+    /// Makes a new store at `url`: `memory:`, `files:DIR`, `lmdb:DIR`, `hdf5:DIR`, `sqlite:FILE`; a bare path is
+    /// LMDB's.
+    ///
+    /// # Errors
+    /// See [`OpenOptions::create`].
+    pub fn create(url: &str) -> Result<Self> {
+        Self::options().create(url)
+    }
+
+    /// A store on a backend of one's own, or a wrapped one. Linked paths in it are absolute.
+    pub fn from_backend(backend: impl Backend + 'static) -> Self {
+        let OpenOptions { verify_checksums, max_image_bytes, .. } = OpenOptions::default();
+        Store {
+            url: "(a backend given)".to_owned(),
+            backend: Box::new(backend),
+            pixel_encoding: PixelEncoding::Raw,
+            verify_checksums,
+            decoder: Decoder { folder: None, max_image_bytes, check: verify_checksums },
+        }
+    }
+
+    /// The URL that it was opened by.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The folder that linked paths are relative to.
+    pub(crate) fn folder(&self) -> Option<&PathBuf> {
+        self.decoder.folder.as_ref()
+    }
+
+    /// What is known of an image without its pixels.
+    ///
+    /// # Errors
+    /// `NotFound` where there is no such image.
+    pub fn descriptor(&self, id: Id) -> Result<Descriptor> {
+        let mut found = None;
+        self.backend
+            .describe(&[id], &mut |_, descriptor| {
+                found = descriptor;
+                Ok(())
+            })
+            .map_err(|error| self.here(error))?;
+        found.ok_or_else(|| self.no_image(id))
+    }
+
+    /// What is known of many images, in the order asked; `None` where there is no such image.
+    pub fn descriptors(&self, ids: &[Id]) -> Result<Vec<Option<Descriptor>>> {
+        let mut found = vec![None; ids.len()];
+        self.backend
+            .describe(ids, &mut |place, descriptor| {
+                found[place] = descriptor;
+                Ok(())
+            })
+            .map_err(|error| self.here(error))?;
+        Ok(found)
+    }
+
+    /// All descriptors with ids from `first` on, ascending. Images that are appended or removed meanwhile may or may
+    /// not be seen.
+    pub fn scan(&self, first: Id) -> Scan<'_> {
+        Scan { store: self, next: Some(first), batch: VecDeque::new() }
+    }
+
+    /// The id of the image of that name.
+    pub fn find(&self, name: &str) -> Result<Option<Id>> {
+        if check_name(name).is_err() {
+            return Ok(None);
+        }
+        self.backend.find(name).map_err(|error| self.here(error))
+    }
+
+    /// Removes images, all or none, and returns how many there were; an id that is not there is no error.
+    pub fn remove(&self, ids: &[Id]) -> Result<u64> {
+        self.backend.remove(ids).map_err(|error| self.here(error))
+    }
+
+    /// Format version, label names, number of images, next id.
+    pub fn properties(&self) -> Result<Properties> {
+        self.backend.properties().map_err(|error| self.here(error))
+    }
+
+    /// Number of images.
+    pub fn count(&self) -> Result<u64> {
+        Ok(self.properties()?.count)
+    }
+
+    /// Names of the labels 0, 1, 2, ...; may be empty.
+    pub fn label_names(&self) -> Result<Vec<String>> {
+        Ok(self.properties()?.label_names)
+    }
+
+    /// Replaces the names of the labels.
+    pub fn set_label_names(&self, names: &[String]) -> Result<()> {
+        self.backend.set_label_names(names).map_err(|error| self.here(error))
+    }
+
+    /// Bytes on disk and bytes of payload.
+    pub fn footprint(&self) -> Result<Footprint> {
+        self.backend.footprint().map_err(|error| self.here(error))
+    }
+
+    /// First guesses at what reading costs here.
+    pub fn io_hints(&self) -> IoHints {
+        self.backend.io_hints()
+    }
+
+    /// Gives back the space of removed images and merges what many small appends left behind.
+    pub fn compact(&self) -> Result<()> {
+        self.backend.compact().map_err(|error| self.here(error))
+    }
+
+    /// Makes everything durable that was appended with [`Durability::Buffered`].
+    pub fn sync(&self) -> Result<()> {
+        self.backend.sync().map_err(|error| self.here(error))
+    }
+
+    fn here(&self, error: Error) -> Error {
+        error.at_store(&self.url)
+    }
+
+    fn no_image(&self, id: Id) -> Error {
+        Error::not_found("there is no such image").at_id(id).at_store(&self.url)
+    }
+}
+
+/// Descriptors in ascending order of their ids; made by [`Store::scan`].
+#[derive(Debug)]
+pub struct Scan<'a> {
+    store: &'a Store,
+    /// Where the next batch starts; `None` once there is none.
+    next: Option<Id>,
+    batch: VecDeque<Descriptor>,
+}
+
+impl Scan<'_> {
+    const BATCH: usize = 1024;
+}
+
+impl Iterator for Scan<'_> {
+    type Item = Result<Descriptor>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.batch.is_empty()
+            && let Some(first) = self.next.take()
+        {
+            let batch = &mut self.batch;
+            let scanned = self.store.backend.scan(first, &mut |descriptor| {
+                batch.push_back(descriptor);
+                Ok(if batch.len() < Self::BATCH { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+            });
+            if let Err(error) = scanned {
+                batch.clear();
+                return Some(Err(self.store.here(error)));
+            }
+            if batch.len() == Self::BATCH {
+                self.next = batch.back().and_then(|last| last.id.checked_add(1));
+            }
+        }
+        self.batch.pop_front().map(Ok)
+    }
+}
+
+/// How far a long job has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Images done.
+    pub images: u64,
+    /// Of how many, where that is known.
+    pub total: Option<u64>,
+    /// Bytes of payload done.
+    pub bytes: u64,
+}
+
+/// Told now and then how far a long job has come; breaks it off by saying so. What was done until then stays, and the
+/// job ends with an `Interrupted` error.
+pub type Watch<'a> = dyn FnMut(Progress) -> ControlFlow<()> + 'a;
+
+/// Asks the watch whether to go on.
+pub(crate) fn go_on(watch: &mut Watch<'_>, progress: Progress) -> Result<()> {
+    match watch(progress) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => {
+            Err(Error::new(ErrorKind::Interrupted, format!("stopped after {} images", progress.images))
+                .with_hint("what was stored is safe; start the same job again to go on"))
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Getting images out: one, many, or a rectangle.
+//!
+//! Many images are read in chunks, on all cores; each chunk is one batch to the backend. A chunk is small enough that
+//! the last one to finish does not keep the others waiting, and large enough that a backend's cost of a batch (a
+//! transaction, a statement) does not show.
+
+use rayon::prelude::*;
+
+use super::Store;
+use crate::backend::ReadRequest;
+use crate::descriptor::{Descriptor, Id};
+use crate::error::{Error, Result};
+use crate::image::{Image, Region};
+
+/// Images a chunk.
+const CHUNK: usize = 256;
+
+impl Store {
+    /// One image.
+    ///
+    /// # Errors
+    /// `NotFound` where there is none with this id, `Corrupt` where its payload is damaged.
+    pub fn image(&self, id: Id) -> Result<Image> {
+        let descriptor = self.descriptor(id)?;
+        let mut image = None;
+        self.read_payloads(std::slice::from_ref(&descriptor), &mut |_, payload| {
+            let bytes = self.decoder.decode(&descriptor, payload)?;
+            image = Some(Image::from_bytes(descriptor.shape, descriptor.sample_type, bytes)?);
+            Ok(())
+        })?;
+        image.ok_or_else(|| self.no_image(id))
+    }
+
+    /// Many images, in the order asked, read and decoded in parallel.
+    ///
+    /// # Errors
+    /// As [`image`](Self::image), for the first of them that fails.
+    pub fn images(&self, ids: &[Id]) -> Result<Vec<Image>> {
+        let chunks = ids.par_chunks(CHUNK).map(|ids| {
+            let descriptors = self.describe_all(ids)?;
+            let mut images: Vec<Option<Image>> = vec![None; ids.len()];
+            self.read_payloads(&descriptors, &mut |place, payload| {
+                let descriptor = &descriptors[place];
+                let bytes = self.decoder.decode(descriptor, payload)?;
+                images[place] = Some(Image::from_bytes(descriptor.shape, descriptor.sample_type, bytes)?);
+                Ok(())
+            })?;
+            images.into_iter().zip(ids).map(|(image, &id)| image.ok_or_else(|| self.no_image(id))).collect()
+        });
+        let chunks: Vec<Vec<Image>> = chunks.collect::<Result<_>>()?;
+        Ok(chunks.into_iter().flatten().collect())
+    }
+
+    /// Many images of one shape and sample type, one after another into `out`, in the order asked, read and decoded in
+    /// parallel without further copies.
+    ///
+    /// # Errors
+    /// `InvalidInput` where they do not agree in shape and sample type, or `out` has not exactly their bytes; else as
+    /// [`image`](Self::image).
+    pub fn images_into(&self, ids: &[Id], out: &mut [u8]) -> Result<()> {
+        let Some(&first) = ids.first() else {
+            return if out.is_empty() { Ok(()) } else { Err(self.here(wrong_buffer(out.len(), 0, 0))) };
+        };
+        let like = self.descriptor(first)?;
+        let length = usize::try_from(like.image_bytes()).ok();
+        let Some(length) = length.filter(|length| length.checked_mul(ids.len()) == Some(out.len())) else {
+            return Err(self.here(wrong_buffer(out.len(), ids.len(), like.image_bytes())));
+        };
+        ids.par_chunks(CHUNK).zip(out.par_chunks_mut(CHUNK * length)).try_for_each(|(ids, out)| {
+            let descriptors = self.describe_all(ids)?;
+            if let Some(other) = descriptors.iter().find(|other| !alike(other, &like)) {
+                return Err(self.here(
+                    Error::invalid(format!(
+                        "its shape is {} {}, that of image {first} is {} {}: one buffer takes images of one shape only",
+                        other.shape, other.sample_type, like.shape, like.sample_type
+                    ))
+                    .at_id(other.id),
+                ));
+            }
+            let mut seen = 0;
+            self.read_payloads(&descriptors, &mut |place, payload| {
+                seen += 1;
+                self.decoder.decode_into(&descriptors[place], payload, &mut out[place * length..(place + 1) * length])
+            })?;
+            debug_assert_eq!(seen, ids.len());
+            Ok(())
+        })
+    }
+
+    /// The stored bytes of one image.
+    ///
+    /// # Errors
+    /// As [`image`](Self::image).
+    pub fn payload(&self, id: Id) -> Result<Vec<u8>> {
+        let descriptor = self.descriptor(id)?;
+        let mut bytes = Vec::new();
+        self.read_payloads(std::slice::from_ref(&descriptor), &mut |_, payload| {
+            bytes = payload.to_vec();
+            Ok(())
+        })?;
+        Ok(bytes)
+    }
+
+    /// A rectangle of one image.
+    ///
+    /// # Errors
+    /// `InvalidInput` where it is not inside the image; else as [`image`](Self::image).
+    pub fn region(&self, id: Id, region: Region) -> Result<Image> {
+        let at_id = |error: Error| self.here(error.at_id(id));
+        region.check_inside(self.descriptor(id)?.shape).map_err(at_id)?;
+        self.image(id)?.view().crop(region).map_err(at_id)
+    }
+
+    /// Many rectangles, in the order asked.
+    ///
+    /// # Errors
+    /// As [`region`](Self::region).
+    pub fn regions(&self, regions: &[(Id, Region)]) -> Result<Vec<Image>> {
+        regions.par_iter().map(|&(id, region)| self.region(id, region)).collect()
+    }
+
+    /// The descriptors of `ids`, all of which must be there.
+    fn describe_all(&self, ids: &[Id]) -> Result<Vec<Descriptor>> {
+        let descriptors = self.descriptors(ids)?;
+        descriptors.into_iter().zip(ids).map(|(found, &id)| found.ok_or_else(|| self.no_image(id))).collect()
+    }
+
+    /// Pushes the whole payload of each descriptor, checked, with its place.
+    pub(crate) fn read_payloads(
+        &self,
+        descriptors: &[Descriptor],
+        take: &mut dyn FnMut(usize, &[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let single;
+        let many: Vec<ReadRequest>;
+        let requests = match descriptors {
+            [one] => {
+                single = [ReadRequest::whole(one.id)];
+                &single[..]
+            }
+            _ => {
+                many = descriptors.iter().map(|descriptor| ReadRequest::whole(descriptor.id)).collect();
+                &many[..]
+            }
+        };
+        self.backend
+            .read(requests, &mut |place, payload| {
+                let descriptor = &descriptors[place];
+                let payload = payload.ok_or_else(|| self.no_image(descriptor.id))?;
+                if self.verify_checksums {
+                    check_payload(descriptor, payload)?;
+                }
+                take(place, payload)
+            })
+            .map_err(|error| self.here(error))
+    }
+}
+
+/// Checks a whole payload against its descriptor.
+pub(super) fn check_payload(descriptor: &Descriptor, payload: &[u8]) -> Result<()> {
+    if payload.len() as u64 != descriptor.payload_length {
+        return Err(Error::corrupt(format!(
+            "its payload has {} bytes, its descriptor says {}",
+            payload.len(),
+            descriptor.payload_length
+        ))
+        .at_id(descriptor.id));
+    }
+    let checksum = crc32c::crc32c(payload);
+    if checksum != descriptor.checksum {
+        return Err(Error::corrupt(format!(
+            "its payload's checksum is {checksum:08x}, its descriptor says {:08x}: the payload is damaged",
+            descriptor.checksum
+        ))
+        .at_id(descriptor.id));
+    }
+    Ok(())
+}
+
+fn alike(a: &Descriptor, b: &Descriptor) -> bool {
+    (a.shape, a.sample_type) == (b.shape, b.sample_type)
+}
+
+fn wrong_buffer(found: usize, images: usize, length: u64) -> Error {
+    Error::invalid(format!("a buffer of {found} bytes for {images} images of {length} bytes each"))
+}

@@ -1,0 +1,261 @@
+//! The store above its backends: what users see, on every embedded backend.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use pinako::{
+    Attributes, Encoding, ErrorKind, Image, ImageFormat, NewImage, PixelEncoding, Progress, Region, SampleType, Shape,
+    Store,
+};
+
+const SCHEMES: [&str; 1] = ["memory"];
+
+/// Runs `test` on a fresh store of every embedded backend; the folder is where its files are.
+fn on_every_backend(test: impl Fn(&Store, &Path)) {
+    for scheme in SCHEMES {
+        println!("on {scheme}:");
+        let folder = tempfile::tempdir().unwrap();
+        test(&create(scheme, folder.path(), "store"), folder.path());
+    }
+}
+
+fn create(scheme: &str, folder: &Path, name: &str) -> Store {
+    match scheme {
+        "memory" => Store::create("memory:").unwrap(),
+        _ => Store::create(&format!("{scheme}:{}", folder.join(name).display())).unwrap(),
+    }
+}
+
+fn go_on(_: Progress) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
+/// An image whose samples depend on `seed` and place.
+fn image(seed: u32, height: u32, width: u32, channels: u16, sample: SampleType) -> Image {
+    let shape = Shape::new(height, width, channels).unwrap();
+    let count = (shape.byte_length(sample) / sample.size() as u64) as u32;
+    let values = (0..count).map(|i| i.wrapping_mul(seed * 2 + 1).wrapping_add(seed) % 251);
+    match sample {
+        SampleType::U8 => Image::from_samples(shape, &values.map(|v| v as u8).collect::<Vec<_>>()),
+        SampleType::U16 => Image::from_samples(shape, &values.map(|v| v as u16 * 200).collect::<Vec<_>>()),
+        SampleType::I16 => Image::from_samples(shape, &values.map(|v| v as i16 - 100).collect::<Vec<_>>()),
+        SampleType::U32 => Image::from_samples(shape, &values.map(|v| v << 20).collect::<Vec<_>>()),
+        SampleType::F32 => Image::from_samples(shape, &values.map(|v| v as f32 / 7.0).collect::<Vec<_>>()),
+        _ => Image::from_samples(shape, &values.map(|v| f64::from(v) / 7.0).collect::<Vec<_>>()),
+    }
+    .unwrap()
+}
+
+/// Images of every sample type and several shapes.
+fn motley() -> Vec<Image> {
+    let shapes = [(1, 1, 1), (5, 3, 3), (32, 32, 3), (17, 64, 4), (2, 2, 7)];
+    SampleType::ALL.iter().flat_map(|&sample| shapes.map(|(h, w, c)| image(h + w, h, w, c, sample))).collect()
+}
+
+#[test]
+fn images_of_all_kinds_share_a_store_and_come_back() {
+    on_every_backend(|store, _| {
+        let images = motley();
+        let ids = store.append(images.iter().map(NewImage::pixels)).unwrap();
+        assert_eq!(ids, 0..images.len() as u64);
+        for (id, image) in ids.clone().zip(&images) {
+            assert_eq!(&store.image(id).unwrap(), image);
+        }
+        let backwards: Vec<u64> = ids.rev().collect();
+        assert!(store.images(&backwards).unwrap().iter().eq(images.iter().rev()));
+        assert_eq!(store.images(&[]).unwrap(), []);
+    });
+}
+
+#[test]
+fn many_images_of_one_shape_fill_a_buffer_in_the_order_asked() {
+    on_every_backend(|store, _| {
+        let images: Vec<Image> = (0..600).map(|seed| image(seed, 4, 4, 3, SampleType::U8)).collect();
+        store.append(images.iter().map(NewImage::pixels)).unwrap();
+        let ids: Vec<u64> = (0..2000).map(|i| i * 7 % 600).collect();
+        let mut out = vec![0; ids.len() * 48];
+        store.images_into(&ids, &mut out).unwrap();
+        for (id, bytes) in ids.iter().zip(out.chunks(48)) {
+            assert_eq!(bytes, images[*id as usize].bytes());
+        }
+        assert_eq!(store.images_into(&ids, &mut out[1..]).unwrap_err().kind(), ErrorKind::InvalidInput);
+        store.images_into(&[], &mut []).unwrap();
+
+        let other = image(1, 4, 4, 1, SampleType::U8);
+        let odd = store.append([NewImage::pixels(&other)]).unwrap().start;
+        let error = store.images_into(&[0, odd], &mut out[..96]).unwrap_err();
+        assert_eq!((error.kind(), error.id()), (ErrorKind::InvalidInput, Some(odd)));
+        let error = store.images_into(&[0, 9999], &mut out[..96]).unwrap_err();
+        assert_eq!((error.kind(), error.id()), (ErrorKind::NotFound, Some(9999)));
+    });
+}
+
+#[test]
+fn names_labels_and_attributes_are_kept() {
+    on_every_backend(|store, _| {
+        store.set_label_names(&["cat".into(), "dog".into()]).unwrap();
+        let picture = image(3, 4, 4, 3, SampleType::U8);
+        let attributes = Attributes::parse(r#"{"iso": 100}"#).unwrap();
+        let new = NewImage::pixels(&picture).name("rex").label(1).attributes(attributes.clone());
+        let id = store.append([new]).unwrap().start;
+        let descriptor = store.descriptor(id).unwrap();
+        assert_eq!(descriptor.name.as_deref(), Some("rex"));
+        assert_eq!((descriptor.label, descriptor.attributes), (Some(1), Some(attributes)));
+        assert_eq!((store.find("rex").unwrap(), store.find("tom").unwrap()), (Some(id), None));
+
+        let misfit = store.append([NewImage::pixels(&picture).label(2)]).unwrap_err();
+        assert!(misfit.to_string().contains("label 2") && misfit.hint().is_some(), "{misfit}");
+        let taken = store.append([NewImage::pixels(&picture).name("rex")]).unwrap_err();
+        assert_eq!(taken.kind(), ErrorKind::Conflict);
+        assert_eq!(store.append([NewImage::pixels(&picture).name("")]).unwrap_err().kind(), ErrorKind::InvalidInput);
+        assert_eq!(store.count().unwrap(), 1);
+        assert_eq!(store.remove(&[id, id + 1]).unwrap(), 1);
+        assert_eq!(store.image(id).unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(store.append([NewImage::pixels(&picture).name("rex")]).unwrap().start, id + 1);
+    });
+}
+
+#[test]
+fn files_are_kept_as_they_came_and_png_is_made_where_asked() {
+    on_every_backend(|store, _| {
+        let picture = image(3, 20, 30, 3, SampleType::U8);
+        let first = store.append([NewImage::encoded(picture.view(), PixelEncoding::Png)]).unwrap().start;
+        let file = store.payload(first).unwrap();
+        assert_eq!(&file[..4], b"\x89PNG");
+        let kept = store.append([NewImage::file(&file[..])]).unwrap().start;
+        assert_eq!(store.descriptor(kept).unwrap().encoding, Encoding::Kept(ImageFormat::Png));
+        assert_eq!(store.payload(kept).unwrap(), file);
+        assert_eq!((store.image(first).unwrap(), store.image(kept).unwrap()), (picture.clone(), picture));
+        assert_eq!(store.append([NewImage::file(&b"hello"[..])]).unwrap_err().kind(), ErrorKind::Unsupported);
+        let floats = image(1, 2, 2, 1, SampleType::F32);
+        let error = store.append([NewImage::encoded(floats.view(), PixelEncoding::Png)]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    });
+}
+
+#[test]
+fn linked_files_stay_where_they_are_and_changes_are_found_out() {
+    on_every_backend(|store, folder| {
+        let picture = image(9, 8, 8, 1, SampleType::U8);
+        let maker = Store::create("memory:").unwrap();
+        maker.append([NewImage::encoded(picture.view(), PixelEncoding::Png)]).unwrap();
+        let path = folder.join("photo.png");
+        std::fs::write(&path, maker.payload(0).unwrap()).unwrap();
+
+        let id = store.append([NewImage::linked(&path)]).unwrap().start;
+        assert_eq!(store.image(id).unwrap(), picture);
+        let elsewhere = tempfile::tempdir().unwrap();
+        let copy = create(SCHEMES[SCHEMES.len() / 2], elsewhere.path(), "copy");
+        store.copy_to(&copy, &mut go_on).unwrap();
+        assert_eq!(copy.image(0).unwrap(), picture);
+
+        let mut bytes = std::fs::read(&path).unwrap();
+        let last = bytes.len() - 1;
+        bytes[last] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+        let mut problems = Vec::new();
+        store.verify(&mut |problem| problems.push(problem), &mut go_on).unwrap();
+        assert_eq!((problems.len(), problems[0].id), (1, id));
+        let text = problems[0].error.to_string();
+        assert!(text.contains("photo.png was changed"), "{text}");
+        std::fs::remove_file(&path).unwrap();
+        let error = store.image(id).unwrap_err();
+        assert!(error.to_string().contains("photo.png") && error.hint().unwrap().contains("moved"), "{error}");
+    });
+}
+
+#[test]
+fn regions_are_crops() {
+    on_every_backend(|store, _| {
+        let picture = image(5, 20, 30, 3, SampleType::U16);
+        let id = store.append([NewImage::pixels(&picture)]).unwrap().start;
+        let region = Region::new(3, 4, 20, 10).unwrap();
+        assert_eq!(store.region(id, region).unwrap(), picture.view().crop(region).unwrap());
+        assert_eq!(store.regions(&[(id, region), (id, region)]).unwrap().len(), 2);
+        let outside = store.region(id, Region::new(3, 4, 28, 10).unwrap()).unwrap_err();
+        assert_eq!((outside.kind(), outside.id()), (ErrorKind::InvalidInput, Some(id)));
+    });
+}
+
+/// Gives `length` bytes that depend on their place, some at a time.
+struct Generated {
+    position: u64,
+    length: u64,
+}
+
+impl Generated {
+    fn byte(position: u64) -> u8 {
+        (position.wrapping_mul(2_654_435_761) >> 13) as u8
+    }
+}
+
+impl std::io::Read for Generated {
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        let count = out.len().min(100_000).min((self.length - self.position) as usize);
+        for slot in &mut out[..count] {
+            *slot = Self::byte(self.position);
+            self.position += 1;
+        }
+        Ok(count)
+    }
+}
+
+#[test]
+fn an_image_larger_than_a_batch_streams_in_and_through_a_copy() {
+    on_every_backend(|store, folder| {
+        let shape = Shape::new(3000, 4000, 3).unwrap();
+        let mut stream = Generated { position: 0, length: shape.byte_length(SampleType::U8) };
+        let small = image(1, 2, 2, 1, SampleType::U8);
+        let large = NewImage::stream(shape, SampleType::U8, &mut stream).name("large");
+        store.append([NewImage::pixels(&small), large, NewImage::pixels(&small)]).unwrap();
+        let copy = create(SCHEMES[0], folder, "copy");
+        assert_eq!(store.copy_to(&copy, &mut go_on).unwrap().images, 3);
+        for store in [store, &copy] {
+            assert_eq!(store.verify(&mut |problem| panic!("{problem:?}"), &mut go_on).unwrap().images, 3);
+            let bytes = store.image(1).unwrap().into_bytes();
+            assert!(bytes.iter().enumerate().all(|(i, &found)| found == Generated::byte(i as u64)));
+        }
+    });
+}
+
+#[test]
+fn a_copy_is_equal_and_goes_on_where_it_was_interrupted() {
+    on_every_backend(|store, folder| {
+        store.set_label_names(&["a".into(), "b".into()]).unwrap();
+        let picture = image(7, 500, 800, 3, SampleType::U8);
+        let new = |i: i64| NewImage::encoded(picture.view(), PixelEncoding::Raw).label(i % 2).name(format!("n{i}"));
+        store.append((0..40).map(new)).unwrap(); // 48 MB: more than a batch
+        store.remove(&[3]).unwrap();
+
+        for scheme in SCHEMES {
+            let copy = create(scheme, folder, &format!("copy-{scheme}"));
+            copy.set_label_names(&["b".into()]).unwrap();
+            let stopped = store.copy_to(&copy, &mut |_| ControlFlow::Break(())).unwrap_err();
+            assert_eq!(stopped.kind(), ErrorKind::Interrupted);
+            let before = copy.count().unwrap();
+            assert!(before > 0 && before < 39, "{before} images were copied");
+            let rest = store.copy_to(&copy, &mut go_on).unwrap();
+            assert_eq!((rest.present, rest.images), (before, 39 - before));
+            assert_eq!(store.copy_to(&copy, &mut go_on).unwrap().images, 0);
+
+            assert_eq!(copy.label_names().unwrap(), ["b", "a"]);
+            for (from, to) in store.scan(0).zip(copy.scan(0)) {
+                let (from, to) = (from.unwrap(), to.unwrap());
+                assert_eq!((&from.name, from.label.map(|label| 1 - label)), (&to.name, to.label));
+                assert_eq!(store.payload(from.id).unwrap(), copy.payload(to.id).unwrap());
+            }
+        }
+    });
+}
+
+#[test]
+fn a_scan_longer_than_a_batch_sees_every_image_once() {
+    on_every_backend(|store, _| {
+        let picture = image(1, 1, 1, 1, SampleType::U8);
+        store.append((0..2500).map(|_| NewImage::encoded(picture.view(), PixelEncoding::Raw))).unwrap();
+        store.remove(&[0, 1023, 1024, 2499]).unwrap();
+        let ids: Vec<u64> = store.scan(2).map(|found| found.unwrap().id).collect();
+        assert_eq!(ids, (2..2499).filter(|id| ![1023, 1024].contains(id)).collect::<Vec<_>>());
+        assert_eq!(store.scan(u64::MAX).count(), 0);
+    });
+}
