@@ -39,6 +39,7 @@ mod encoding;
 pub mod error;
 pub mod image;
 pub mod store;
+pub mod wrappers;
 
 pub use backend::Durability;
 pub use descriptor::{Attributes, Descriptor, Encoding, Id, ImageFormat, Label, Layout};

@@ -1,15 +1,14 @@
-//! Every backend of the library passes the suite.
+//! Where the stores of these tests stand.
 
 use pinako::Durability;
 use pinako::backend::Backend;
 use pinako::backends::{self, Memory, Mode};
 use pinako::conformance::Fixture;
-use pinako::conformance_tests;
 use tempfile::TempDir;
 
 /// A store in memory, whose handles are clones.
 #[derive(Default)]
-struct MemoryFixture(Memory);
+pub struct MemoryFixture(Memory);
 
 impl Fixture for MemoryFixture {
     fn create(&self) -> Box<dyn Backend> {
@@ -25,9 +24,32 @@ impl Fixture for MemoryFixture {
     }
 }
 
+/// A store in memory with a wrapper around each handle.
+pub struct WrappedFixture(MemoryFixture, fn(Box<dyn Backend>) -> Box<dyn Backend>);
+
+impl WrappedFixture {
+    pub fn new(wrap: fn(Box<dyn Backend>) -> Box<dyn Backend>) -> Self {
+        WrappedFixture(MemoryFixture::default(), wrap)
+    }
+}
+
+impl Fixture for WrappedFixture {
+    fn create(&self) -> Box<dyn Backend> {
+        self.1(self.0.create())
+    }
+
+    fn open(&self) -> Box<dyn Backend> {
+        self.1(self.0.open())
+    }
+
+    fn open_read_only(&self) -> Option<Box<dyn Backend>> {
+        self.0.open_read_only().map(self.1)
+    }
+}
+
 /// A store on the disk, in a folder of its own.
 #[allow(dead_code, reason = "the backends on the disk take it, one line each, as they come")]
-struct DiskFixture {
+pub struct DiskFixture {
     _folder: TempDir,
     url: String,
     durability: Durability,
@@ -35,7 +57,7 @@ struct DiskFixture {
 
 #[allow(dead_code, reason = "see above")]
 impl DiskFixture {
-    fn new(scheme: &str, durability: Durability) -> Self {
+    pub fn new(scheme: &str, durability: Durability) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("{scheme}:{}", folder.path().join("store").display());
         DiskFixture { _folder: folder, url, durability }
@@ -59,5 +81,3 @@ impl Fixture for DiskFixture {
         Some(self.open_as(Mode::Read))
     }
 }
-
-conformance_tests!(memory, MemoryFixture::default());

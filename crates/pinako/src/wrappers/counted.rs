@@ -1,0 +1,151 @@
+//! What is asked of a backend, counted: how many reads a plan really costs is a fact, not a guess.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::Operation;
+use crate::backend::{Backend, DescribeSink, Entry, Footprint, IoHints, Properties, ReadRequest, ReadSink, ScanSink};
+use crate::descriptor::Id;
+use crate::error::Result;
+
+/// Counts what is asked of the backend inside.
+#[derive(Debug)]
+pub struct Counted {
+    inner: Box<dyn Backend>,
+    counts: Arc<Counts>,
+}
+
+/// What was asked since the wrapper was made or [`reset`](Counts::reset).
+#[derive(Debug, Default)]
+pub struct Counts {
+    calls: [AtomicU64; Operation::ALL.len()],
+    requests: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Counted {
+    /// Wraps `inner`; all counts are 0.
+    pub fn new(inner: Box<dyn Backend>) -> Self {
+        Counted { inner, counts: Arc::default() }
+    }
+
+    /// The counts, which go on with every call and outlive the wrapper.
+    pub fn counts(&self) -> Arc<Counts> {
+        Arc::clone(&self.counts)
+    }
+
+    fn count(&self, operation: Operation) -> &dyn Backend {
+        self.counts.calls[operation as usize].fetch_add(1, Ordering::Relaxed);
+        &*self.inner
+    }
+}
+
+impl Counts {
+    /// Calls of an operation, failed ones too.
+    pub fn calls(&self, operation: Operation) -> u64 {
+        self.calls[operation as usize].load(Ordering::Relaxed)
+    }
+
+    /// Requests of all reads together.
+    pub fn read_requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that all reads together pushed.
+    pub fn bytes_read(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Begins again at 0.
+    pub fn reset(&self) {
+        for count in self.calls.iter().chain([&self.requests, &self.bytes]) {
+            count.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Backend for Counted {
+    fn append(&self, entries: &mut [Entry<'_>]) -> Result<Range<Id>> {
+        self.count(Operation::Append).append(entries)
+    }
+
+    fn read(&self, requests: &[ReadRequest], sink: &mut ReadSink<'_>) -> Result<()> {
+        self.counts.requests.fetch_add(requests.len() as u64, Ordering::Relaxed);
+        let mut pushed = 0;
+        let result = self.count(Operation::Read).read(requests, &mut |place, bytes| {
+            pushed += bytes.map_or(0, <[u8]>::len) as u64;
+            sink(place, bytes)
+        });
+        self.counts.bytes.fetch_add(pushed, Ordering::Relaxed);
+        result
+    }
+
+    fn describe(&self, ids: &[Id], sink: &mut DescribeSink<'_>) -> Result<()> {
+        self.count(Operation::Describe).describe(ids, sink)
+    }
+
+    fn scan(&self, first: Id, sink: &mut ScanSink<'_>) -> Result<()> {
+        self.count(Operation::Scan).scan(first, sink)
+    }
+
+    fn find(&self, name: &str) -> Result<Option<Id>> {
+        self.count(Operation::Find).find(name)
+    }
+
+    fn remove(&self, ids: &[Id]) -> Result<u64> {
+        self.count(Operation::Remove).remove(ids)
+    }
+
+    fn properties(&self) -> Result<Properties> {
+        self.count(Operation::Properties).properties()
+    }
+
+    fn set_label_names(&self, names: &[String]) -> Result<()> {
+        self.count(Operation::SetLabelNames).set_label_names(names)
+    }
+
+    fn footprint(&self) -> Result<Footprint> {
+        self.count(Operation::Footprint).footprint()
+    }
+
+    fn io_hints(&self) -> IoHints {
+        self.inner.io_hints()
+    }
+
+    fn compact(&self) -> Result<()> {
+        self.count(Operation::Compact).compact()
+    }
+
+    fn sync(&self) -> Result<()> {
+        self.count(Operation::Sync).sync()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wrappers::tests::filled_memory;
+
+    #[test]
+    fn calls_requests_and_bytes_are_counted() {
+        let store = Counted::new(Box::new(filled_memory(&[b"0123456789", b"abc"])));
+        let counts = store.counts();
+        let requests = [ReadRequest::part(0, 2..6), ReadRequest::whole(1), ReadRequest::whole(7)];
+        store.read(&requests, &mut |_, _| Ok(())).unwrap();
+        store.read(&requests[..1], &mut |_, _| Ok(())).unwrap();
+        assert!(store.read(&[ReadRequest::part(1, 0..4)], &mut |_, _| Ok(())).is_err());
+        store.find("x").unwrap();
+        assert_eq!((counts.read_requests(), counts.bytes_read()), (5, 4 + 3 + 4));
+        for operation in Operation::ALL {
+            let expected = match operation {
+                Operation::Read => 3,
+                Operation::Find => 1,
+                _ => 0,
+            };
+            assert_eq!(counts.calls(operation), expected, "{operation:?}");
+        }
+        counts.reset();
+        assert_eq!((counts.calls(Operation::Read), counts.read_requests(), counts.bytes_read()), (0, 0, 0));
+    }
+}

@@ -1,0 +1,199 @@
+//! Another device's costs on top of this one's, so that plans for it can be tried out here.
+//!
+//! The device is a queue: at most *P* reads are in flight, each for *t1* seconds, and bytes come over one link at *t2*
+//! seconds each. A batch of *K* reads on an idle device so waits ceil(K / P) t1 + bytes t2, and threads that read at
+//! once share the device as they would share a real one.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::ops::Range;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::backend::{Backend, DescribeSink, Entry, Footprint, IoHints, Properties, ReadRequest, ReadSink, ScanSink};
+use crate::descriptor::Id;
+use crate::error::{Error, Result};
+
+/// Makes reads of the backend inside as slow as a device of given costs; everything else passes as it is.
+#[derive(Debug)]
+pub struct Delayed {
+    inner: Box<dyn Backend>,
+    costs: IoHints,
+    device: Mutex<Device>,
+}
+
+#[derive(Debug)]
+struct Device {
+    /// When each of the reads that are in flight ends.
+    in_flight: BinaryHeap<Reverse<Instant>>,
+    /// When the link is free.
+    link: Instant,
+}
+
+impl Delayed {
+    /// Wraps `inner` in a device of these costs, which are also what [`io_hints`](Backend::io_hints) then says.
+    ///
+    /// # Errors
+    /// `InvalidInput` where a cost is negative, not finite or above one hour, or no read may be in flight.
+    pub fn new(inner: Box<dyn Backend>, costs: IoHints) -> Result<Self> {
+        let sound = |seconds: f64| (0.0..=3600.0).contains(&seconds);
+        if !sound(costs.read_seconds) || !sound(costs.byte_seconds) || costs.parallel_reads == 0 {
+            return Err(Error::invalid(format!("no device has these costs: {costs:?}")));
+        }
+        let device = Device { in_flight: BinaryHeap::new(), link: Instant::now() };
+        Ok(Delayed { inner, costs, device: Mutex::new(device) })
+    }
+
+    fn device(&self) -> MutexGuard<'_, Device> {
+        self.device.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Device {
+    /// Sends `reads` reads off at `now`; returns when the last one ends.
+    fn start(&mut self, now: Instant, reads: usize, costs: &IoHints) -> Instant {
+        let latency = Duration::from_secs_f64(costs.read_seconds);
+        while self.in_flight.peek().is_some_and(|Reverse(end)| *end <= now) {
+            self.in_flight.pop();
+        }
+        let mut last = now;
+        for _ in 0..reads {
+            let mut start = now;
+            if self.in_flight.len() >= costs.parallel_reads as usize
+                && let Some(Reverse(end)) = self.in_flight.pop()
+            {
+                start = end;
+            }
+            let end = start + latency;
+            self.in_flight.push(Reverse(end));
+            last = last.max(end);
+        }
+        last
+    }
+
+    /// Sends `bytes` over the link at `now`; returns when the last one is there.
+    fn transfer(&mut self, now: Instant, bytes: u64, costs: &IoHints) -> Instant {
+        self.link = self.link.max(now) + Duration::from_secs_f64(bytes as f64 * costs.byte_seconds);
+        self.link
+    }
+}
+
+fn sleep_until(end: Instant) {
+    let left = end.saturating_duration_since(Instant::now());
+    if !left.is_zero() {
+        thread::sleep(left);
+    }
+}
+
+impl Backend for Delayed {
+    fn append(&self, entries: &mut [Entry<'_>]) -> Result<Range<Id>> {
+        self.inner.append(entries)
+    }
+
+    fn read(&self, requests: &[ReadRequest], sink: &mut ReadSink<'_>) -> Result<()> {
+        let started = self.device().start(Instant::now(), requests.len(), &self.costs);
+        sleep_until(started);
+        let mut pushed = 0;
+        let result = self.inner.read(requests, &mut |place, bytes| {
+            pushed += bytes.map_or(0, <[u8]>::len) as u64;
+            sink(place, bytes)
+        });
+        let transferred = self.device().transfer(started, pushed, &self.costs);
+        sleep_until(transferred);
+        result
+    }
+
+    fn describe(&self, ids: &[Id], sink: &mut DescribeSink<'_>) -> Result<()> {
+        self.inner.describe(ids, sink)
+    }
+
+    fn scan(&self, first: Id, sink: &mut ScanSink<'_>) -> Result<()> {
+        self.inner.scan(first, sink)
+    }
+
+    fn find(&self, name: &str) -> Result<Option<Id>> {
+        self.inner.find(name)
+    }
+
+    fn remove(&self, ids: &[Id]) -> Result<u64> {
+        self.inner.remove(ids)
+    }
+
+    fn properties(&self) -> Result<Properties> {
+        self.inner.properties()
+    }
+
+    fn set_label_names(&self, names: &[String]) -> Result<()> {
+        self.inner.set_label_names(names)
+    }
+
+    fn footprint(&self) -> Result<Footprint> {
+        self.inner.footprint()
+    }
+
+    fn io_hints(&self) -> IoHints {
+        self.costs
+    }
+
+    fn compact(&self) -> Result<()> {
+        self.inner.compact()
+    }
+
+    fn sync(&self) -> Result<()> {
+        self.inner.sync()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backends::Memory;
+
+    const COSTS: IoHints = IoHints { read_seconds: 8.0, byte_seconds: 0.5, parallel_reads: 4, block: 1 };
+
+    fn idle(now: Instant) -> Device {
+        Device { in_flight: BinaryHeap::new(), link: now }
+    }
+
+    #[test]
+    fn a_batch_waits_as_many_rounds_as_it_has_times_the_reads_in_flight() {
+        let now = Instant::now();
+        for (reads, rounds) in [(0, 0), (1, 1), (4, 1), (5, 2), (8, 2), (9, 3), (1000, 250)] {
+            let end = idle(now).start(now, reads, &COSTS);
+            assert_eq!(end - now, Duration::from_secs(8 * rounds), "{reads} reads");
+        }
+    }
+
+    #[test]
+    fn batches_share_the_reads_in_flight() {
+        let now = Instant::now();
+        let seconds = |seconds| now + Duration::from_secs(seconds);
+        let mut device = idle(now);
+        assert_eq!(device.start(now, 3, &COSTS), seconds(8));
+        // One more has its place at once, the other waits for the first batch.
+        assert_eq!(device.start(seconds(2), 2, &COSTS), seconds(16));
+        // An idle device has forgotten both.
+        assert_eq!(device.start(seconds(20), 4, &COSTS), seconds(28));
+    }
+
+    #[test]
+    fn bytes_come_one_after_the_other() {
+        let now = Instant::now();
+        let seconds = |seconds| now + Duration::from_secs(seconds);
+        let mut device = idle(now);
+        assert_eq!(device.transfer(now, 10, &COSTS), seconds(5));
+        assert_eq!(device.transfer(seconds(1), 10, &COSTS), seconds(10));
+        assert_eq!(device.transfer(seconds(20), 0, &COSTS), seconds(20));
+    }
+
+    #[test]
+    fn costs_that_no_device_has_are_refused() {
+        for (read_seconds, byte_seconds, parallel_reads) in
+            [(-1.0, 0.0, 1), (f64::NAN, 0.0, 1), (0.0, f64::INFINITY, 1), (0.0, 1e9, 1), (0.0, 0.0, 0)]
+        {
+            let costs = IoHints { read_seconds, byte_seconds, parallel_reads, block: 1 };
+            assert!(Delayed::new(Box::new(Memory::new()), costs).is_err(), "{costs:?}");
+        }
+    }
+}

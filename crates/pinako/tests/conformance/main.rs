@@ -1,0 +1,16 @@
+//! Every backend of the library, and every wrapper around one, passes the suite and agrees with a map.
+
+mod fixtures;
+mod model;
+
+use fixtures::{MemoryFixture, WrappedFixture};
+use pinako::backend::IoHints;
+use pinako::conformance_tests;
+use pinako::wrappers::{Counted, Delayed, Faulty};
+
+conformance_tests!(memory, MemoryFixture::default());
+conformance_tests!(counted, WrappedFixture::new(|inner| Box::new(Counted::new(inner))));
+conformance_tests!(faulty, WrappedFixture::new(|inner| Box::new(Faulty::new(inner))));
+conformance_tests!(delayed, WrappedFixture::new(|inner| Box::new(Delayed::new(inner, NO_DELAY).unwrap())));
+
+const NO_DELAY: IoHints = IoHints { read_seconds: 0.0, byte_seconds: 0.0, parallel_reads: 1, block: 1 };
