@@ -27,6 +27,7 @@
 //! | [`image`] | what is an image in memory? [`Image`], [`Shape`], [`Region`] |
 //! | [`descriptor`] | what is known of an image without its pixels? |
 //! | `encoding` | how do pixels become bytes? |
+//! | [`export`] | how do images leave a store? |
 //! | [`backend`] | what must a place for bytes do? The trait and its contract |
 //! | [`backends`] | which places are there, and which URL means which? |
 //! | [`error`] | what can go wrong? |
@@ -37,6 +38,7 @@ pub mod conformance;
 pub mod descriptor;
 mod encoding;
 pub mod error;
+pub mod export;
 pub mod image;
 pub mod store;
 pub mod wrappers;

@@ -38,6 +38,11 @@ pub(crate) fn header(bytes: &[u8], limit: u64) -> Result<FileHeader> {
     Ok(header)
 }
 
+/// Whether files with that extension are image files, as far as the name tells.
+pub(crate) fn is_image_extension(extension: &str) -> bool {
+    image::ImageFormat::from_extension(extension).is_some_and(|format| ours(format).is_some())
+}
+
 /// Decodes an image file into `out`, as long as the descriptor's image.
 pub(super) fn decode_into(
     format: ImageFormat,
@@ -64,7 +69,7 @@ pub(super) fn decode_into(
 ///
 /// # Errors
 /// `InvalidInput` where PNG has no such images.
-pub(super) fn encode_png(view: ImageView<'_>) -> Result<Vec<u8>> {
+pub(crate) fn encode_png(view: ImageView<'_>) -> Result<Vec<u8>> {
     let (shape, sample) = (view.shape(), view.sample_type());
     if !super::PixelEncoding::Png.fits(shape, sample) {
         return Err(Error::invalid(format!(

@@ -10,11 +10,11 @@ mod raw;
 use std::borrow::Cow;
 use std::path::PathBuf;
 
-use crate::descriptor::{Descriptor, Encoding, Layout};
+use crate::descriptor::{Descriptor, Encoding, Layout, Link};
 use crate::error::{Error, Result};
 use crate::image::{ImageView, SampleType, Shape};
 
-pub(crate) use file::header;
+pub(crate) use file::{encode_png, header, is_image_extension};
 pub(crate) use link::{link, relink};
 
 /// How pixels that are given as pixels become payload.
@@ -73,11 +73,16 @@ impl Decoder {
             Encoding::Png => file::decode_into(crate::ImageFormat::Png, descriptor, payload, self.max_image_bytes, out),
             Encoding::Kept(format) => file::decode_into(format, descriptor, payload, self.max_image_bytes, out),
             Encoding::Linked(link) => {
-                let bytes = link::read(payload, link, self.folder.as_deref(), self.check)?;
+                let bytes = self.linked_file(payload, link)?;
                 file::decode_into(link.format, descriptor, &bytes, self.max_image_bytes, out)
             }
         }
         .map_err(|error| error.at_id(descriptor.id))
+    }
+
+    /// The bytes of the file that `payload` is the path of.
+    pub(crate) fn linked_file(&self, payload: &[u8], link: Link) -> Result<Vec<u8>> {
+        link::read(payload, link, self.folder.as_deref(), self.check)
     }
 
     /// Decodes `payload` into fresh memory.

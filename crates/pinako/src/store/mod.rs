@@ -12,6 +12,7 @@ mod verify;
 
 pub use append::NewImage;
 pub use copy::Copied;
+pub(crate) use copy::{BATCH_BYTES, BATCH_IMAGES};
 pub use verify::{Problem, Verified};
 
 use std::collections::VecDeque;

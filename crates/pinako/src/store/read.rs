@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::Store;
 use crate::backend::ReadRequest;
-use crate::descriptor::{Descriptor, Id};
+use crate::descriptor::{Descriptor, Id, Link};
 use crate::error::{Error, Result};
 use crate::image::{Image, Region};
 
@@ -99,6 +99,12 @@ impl Store {
             Ok(())
         })?;
         Ok(bytes)
+    }
+
+    /// The bytes of the file that a linked image is.
+    pub(crate) fn linked_file(&self, id: Id, link: Link) -> Result<Vec<u8>> {
+        let path = self.payload(id)?;
+        self.decoder.linked_file(&path, link).map_err(|error| self.here(error.at_id(id)))
     }
 
     /// A rectangle of one image.

@@ -1,0 +1,103 @@
+//! One N,H,W,C array in NumPy's own format, and its labels beside it.
+//!
+//! The header (NumPy's NEP 1) is written last, when the number of images is known; its length does not depend on it.
+
+use std::fs::File;
+use std::io::{BufWriter, Seek, SeekFrom, Write};
+use std::path::Path;
+
+use super::{Aside, Batches, cannot_write, check_alike};
+use crate::error::Result;
+use crate::image::SampleType;
+
+/// Bytes of a header: a multiple of 64, as the format asks, and room for four dimensions.
+const HEADER: usize = 128;
+
+pub(super) fn export(batches: &mut Batches<'_, '_>, out: &Path) -> Result<()> {
+    let (shape, sample) = batches.first()?;
+    let labels_out = out.with_extension("labels.npy");
+    let mut images = ArrayFile::new(out)?;
+    let mut labels = ArrayFile::new(&labels_out)?;
+    let mut labelled = false;
+    let mut buffer = Vec::new();
+    batches.walk_all(&mut |store, descriptors| {
+        for descriptor in descriptors {
+            check_alike(store, descriptor, shape, sample, "one array")?;
+            labelled |= descriptor.label.is_some();
+            labels.write(&descriptor.label.unwrap_or(-1).to_le_bytes())?;
+        }
+        let ids: Vec<u64> = descriptors.iter().map(|descriptor| descriptor.id).collect();
+        buffer.resize(ids.len() * shape.byte_length(sample) as usize, 0);
+        store.images_into(&ids, &mut buffer)?;
+        images.write(&buffer)
+    })?;
+    let count = batches.done.images;
+    let native = if cfg!(target_endian = "little") { '<' } else { '>' };
+    let dimensions = [count, shape.height().into(), shape.width().into(), shape.channels().into()];
+    images.finish(&header(native, type_code(sample), &dimensions))?;
+    if labelled { labels.finish(&header('<', "i8", &[count])) } else { Ok(()) }
+}
+
+/// NumPy's name of a sample type, without its byte order.
+fn type_code(sample: SampleType) -> &'static str {
+    match sample {
+        SampleType::U8 => "u1",
+        SampleType::U16 => "u2",
+        SampleType::U32 => "u4",
+        SampleType::I16 => "i2",
+        SampleType::F32 => "f4",
+        SampleType::F64 => "f8",
+    }
+}
+
+fn header(order: char, code: &str, dimensions: &[u64]) -> [u8; HEADER] {
+    let order = if code == "u1" { '|' } else { order };
+    let shape: String = dimensions.iter().map(|dimension| format!("{dimension}, ")).collect();
+    let text = format!("{{'descr': '{order}{code}', 'fortran_order': False, 'shape': ({}), }}", shape.trim_end());
+    let mut header = [b' '; HEADER];
+    header[..8].copy_from_slice(b"\x93NUMPY\x01\x00");
+    header[8..10].copy_from_slice(&(HEADER as u16 - 10).to_le_bytes());
+    header[10..10 + text.len()].copy_from_slice(text.as_bytes());
+    header[HEADER - 1] = b'\n';
+    header
+}
+
+struct ArrayFile<'a> {
+    out: &'a Path,
+    aside: Aside,
+    file: BufWriter<File>,
+}
+
+impl<'a> ArrayFile<'a> {
+    fn new(out: &'a Path) -> Result<Self> {
+        let aside = Aside::new(out)?;
+        let file = File::create_new(aside.path()).map_err(|error| cannot_write(out, error))?;
+        let mut array = ArrayFile { out, aside, file: BufWriter::new(file) };
+        array.write(&[0; HEADER])?;
+        Ok(array)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.file.write_all(bytes).map_err(|error| cannot_write(self.out, error))
+    }
+
+    fn finish(mut self, header: &[u8]) -> Result<()> {
+        self.file.seek(SeekFrom::Start(0)).map_err(|error| cannot_write(self.out, error))?;
+        self.write(header)?;
+        self.file.flush().map_err(|error| cannot_write(self.out, error))?;
+        self.aside.done()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_header_has_room() {
+        let longest = header('<', "f8", &[u64::MAX, u32::MAX.into(), u32::MAX.into(), u16::MAX.into()]);
+        assert_eq!(longest[HEADER - 1], b'\n');
+        let text = std::str::from_utf8(&longest[10..]).unwrap();
+        assert!(text.trim_end().ends_with('}'), "{text}");
+    }
+}

@@ -1,0 +1,128 @@
+//! What an export writes is what other programs expect, and nothing is left of one that fails.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use pinako::export::{Format, export};
+use pinako::{ErrorKind, Image, NewImage, PixelEncoding, Progress, SampleType, Shape, Store};
+
+fn go_on(_: Progress) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
+fn image(seed: usize, height: u32, width: u32, channels: u16) -> Image {
+    let shape = Shape::new(height, width, channels).unwrap();
+    let bytes = (0..shape.byte_length(SampleType::U8) as usize).map(|i| (i * 7 + seed * 31) as u8).collect();
+    Image::from_bytes(shape, SampleType::U8, bytes).unwrap()
+}
+
+/// A store of `images`, labelled 0, 1, 0, 1, ... and named `test/n0`, `train/n1`, ...
+fn store(images: &[Image]) -> Store {
+    let store = Store::create("memory:").unwrap();
+    store.set_label_names(&["cat".into(), "a/b".into()]).unwrap();
+    let new = |(i, image)| {
+        let folder = if i % 3 == 0 { "test" } else { "train" };
+        NewImage::pixels(image).label(i as i64 % 2).name(format!("{folder}/n{i}.jpg"))
+    };
+    store.append(images.iter().enumerate().map(new)).unwrap();
+    store
+}
+
+/// All files under `folder` by their relative paths.
+fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        match path.is_dir() {
+            true => found.extend(files(&path).into_iter().map(|(below, bytes)| (format!("{name}/{below}"), bytes))),
+            false => drop(found.insert(name, fs::read(&path).unwrap())),
+        }
+    }
+    found
+}
+
+#[test]
+fn folders_hold_a_file_for_each_image_under_its_class() {
+    let images: Vec<Image> = (0..4).map(|seed| image(seed, 5 + seed as u32, 6, 3)).collect();
+    let store = store(&images);
+    let png =
+        store.append([NewImage::encoded(images[0].view(), PixelEncoding::Png).label(0).name("other/n0")]).unwrap();
+    let png = store.payload(png.start).unwrap();
+    store.append([NewImage::file(&png[..])]).unwrap();
+
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    assert_eq!(export(&store, &out, Format::Folders, &mut go_on).unwrap().images, 6);
+    let files = files(&out);
+    let names: Vec<&str> = files.keys().map(|name| &**name).collect();
+    assert_eq!(
+        names,
+        ["1/n1.png", "1/n3.png", "cat/n0-00000004.png", "cat/n0.png", "cat/n2.png", "unlabelled/00000005.png"]
+    );
+    assert_eq!(files["unlabelled/00000005.png"], png);
+    let again = Store::create("memory:").unwrap();
+    again.append([NewImage::file(&files["1/n3.png"][..])]).unwrap();
+    assert_eq!(again.image(0).unwrap(), images[3]);
+}
+
+#[test]
+fn npy_holds_all_images_and_labels() {
+    let images: Vec<Image> = (0..5).map(|seed| image(seed, 5, 6, 3)).collect();
+    let store = store(&images);
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("set.npy");
+    assert_eq!(Format::of(&out), Format::Npy);
+    export(&store, &out, Format::Npy, &mut go_on).unwrap();
+
+    let array = npyz::NpyFile::new(fs::File::open(&out).unwrap()).unwrap();
+    assert_eq!(array.shape(), [5, 5, 6, 3]);
+    assert!(array.into_vec::<u8>().unwrap().iter().eq(images.iter().flat_map(Image::bytes)));
+    let labels = npyz::NpyFile::new(fs::File::open(folder.path().join("set.labels.npy")).unwrap()).unwrap();
+    assert_eq!(labels.shape(), [5]);
+    assert_eq!(labels.into_vec::<i64>().unwrap(), [0, 1, 0, 1, 0]);
+}
+
+#[test]
+fn cifar_pickles_hold_planes_labels_and_file_names() {
+    let images: Vec<Image> = (0..5).map(|seed| image(seed, 32, 32, 3)).collect();
+    let store = store(&images);
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("cifar-10-batches-py");
+    export(&store, &out, Format::CifarPython, &mut go_on).unwrap();
+    let files = files(&out);
+    assert_eq!(files.keys().collect::<Vec<_>>(), ["batches.meta", "data_batch_1", "test_batch"]);
+    // Images 1, 2, 4: their planes stand in the pickle one after another.
+    let planes: Vec<u8> = [1, 2, 4]
+        .iter()
+        .flat_map(|&i: &usize| (0..3).flat_map(move |c| (0..1024).map(move |p| (i, c, p))))
+        .map(|(i, channel, place)| images[i].bytes()[place * 3 + channel])
+        .collect();
+    assert!(files["data_batch_1"].windows(planes.len()).any(|window| window == planes));
+    assert!(files["test_batch"].windows(6).any(|window| window == b"n3.jpg"));
+}
+
+#[test]
+fn an_export_that_fails_leaves_nothing() {
+    let images = [image(0, 32, 32, 3), image(1, 32, 31, 3)];
+    let store = store(&images);
+    let folder = tempfile::tempdir().unwrap();
+    for (format, name) in [(Format::Npy, "a.npy"), (Format::CifarPython, "c")] {
+        let error = export(&store, &folder.path().join(name), format, &mut go_on).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert!(error.id().is_some() && error.hint().is_some(), "{error}");
+    }
+    let out = folder.path().join("f");
+    let stopped = export(&store, &out, Format::Folders, &mut |_| ControlFlow::Break(())).unwrap_err();
+    assert_eq!(stopped.kind(), ErrorKind::Interrupted);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+
+    fs::write(&out, "mine").unwrap();
+    let taken = export(&store, &out, Format::Folders, &mut go_on).unwrap_err();
+    assert_eq!(taken.kind(), ErrorKind::Conflict);
+    assert_eq!(fs::read(&out).unwrap(), b"mine");
+    let missing = export(&store, &folder.path().join("x/y.npy"), Format::Npy, &mut go_on).unwrap_err();
+    assert!(missing.hint().is_some(), "{missing}");
+}
