@@ -30,6 +30,8 @@
 //! | [`export`] | how do images leave a store? |
 //! | [`backend`] | what must a place for bytes do? The trait and its contract |
 //! | [`backends`] | which places are there, and which URL means which? |
+//! | [`wrappers`] | how is a store counted, broken or slowed down, for tests and experiments? |
+//! | [`conformance`] | does a backend keep the contract? |
 //! | [`error`] | what can go wrong? |
 
 pub mod backend;

@@ -63,7 +63,8 @@ pub fn a_name_in_the_store_undoes_the_whole_batch(fixture: &dyn Fixture) {
     for place in 0..5 {
         let mut batch = small(0..5);
         batch[place].0.name = Some("taken".into());
-        assert_refused(&*store, &images, ErrorKind::Conflict, || store.append(&mut entries(&batch)));
+        let error = assert_refused(&*store, &images, ErrorKind::Conflict, || store.append(&mut entries(&batch)));
+        assert!(error.to_string().contains("taken"), "the error says which name: {error}");
     }
     images.extend(small(0..5));
     append(&*store, &mut images[1..]);
@@ -77,7 +78,8 @@ pub fn a_name_twice_in_a_batch_undoes_it(fixture: &dyn Fixture) {
         let mut batch = small(0..5);
         batch[one].0.name = Some("twice".into());
         batch[other].0.name = Some("twice".into());
-        assert_refused(&*store, &[], ErrorKind::Conflict, || store.append(&mut entries(&batch)));
+        let error = assert_refused(&*store, &[], ErrorKind::Conflict, || store.append(&mut entries(&batch)));
+        assert!(error.to_string().contains("twice"), "the error says which name: {error}");
         assert_eq!(store.find("twice").unwrap(), None);
     }
     let mut images = small(0..5);

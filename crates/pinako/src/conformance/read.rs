@@ -61,7 +61,8 @@ pub fn a_range_beyond_the_payload_is_invalid(fixture: &dyn Fixture) {
         (1, 1, 1),
     ] {
         let requests = [ReadRequest::whole(0), ReadRequest::part(id, start..end), ReadRequest::whole(1)];
-        assert_refused(&*store, &images, ErrorKind::InvalidInput, || read(&*store, &requests));
+        let error = assert_refused(&*store, &images, ErrorKind::InvalidInput, || read(&*store, &requests));
+        assert_eq!(error.id(), Some(id), "the error says which image");
     }
 }
 

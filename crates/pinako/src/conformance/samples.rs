@@ -5,7 +5,7 @@ use std::ops::{ControlFlow, Range};
 
 use crate::backend::{Backend, Entry, Payload, ReadRequest};
 use crate::descriptor::{Descriptor, Encoding, Id, ImageFormat, Layout};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::image::{SampleType, Shape};
 
 /// `length` bytes from `offset` on of an endless sequence that differs for each `seed` (SplitMix64, eight bytes a
@@ -182,17 +182,19 @@ pub fn assert_holds(store: &dyn Backend, images: &[(Descriptor, Vec<u8>)]) {
     }
 }
 
-/// Asserts that `attempt` fails with an error of `kind`, leaves the store as it is, and leaves the handle usable.
+/// Asserts that `attempt` fails with an error of `kind`, leaves the store as it is and the handle usable; returns the
+/// error.
 #[track_caller]
 pub(super) fn assert_refused<T: std::fmt::Debug>(
     store: &dyn Backend,
     images: &[Stored],
-    kind: crate::ErrorKind,
+    kind: ErrorKind,
     attempt: impl FnOnce() -> Result<T>,
-) {
+) -> Error {
     let before = store.properties().unwrap();
     let error = attempt().expect_err("this is refused");
     assert_eq!(error.kind(), kind, "{error}");
     assert_eq!(store.properties().unwrap(), before, "what is refused changes nothing");
     assert_holds(store, images);
+    error
 }
