@@ -1,8 +1,12 @@
 //! The places that keep images, and which URL means which: the only place that knows what was left out of a build.
 
 mod files;
+#[cfg(feature = "hdf5")]
 mod hdf5;
 mod lmdb;
+// Without the backends that keep a manifest, only what recognises one is used.
+#[cfg_attr(not(feature = "hdf5"), allow(dead_code))]
+mod manifest;
 mod memory;
 mod sqlite;
 
@@ -52,7 +56,10 @@ pub fn open(url: &str, mode: Mode, durability: Durability) -> Result<Box<dyn Bac
             .with_hint("create it, or name a store on the disk")),
         Location::Files(path) => files::open(&path, mode, durability),
         Location::Lmdb(path) => lmdb::open(&path, mode, durability),
+        #[cfg(feature = "hdf5")]
         Location::Hdf5(path) => hdf5::open(&path, mode, durability),
+        #[cfg(not(feature = "hdf5"))]
+        Location::Hdf5(_) => Err(left_out("hdf5")),
         Location::Sqlite(path) => sqlite::open(&path, mode, durability),
     };
     backend.map_err(|error| error.at_store(url))
@@ -90,7 +97,7 @@ fn recognise(path: &Path, mode: Mode) -> Result<Location> {
     let kinds: [Kind; 4] = [
         (files::is_at, Location::Files),
         (lmdb::is_at, Location::Lmdb),
-        (hdf5::is_at, Location::Hdf5),
+        (|path| manifest::is_at(path, "hdf5"), Location::Hdf5),
         (sqlite::is_at, Location::Sqlite),
     ];
     if let Some((_, location)) = kinds.iter().find(|(is_at, _)| is_at(path)) {
@@ -109,6 +116,13 @@ fn recognise(path: &Path, mode: Mode) -> Result<Location> {
     }
     Err(Error::not_found(format!("there is no store at {name}"))
         .with_hint("give the path of a store, or files:DIR, lmdb:DIR, hdf5:DIR or sqlite:FILE"))
+}
+
+/// The error for a backend that was left out of the build.
+#[cfg(not(feature = "hdf5"))]
+fn left_out(feature: &str) -> Error {
+    Error::new(crate::ErrorKind::FeatureDisabled, format!("this build of Pinako has no {feature}: stores"))
+        .with_hint(format!("build it with the cargo feature {feature:?}"))
 }
 
 /// The error for a name that is taken.

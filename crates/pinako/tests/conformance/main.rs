@@ -3,7 +3,8 @@
 mod fixtures;
 mod model;
 
-use fixtures::{MemoryFixture, WrappedFixture};
+use fixtures::{DiskFixture, MemoryFixture, WrappedFixture};
+use pinako::Durability;
 use pinako::backend::IoHints;
 use pinako::conformance_tests;
 use pinako::wrappers::{Counted, Delayed, Faulty};
@@ -12,5 +13,9 @@ conformance_tests!(memory, MemoryFixture::default());
 conformance_tests!(counted, WrappedFixture::new(|inner| Box::new(Counted::new(inner))));
 conformance_tests!(faulty, WrappedFixture::new(|inner| Box::new(Faulty::new(inner))));
 conformance_tests!(delayed, WrappedFixture::new(|inner| Box::new(Delayed::new(inner, NO_DELAY).unwrap())));
+#[cfg(feature = "hdf5")]
+conformance_tests!(hdf5, DiskFixture::new("hdf5", Durability::Full));
+#[cfg(feature = "hdf5")]
+conformance_tests!(hdf5_buffered, DiskFixture::new("hdf5", Durability::Buffered));
 
 const NO_DELAY: IoHints = IoHints { read_seconds: 0.0, byte_seconds: 0.0, parallel_reads: 1, block: 1 };

@@ -6,17 +6,23 @@ use std::ops::ControlFlow;
 use pinako::backend::{Backend, Entry, Payload, ReadRequest};
 use pinako::conformance::{Fixture, assert_holds, pattern};
 use pinako::wrappers::{Fault, Faulty, Operation};
-use pinako::{Attributes, Descriptor, Encoding, ErrorKind, Id, ImageFormat, Layout, SampleType, Shape};
+use pinako::{Attributes, Descriptor, Durability, Encoding, ErrorKind, Id, ImageFormat, Layout, SampleType, Shape};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
-use crate::fixtures::MemoryFixture;
+use crate::fixtures::{DiskFixture, MemoryFixture};
 
 #[test]
 fn memory() {
     agrees_with_a_map(|| Box::new(MemoryFixture::default()));
+}
+
+#[cfg(feature = "hdf5")]
+#[test]
+fn hdf5() {
+    agrees_with_a_map(|| Box::new(DiskFixture::new("hdf5", Durability::Buffered)));
 }
 
 /// An image to be appended.

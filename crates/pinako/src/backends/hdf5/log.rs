@@ -1,0 +1,214 @@
+//! The manifest log as a file: one line a commit, appended and synced.
+//!
+//! Readers keep it open and look at its length before each call: a longer one has commits to read, and one that nothing
+//! links to any more was replaced by a compaction. A crash while a line is appended leaves a torn line at the end, which
+//! readers pass over and the next writer cuts off.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use crate::backends::manifest::{Commit, Header, LOG_NAME, Manifest, Part, line};
+use crate::backends::{FORMAT_VERSION, Mode};
+use crate::error::{Error, Result};
+
+/// Which backend's log it is.
+pub(super) const KIND: &str = "hdf5";
+
+/// Looks at whether the files of a part, written before the machine last stopped and not synced, came through whole.
+pub(super) type Survived<'a> = dyn Fn(&Part) -> bool + 'a;
+
+/// The log, read as far as it was when last looked at.
+#[derive(Debug)]
+pub(super) struct Log {
+    path: PathBuf,
+    file: File,
+    /// Bytes of whole lines that were read.
+    read: u64,
+    /// Whether more stood behind them: a torn line, or one that was just being written.
+    torn: bool,
+    manifest: Arc<Manifest>,
+}
+
+impl Log {
+    /// Makes the log of an empty store in `folder`, which has none.
+    pub(super) fn create(folder: &Path) -> Result<()> {
+        replace(folder, &[])
+    }
+
+    /// Opens and reads the log in `folder`.
+    pub(super) fn open(folder: &Path, mode: Mode, survived: &Survived<'_>) -> Result<Self> {
+        let path = folder.join(LOG_NAME);
+        let file = File::options()
+            .read(true)
+            .write(mode != Mode::Read)
+            .open(&path)
+            .map_err(|error| Error::io(format!("cannot open {}", path.display()), error))?;
+        let mut log = Log { path, file, read: 0, torn: true, manifest: Arc::default() };
+        log.read_on(survived)?;
+        Ok(log)
+    }
+
+    /// What the commits that were read add up to.
+    pub(super) fn manifest(&self) -> &Arc<Manifest> {
+        &self.manifest
+    }
+
+    /// Whether nothing was committed since it was read.
+    pub(super) fn is_fresh(&self) -> Result<bool> {
+        let found = self.file.metadata().map_err(|error| self.cannot("look at", error))?;
+        Ok(!self.torn && found.nlink() > 0 && found.len() == self.read)
+    }
+
+    /// Reads what was committed since. Says whether another log had taken its place.
+    pub(super) fn refresh(&mut self, mode: Mode, survived: &Survived<'_>) -> Result<bool> {
+        let found = self.file.metadata().map_err(|error| self.cannot("look at", error))?;
+        // A torn line that was read half as a whole one cannot be, but a whole one may be taken back by its writer
+        // where it could not be synced.
+        let replaced = found.nlink() == 0 || found.len() < self.read;
+        if replaced {
+            let folder = self.path.parent().unwrap_or(Path::new("."));
+            *self = Log::open(folder, mode, survived)?;
+        } else if self.torn || found.len() > self.read {
+            self.read_on(survived)?;
+        }
+        Ok(replaced)
+    }
+
+    /// Reads the lines that follow.
+    fn read_on(&mut self, survived: &Survived<'_>) -> Result<()> {
+        let length = self.file.metadata().map_err(|error| self.cannot("look at", error))?.len();
+        let size = usize::try_from(length.saturating_sub(self.read)).unwrap_or(usize::MAX);
+        let mut tail = Vec::new();
+        tail.try_reserve_exact(size)
+            .map_err(|_| Error::corrupt(format!("{}: {length} bytes are too many to read", self.path.display())))?;
+        tail.resize(size, 0);
+        self.file.read_exact_at(&mut tail, self.read).map_err(|error| self.cannot("read", error))?;
+
+        let damaged = |error: Error, at: u64| error.context(format!("{} at byte {at}", self.path.display()));
+        let mut lines = Lines { rest: &tail, at: self.read };
+        if self.read == 0 {
+            let (header, after) = lines.next().ok_or_else(|| Error::corrupt("it has no first line"))?;
+            let header = line::decode::<Header>(header).map_err(|error| damaged(error, 0))?;
+            header.check(KIND).map_err(|error| error.context(self.path.display()))?;
+            self.read = after;
+        }
+        let mut commits = Vec::new();
+        for (text, after) in lines.by_ref() {
+            match line::decode::<Commit>(text) {
+                Ok(commit) => commits.push((commit, after)),
+                // A machine that stopped may have left blocks of zeros where lines were not synced.
+                Err(_) if text.contains(&0) => break,
+                Err(error) => return Err(damaged(error, after - text.len() as u64)),
+            }
+        }
+        for (text, after) in lines.by_ref() {
+            if matches!(line::decode::<Commit>(text), Ok(commit) if commit.unsynced.is_none()) {
+                let error = Error::corrupt("a line before it is damaged");
+                return Err(damaged(error, after - text.len() as u64));
+            }
+        }
+
+        let boot = boot_id();
+        let synced = commits.iter().rposition(|(commit, _)| commit.unsynced.is_none()).map_or(0, |last| last + 1);
+        let manifest = Arc::make_mut(&mut self.manifest);
+        for (place, (commit, after)) in commits.into_iter().enumerate() {
+            let in_doubt = place >= synced && (boot.is_empty() || commit.unsynced.as_ref() != Some(&boot));
+            if in_doubt && !commit.parts.iter().all(survived) {
+                break;
+            }
+            manifest.apply(commit).map_err(|error| error.context(self.path.display()))?;
+            self.read = after;
+        }
+        self.torn = self.read < length;
+        Ok(())
+    }
+
+    /// Appends a commit and syncs it, unless it is one that need not be. The caller is the only writer and has refreshed
+    /// the log.
+    pub(super) fn append(&mut self, commit: Commit) -> Result<()> {
+        let mut next = Arc::clone(&self.manifest);
+        let sync = commit.unsynced.is_none();
+        let text = line::encode(&commit)?;
+        Arc::make_mut(&mut next).apply(commit)?;
+        let written = self.cut().and_then(|()| {
+            self.file.write_all_at(&text, self.read)?;
+            if sync { self.file.sync_data() } else { Ok(()) }
+        });
+        if let Err(error) = written {
+            // What is not synced must not be seen by readers that start later. If this fails too, there is nothing
+            // more to do: the commit is whole or torn, and both are sound.
+            let _ = self.file.set_len(self.read);
+            return Err(self.cannot("write", error));
+        }
+        self.read += text.len() as u64;
+        self.manifest = next;
+        Ok(())
+    }
+
+    /// Cuts a torn line off.
+    fn cut(&mut self) -> std::io::Result<()> {
+        if self.torn {
+            self.file.set_len(self.read)?;
+            self.torn = false;
+        }
+        Ok(())
+    }
+
+    /// Puts a log with this one commit in place of the log. The caller is the only writer.
+    pub(super) fn rewrite(&mut self, commit: &Commit) -> Result<()> {
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        replace(folder, std::slice::from_ref(commit))?;
+        *self = Log::open(folder, Mode::Write, &|_| true)?;
+        Ok(())
+    }
+
+    fn cannot(&self, what: &str, error: std::io::Error) -> Error {
+        Error::io(format!("cannot {what} {}", self.path.display()), error)
+    }
+}
+
+/// The whole lines of a log's text, without their line feeds, each with the place in the file where the next begins.
+struct Lines<'a> {
+    rest: &'a [u8],
+    at: u64,
+}
+
+impl<'a> Iterator for Lines<'a> {
+    type Item = (&'a [u8], u64);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let end = self.rest.iter().position(|&byte| byte == b'\n')?;
+        let line = &self.rest[..end];
+        self.rest = &self.rest[end + 1..];
+        self.at += end as u64 + 1;
+        Some((line, self.at))
+    }
+}
+
+/// Writes a log aside and puts it in its place, durably.
+fn replace(folder: &Path, commits: &[Commit]) -> Result<()> {
+    let mut text = line::encode(&Header { pinako: KIND.into(), format_version: FORMAT_VERSION })?;
+    for commit in commits {
+        text.extend(line::encode(commit)?);
+    }
+    let (aside, path) = (folder.join(format!("{LOG_NAME}.new")), folder.join(LOG_NAME));
+    let write = || {
+        let mut file = File::create(&aside)?;
+        file.write_all(&text)?;
+        file.sync_all()?;
+        fs::rename(&aside, &path)?;
+        File::open(folder)?.sync_all()
+    };
+    write().map_err(|error| Error::io(format!("cannot write {}", path.display()), error))
+}
+
+/// What names this run of the machine: what was not synced in another run may be lost. Where the system does not say, it
+/// is empty, and whatever was not synced is looked at.
+pub(super) fn boot_id() -> String {
+    static ID: OnceLock<String> = OnceLock::new();
+    let read = || fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    ID.get_or_init(|| read().trim().to_owned()).clone()
+}

@@ -1,0 +1,522 @@
+//! `hdf5:DIR` keeps immutable HDF5 parts that a manifest log names.
+//!
+//! ```text
+//! DIR/manifest.jsonl      one line a commit: which parts there are, which images were removed
+//! DIR/parts/00000000.h5   the images of one batch, or of several that were merged
+//! DIR/parts/...
+//! DIR/lock                who holds it locked may write
+//! ```
+//!
+//! HDF5 has no transactions, and a crash can ruin a file that is open for writing; nor does its library let two threads
+//! read at once. So a file of ours is written once and never opened for writing again, the log makes it part of the
+//! store, and reads go to the known places of its datasets in a map, past the library.
+//!
+//! - [`form`] knows the HDF5 library: how a file is laid out, where its datasets are;
+//! - [`part`] reads what is in one part, [`open`] keeps parts open;
+//! - [`write`] cuts a batch into parts and writes them, [`compact`] does so with the parts that are there;
+//! - [`log`] is the manifest log as a file; what its lines mean is [`manifest`](super::manifest)'s.
+
+mod compact;
+mod form;
+mod log;
+mod open;
+mod part;
+mod write;
+
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io;
+use std::ops::{ControlFlow, Range};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::{Duration, Instant};
+
+use rustix::fs::{FlockOperation, flock};
+
+use self::log::Log;
+use self::open::OpenFiles;
+use self::part::{OpenPart, name_hash};
+use self::write::{Limits, Writer, file_of, plan, sync_folder};
+use super::manifest::{Commit, IdSet, Kind, LOG_NAME, Manifest, Part};
+use super::{FORMAT_VERSION, Mode, name_taken};
+use crate::backend::{
+    Backend, DescribeSink, Durability, Entry, Footprint, IoHints, Properties, ReadRequest, ReadSink, ScanSink,
+    WRITER_PATIENCE,
+};
+use crate::descriptor::Id;
+use crate::error::{Error, ErrorKind, Result};
+
+const PARTS: &str = "parts";
+const LOCK: &str = "lock";
+
+/// Opens or creates the store at `path`.
+pub(crate) fn open(path: &Path, mode: Mode, durability: Durability) -> Result<Box<dyn Backend>> {
+    Ok(Box::new(Hdf5::open(path, mode, durability, Limits::USUAL)?))
+}
+
+/// A store of HDF5 parts.
+#[derive(Debug)]
+struct Hdf5 {
+    folder: PathBuf,
+    mode: Mode,
+    durability: Durability,
+    limits: Limits,
+    log: RwLock<Log>,
+    files: OpenFiles,
+    /// Whether this handle has looked for what writers left behind that were killed.
+    cleaned: AtomicBool,
+}
+
+impl Hdf5 {
+    fn open(path: &Path, mode: Mode, durability: Durability, limits: Limits) -> Result<Self> {
+        if mode == Mode::Create {
+            create(path)?;
+        }
+        if !path.join(LOG_NAME).exists() {
+            let shown = path.display();
+            return Err(match path.exists() {
+                true => Error::invalid(format!("{shown} is no store of HDF5 parts: it has no {LOG_NAME}"))
+                    .with_hint("to read HDF5 files that others made, import them"),
+                false => Error::not_found(format!("there is no store at {shown}")),
+            });
+        }
+        let files = OpenFiles::new(path.join(PARTS));
+        let log = Log::open(path, mode, &|part| files.is_whole(part))?;
+        Ok(Hdf5 {
+            folder: path.to_owned(),
+            mode,
+            durability,
+            limits,
+            log: RwLock::new(log),
+            files,
+            cleaned: AtomicBool::new(false),
+        })
+    }
+
+    // A panic under the lock leaves a log that is read on from where it was.
+    fn log(&self) -> RwLockReadGuard<'_, Log> {
+        self.log.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn log_mut(&self) -> RwLockWriteGuard<'_, Log> {
+        self.log.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The store as it is now.
+    fn manifest(&self) -> Result<Arc<Manifest>> {
+        {
+            let log = self.log();
+            if log.is_fresh()? {
+                return Ok(Arc::clone(log.manifest()));
+            }
+        }
+        let mut log = self.log_mut();
+        if log.refresh(self.mode, &|part| self.files.is_whole(part))? {
+            self.files.retain(log.manifest());
+        }
+        Ok(Arc::clone(log.manifest()))
+    }
+
+    fn view(&self) -> Result<View<'_>> {
+        Ok(View { store: self, manifest: self.manifest()?, last: None })
+    }
+
+    /// Waits until no other writer is at work and keeps others out as long as the file lives.
+    fn lock(&self) -> Result<File> {
+        if self.mode == Mode::Read {
+            return Err(Error::new(ErrorKind::Denied, "the store was opened for reading only"));
+        }
+        let lock = lock_folder(&self.folder)?;
+        if !self.cleaned.swap(true, Ordering::Relaxed) {
+            self.clean(&*self.manifest()?)?;
+        }
+        Ok(lock)
+    }
+
+    /// Removes files that no commit names. The caller is the only writer, so nobody is about to name them.
+    fn clean(&self, manifest: &Manifest) -> Result<()> {
+        let named: HashSet<PathBuf> =
+            manifest.parts().iter().flat_map(Part::files).map(|number| file_of(self.files.folder(), number)).collect();
+        for path in list(self.files.folder())? {
+            if !named.contains(&path) {
+                fs::remove_file(&path)
+                    .map_err(|error| Error::io(format!("cannot remove {}", path.display()), error))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a commit and, unless buffered, all before it durable. The caller is the only writer; the commit's own parts
+    /// are on the disk.
+    fn commit(&self, manifest: &Manifest, mut commit: Commit) -> Result<()> {
+        match self.durability {
+            Durability::Full => self.sync_files(manifest)?,
+            Durability::Buffered => commit.unsynced = Some(log::boot_id()),
+        }
+        self.log_mut().append(commit)
+    }
+
+    /// Syncs the parts that were not yet.
+    fn sync_files(&self, manifest: &Manifest) -> Result<()> {
+        if manifest.unsynced().is_empty() {
+            return Ok(());
+        }
+        for &number in manifest.unsynced() {
+            let path = file_of(self.files.folder(), number);
+            File::open(&path)
+                .and_then(|file| file.sync_data())
+                .map_err(|error| Error::io(format!("cannot sync {}", path.display()), error))?;
+        }
+        sync_folder(self.files.folder())
+    }
+
+    /// Checks that no name of `entries` is taken, in the store or among them.
+    fn check_names(&self, manifest: &Manifest, entries: &[Entry<'_>]) -> Result<()> {
+        let mut names = HashSet::new();
+        for name in entries.iter().filter_map(|entry| entry.descriptor.name.as_deref()) {
+            if !names.insert(name) {
+                return Err(name_taken(name));
+            }
+        }
+        if names.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<(u64, &str)> = names.into_iter().map(|name| (name_hash(name), name)).collect();
+        for part in manifest.parts().iter().filter(|part| part.named > 0) {
+            let open = self.files.part(part)?.ok_or_else(|| self.files.gone(part.part))?;
+            for &(hash, name) in &names {
+                let found = open.find(name, hash).map_err(|error| self.at_part(part, error))?;
+                if found.iter().any(|&id| !manifest.removed().contains(id)) {
+                    return Err(name_taken(name));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Says which file an error is about.
+    fn at_part(&self, part: &Part, error: Error) -> Error {
+        error.context(file_of(self.files.folder(), part.part).display())
+    }
+}
+
+impl Backend for Hdf5 {
+    fn append(&self, entries: &mut [Entry<'_>]) -> Result<Range<Id>> {
+        for entry in &*entries {
+            entry.check_length()?;
+        }
+        let _lock = self.lock()?;
+        let manifest = self.manifest()?;
+        let first = manifest.next_id();
+        if entries.is_empty() {
+            return Ok(first..first);
+        }
+        self.check_names(&manifest, entries)?;
+        let end = first.checked_add(entries.len() as u64).ok_or_else(|| Error::invalid("the store has no ids left"))?;
+        for (entry, id) in entries.iter_mut().zip(first..) {
+            entry.descriptor.id = id;
+        }
+        let sections = plan(entries.iter().map(|entry| &entry.descriptor), self.limits);
+        let sync = self.durability == Durability::Full;
+        let mut writer = Writer::new(self.files.folder(), self.limits, sync, manifest.next_part());
+        let parts = writer.write(entries, &sections)?;
+        self.commit(&manifest, Commit { next_id: end, next_part: writer.next(), parts, ..Commit::default() })?;
+        writer.keep();
+        Ok(first..end)
+    }
+
+    fn read(&self, requests: &[ReadRequest], sink: &mut ReadSink<'_>) -> Result<()> {
+        let mut view = self.view()?;
+        for (place, request) in requests.iter().enumerate() {
+            view.read(place, request, sink)?;
+        }
+        Ok(())
+    }
+
+    fn describe(&self, ids: &[Id], sink: &mut DescribeSink<'_>) -> Result<()> {
+        let mut view = self.view()?;
+        for (place, &id) in ids.iter().enumerate() {
+            let descriptor = match view.find(id)? {
+                None => None,
+                Some((open, row)) => Some(open.descriptor(row).map_err(|error| self.at_part(open.part(), error))?),
+            };
+            sink(place, descriptor)?;
+        }
+        Ok(())
+    }
+
+    fn scan(&self, first: Id, sink: &mut ScanSink<'_>) -> Result<()> {
+        let mut view = self.view()?;
+        let mut next = first;
+        while let Some(open) = view.part_from(next)? {
+            for row in open.row_from(next)..open.part().count {
+                let at_part = |error| self.at_part(open.part(), error);
+                let id = open.id(row);
+                if id.is_some_and(|id| view.manifest.removed().contains(id)) {
+                    continue;
+                }
+                if let ControlFlow::Break(()) = sink(open.descriptor(row).map_err(at_part)?)? {
+                    return Ok(());
+                }
+            }
+            next = open.part().last + 1;
+        }
+        Ok(())
+    }
+
+    fn find(&self, name: &str) -> Result<Option<Id>> {
+        let mut view = self.view()?;
+        let hash = name_hash(name);
+        // A compaction may put other parts in place of those not looked at yet: then it begins anew.
+        'anew: loop {
+            let manifest = Arc::clone(&view.manifest);
+            for part in manifest.parts().iter().rev().filter(|part| part.named > 0) {
+                let Some(open) = view.open(part)? else { continue 'anew };
+                let found = open.find(name, hash).map_err(|error| self.at_part(part, error))?;
+                if let Some(id) = found.into_iter().find(|&id| !manifest.removed().contains(id)) {
+                    return Ok(Some(id));
+                }
+            }
+            return Ok(None);
+        }
+    }
+
+    fn remove(&self, ids: &[Id]) -> Result<u64> {
+        let _lock = self.lock()?;
+        let mut view = self.view()?;
+        let mut ids = ids.to_vec();
+        ids.sort_unstable();
+        ids.dedup();
+        let mut removed_bytes = 0;
+        let mut present = Vec::new();
+        for id in ids {
+            if let Some((open, row)) = view.find(id)? {
+                removed_bytes += open.payload_length(row).map_err(|error| self.at_part(open.part(), error))?;
+                present.push(id);
+            }
+        }
+        if !present.is_empty() {
+            let removed = IdSet::from_sorted(&present).intervals().to_vec();
+            self.commit(&view.manifest, Commit { removed, removed_bytes, ..view.manifest.commit() })?;
+        }
+        Ok(present.len() as u64)
+    }
+
+    fn properties(&self) -> Result<Properties> {
+        let manifest = self.manifest()?;
+        Ok(Properties {
+            format_version: FORMAT_VERSION,
+            label_names: manifest.label_names().to_vec(),
+            count: manifest.count(),
+            next_id: manifest.next_id(),
+        })
+    }
+
+    fn set_label_names(&self, names: &[String]) -> Result<()> {
+        let _lock = self.lock()?;
+        let manifest = self.manifest()?;
+        self.commit(&manifest, Commit { label_names: Some(names.to_vec()), ..manifest.commit() })
+    }
+
+    fn footprint(&self) -> Result<Footprint> {
+        let mut blocks = 0;
+        for path in list(&self.folder)?.into_iter().chain(list(self.files.folder())?) {
+            match fs::metadata(&path) {
+                Ok(found) => blocks += found.blocks(),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(Error::io(format!("cannot look at {}", path.display()), error)),
+            }
+        }
+        Ok(Footprint { disk_bytes: blocks * 512, payload_bytes: self.manifest()?.payload_bytes() })
+    }
+
+    fn io_hints(&self) -> IoHints {
+        IoHints { read_seconds: 1e-6, byte_seconds: 2e-10, parallel_reads: 4, block: 4096 }
+    }
+
+    fn compact(&self) -> Result<()> {
+        let _lock = self.lock()?;
+        compact::compact(self)
+    }
+
+    fn sync(&self) -> Result<()> {
+        if self.mode == Mode::Read || self.manifest()?.is_synced() {
+            return Ok(());
+        }
+        let _lock = self.lock()?;
+        let manifest = self.manifest()?;
+        self.sync_files(&manifest)?;
+        self.log_mut().append(manifest.commit())
+    }
+}
+
+/// The store as it was at some moment. Where parts are gone since, because they were merged, it moves on to now.
+struct View<'a> {
+    store: &'a Hdf5,
+    manifest: Arc<Manifest>,
+    /// The part that was used last: neighbours in a batch are often neighbours in a part.
+    last: Option<Arc<OpenPart>>,
+}
+
+impl View<'_> {
+    /// Opens a part of the view's manifest; `None` where it is gone and the view has moved on.
+    fn open(&mut self, part: &Part) -> Result<Option<Arc<OpenPart>>> {
+        let opened = self.store.files.part(part)?;
+        if opened.is_none() {
+            self.move_on(part.part)?;
+        }
+        Ok(opened)
+    }
+
+    fn move_on(&mut self, gone: u64) -> Result<()> {
+        let now = self.store.manifest()?;
+        if Arc::ptr_eq(&now, &self.manifest) {
+            return Err(self.store.files.gone(gone));
+        }
+        self.manifest = now;
+        Ok(())
+    }
+
+    /// The part and row of the image `id`.
+    fn find(&mut self, id: Id) -> Result<Option<(&Arc<OpenPart>, u64)>> {
+        let open = loop {
+            let Some(part) = self.manifest.part_of(id) else { return Ok(None) };
+            if let Some(last) = self.last.take_if(|last| last.part().part == part.part) {
+                break last;
+            }
+            let part = part.clone();
+            if let Some(open) = self.open(&part)? {
+                break open;
+            }
+        };
+        let open = self.last.insert(open);
+        Ok(open.row(id).map(|row| (&*open, row)))
+    }
+
+    /// The first part with ids from `id` on.
+    fn part_from(&mut self, id: Id) -> Result<Option<Arc<OpenPart>>> {
+        loop {
+            let after = self.manifest.parts().partition_point(|part| part.last < id);
+            let Some(part) = self.manifest.parts().get(after).cloned() else { return Ok(None) };
+            if let Some(open) = self.open(&part)? {
+                return Ok(Some(open));
+            }
+        }
+    }
+
+    /// Pushes what a request asks for.
+    fn read(&mut self, place: usize, request: &ReadRequest, sink: &mut ReadSink<'_>) -> Result<()> {
+        let store = self.store;
+        loop {
+            let Some((open, row)) = self.find(request.id)? else { return sink(place, None) };
+            let part = open.part();
+            if part.kind == Kind::Pieces {
+                let part = part.clone();
+                let range = request.resolve(part.payload_bytes)?;
+                if self.read_pieces(&part, range, &mut |bytes| sink(place, Some(bytes)))? {
+                    return Ok(());
+                }
+                continue;
+            }
+            let payload = open.payload(row).map_err(|error| store.at_part(part, error))?;
+            let range = request.resolve(payload.len() as u64)?;
+            return sink(place, Some(&payload[range.start as usize..range.end as usize]));
+        }
+    }
+
+    /// Pushes some bytes of a payload in pieces; `false` where they are gone and the view has moved on.
+    fn read_pieces(
+        &mut self,
+        part: &Part,
+        range: Range<u64>,
+        sink: &mut dyn FnMut(&[u8]) -> Result<()>,
+    ) -> Result<bool> {
+        let mut gathered = Vec::new();
+        let mut start = 0;
+        for piece in &part.pieces {
+            let end = start + piece.payload_bytes;
+            let (from, to) = (range.start.max(start), range.end.min(end));
+            if from < to {
+                let Some(open) = self.store.files.piece(piece)? else {
+                    self.move_on(piece.part)?;
+                    return Ok(false);
+                };
+                let bytes = &open.payload()[(from - start) as usize..(to - start) as usize];
+                if bytes.len() as u64 == range.end - range.start {
+                    sink(bytes)?;
+                    return Ok(true);
+                }
+                if gathered.is_empty() {
+                    let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+                    gathered.try_reserve_exact(length).map_err(|_| {
+                        Error::invalid(format!("{length} bytes at once do not fit in memory")).at_id(part.first)
+                    })?;
+                }
+                gathered.extend_from_slice(bytes);
+            }
+            start = end;
+        }
+        sink(&gathered)?;
+        Ok(true)
+    }
+}
+
+/// Makes an empty store at `path`.
+fn create(path: &Path) -> Result<()> {
+    let cannot = |error| Error::io(format!("cannot create {}", path.display()), error);
+    fs::create_dir_all(path).map_err(cannot)?;
+    // What a creation that was killed left behind is no obstacle.
+    let ours = [PARTS, LOCK].map(|name| path.join(name));
+    let aside = path.join(format!("{LOG_NAME}.new"));
+    if list(path)?.iter().any(|found| !ours.contains(found) && *found != aside) {
+        return Err(Error::conflict(format!("{} is not empty", path.display()))
+            .with_hint("choose a new folder, or open the store that is there"));
+    }
+    fs::create_dir_all(path.join(PARTS)).map_err(cannot)?;
+    let _lock = lock_folder(path)?;
+    if path.join(LOG_NAME).exists() {
+        return Err(Error::conflict(format!("there is a store at {} already", path.display())));
+    }
+    Log::create(path)?;
+    match path.canonicalize().map_err(cannot)?.parent() {
+        Some(parent) => sync_folder(parent),
+        None => Ok(()),
+    }
+}
+
+/// Waits for other writers and keeps them out as long as the file lives.
+fn lock_folder(folder: &Path) -> Result<File> {
+    let path = folder.join(LOCK);
+    let file = File::options()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)
+        .map_err(|error| Error::io(format!("cannot open {}", path.display()), error))?;
+    let patience_ends = Instant::now() + WRITER_PATIENCE;
+    loop {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(file),
+            Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) if Instant::now() < patience_ends => {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                return Err(Error::conflict(format!(
+                    "another writer has been at work in {} for {} s",
+                    folder.display(),
+                    WRITER_PATIENCE.as_secs()
+                ))
+                .with_hint("wait until it has finished"));
+            }
+            Err(error) => return Err(Error::io(format!("cannot lock {}", path.display()), error.into())),
+        }
+    }
+}
+
+/// The paths in a folder.
+fn list(folder: &Path) -> Result<Vec<PathBuf>> {
+    let cannot = |error| Error::io(format!("cannot list {}", folder.display()), error);
+    fs::read_dir(folder).map_err(cannot)?.map(|entry| entry.map(|entry| entry.path()).map_err(cannot)).collect()
+}

@@ -1,0 +1,322 @@
+//! A part that is open for reading: its file mapped, its datasets found, its rows looked up.
+//!
+//! A part never changes and its length is checked when it is mapped, so that its bytes can be lent as they lie in the
+//! map. Nothing is loaded: what an image needs is found by arithmetic (dense ids, equal payloads) or by binary search in
+//! the map, so an open part takes the same memory whatever it holds.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use memmap2::{Advice, Mmap};
+
+use super::form::{Dataset, Datasets, Element, Place};
+use crate::backends::manifest::{Kind, Part, Piece};
+use crate::descriptor::{Descriptor, Id, record};
+use crate::error::{Error, Result};
+use crate::image::{SampleType, Shape};
+
+pub(super) const IMAGES: &str = "images";
+pub(super) const PAYLOAD: &str = "payload";
+pub(super) const PAYLOAD_OFFSETS: &str = "payload_offsets";
+pub(super) const META: &str = "meta";
+pub(super) const IDS: &str = "ids";
+pub(super) const RECORDS: &str = "records";
+pub(super) const RECORD_OFFSETS: &str = "record_offsets";
+pub(super) const NAME_HASHES: &str = "name_hashes";
+pub(super) const NAME_ROWS: &str = "name_rows";
+
+/// What `meta` says of an image without a label.
+pub(super) const NO_LABEL: i64 = -1;
+
+/// How the payloads of a part are laid out.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Form {
+    /// `images`: raw images of one shape and sample type.
+    Images(Shape, SampleType),
+    /// `payload` and `payload_offsets`: so many bytes in all.
+    Payloads(u64),
+    /// None here: the single image's payload is in pieces, which are files of one dataset `payload`.
+    Pieces,
+}
+
+/// The datasets of a part of `rows` images, `named` of which have names, with records of `record_bytes`; in the order
+/// in which they lie in the file, payloads first.
+pub(super) fn datasets(form: Form, rows: u64, record_bytes: u64, named: u64) -> Vec<Dataset> {
+    let mut all = match form {
+        Form::Images(shape, sample) => {
+            let dimensions = vec![rows, shape.height().into(), shape.width().into(), shape.channels().into()];
+            vec![Dataset { name: IMAGES, element: Element::Sample(sample), dimensions }]
+        }
+        Form::Payloads(bytes) => {
+            vec![Dataset::row(PAYLOAD, Element::Byte, bytes), Dataset::row(PAYLOAD_OFFSETS, Element::Number, rows + 1)]
+        }
+        Form::Pieces => Vec::new(),
+    };
+    all.extend([
+        Dataset::row(META, Element::Label, rows),
+        Dataset::row(IDS, Element::Number, rows),
+        Dataset::row(RECORD_OFFSETS, Element::Number, rows + 1),
+        Dataset::row(RECORDS, Element::Byte, record_bytes),
+        Dataset::row(NAME_HASHES, Element::Number, named),
+        Dataset::row(NAME_ROWS, Element::Number, named),
+    ]);
+    all
+}
+
+/// What names are looked up by: their 64-bit FNV-1a hash.
+pub(super) fn name_hash(name: &str) -> u64 {
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// The file of a part or a piece, mapped.
+#[derive(Debug)]
+pub(super) struct Mapped {
+    map: Mmap,
+    file: File,
+}
+
+impl Mapped {
+    /// Maps the file at `path`, which has `length` bytes. `None` where there is no such file.
+    fn open(path: &Path, length: u64) -> Result<Option<Self>> {
+        let cannot = |error| Error::io("cannot open it", error);
+        let file = match File::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened.map_err(cannot)?,
+        };
+        let found = file.metadata().map_err(cannot)?.len();
+        if found != length {
+            return Err(Error::corrupt(format!("it has {found} bytes, not the {length} that it was written with")));
+        }
+        // SAFETY: parts never change once a commit names them, and none is read before; compaction unlinks them, which
+        // leaves maps whole. That somebody else cuts a part while it is mapped cannot be ruled out on any system; the
+        // length was checked just now.
+        let map = unsafe { Mmap::map(&file) }.map_err(|error| Error::io("cannot map it", error))?;
+        // Otherwise each cold read of one small image drags in megabytes. It is advice: without it all is right, too.
+        let _ = map.advise(Advice::Random);
+        Ok(Some(Mapped { map, file }))
+    }
+
+    fn bytes(&self, place: &Place) -> &[u8] {
+        // `Datasets::place` checked that it lies inside the file.
+        &self.map[place.start..place.start + place.length]
+    }
+
+    fn number(&self, place: &Place, row: u64) -> Option<u64> {
+        let (numbers, _) = self.bytes(place).as_chunks::<8>();
+        numbers.get(usize::try_from(row).ok()?).map(|bytes| u64::from_le_bytes(*bytes))
+    }
+}
+
+/// A piece of a payload, open for reading.
+#[derive(Debug)]
+pub(super) struct OpenPiece {
+    mapped: Mapped,
+    payload: Place,
+}
+
+impl OpenPiece {
+    /// Opens the piece at `path`; `None` where there is no such file.
+    ///
+    /// # Errors
+    /// `Corrupt` where it is not what the manifest says.
+    pub(super) fn open(path: &Path, piece: &Piece) -> Result<Option<Self>> {
+        let Some(mapped) = Mapped::open(path, piece.file_bytes)? else { return Ok(None) };
+        let payload = Datasets::of(&mapped.file, piece.file_bytes)?.place(PAYLOAD, &[Element::Byte])?;
+        if payload.length as u64 != piece.payload_bytes {
+            return Err(unlike(PAYLOAD, piece.payload_bytes, &payload));
+        }
+        Ok(Some(OpenPiece { mapped, payload }))
+    }
+
+    pub(super) fn payload(&self) -> &[u8] {
+        self.mapped.bytes(&self.payload)
+    }
+}
+
+/// A part, open for reading.
+#[derive(Debug)]
+pub(super) struct OpenPart {
+    mapped: Mapped,
+    part: Part,
+    payloads: Payloads,
+    ids: Place,
+    record_offsets: Place,
+    records: Place,
+    name_hashes: Place,
+    name_rows: Place,
+}
+
+#[derive(Debug)]
+enum Payloads {
+    /// Bytes of each.
+    Equal(Place, usize),
+    /// Bytes, and offsets of each and of the end.
+    Any(Place, Place),
+    Pieces,
+}
+
+impl OpenPart {
+    /// Opens the part at `path`; `None` where there is no such file.
+    ///
+    /// # Errors
+    /// `Corrupt` where it is not what the manifest says.
+    pub(super) fn open(path: &Path, part: &Part) -> Result<Option<Self>> {
+        let Some(mapped) = Mapped::open(path, part.file_bytes)? else { return Ok(None) };
+        let datasets = Datasets::of(&mapped.file, part.file_bytes)?;
+        let row_of = |name: &str, element: Element, length: Option<u64>| {
+            let place = datasets.place(name, &[element])?;
+            match length {
+                Some(length) if place.dimensions != [length] => Err(unlike(name, length, &place)),
+                _ => Ok(place),
+            }
+        };
+        let (rows, named) = (Some(part.count), Some(part.named));
+        let payloads = match part.kind {
+            Kind::Images => {
+                let images = datasets.place(IMAGES, &SampleType::ALL.map(Element::Sample))?;
+                if images.dimensions.len() != 4 || images.dimensions[0] != part.count {
+                    return Err(unlike(IMAGES, part.count, &images));
+                }
+                let each = images.length / usize::try_from(part.count).unwrap_or(usize::MAX);
+                Payloads::Equal(images, each)
+            }
+            Kind::Payloads => Payloads::Any(
+                row_of(PAYLOAD, Element::Byte, Some(part.payload_bytes))?,
+                row_of(PAYLOAD_OFFSETS, Element::Number, rows.and_then(|rows| rows.checked_add(1)))?,
+            ),
+            Kind::Pieces => Payloads::Pieces,
+        };
+        let open = OpenPart {
+            payloads,
+            ids: row_of(IDS, Element::Number, rows)?,
+            record_offsets: row_of(RECORD_OFFSETS, Element::Number, rows.and_then(|rows| rows.checked_add(1)))?,
+            records: row_of(RECORDS, Element::Byte, None)?,
+            name_hashes: row_of(NAME_HASHES, Element::Number, named)?,
+            name_rows: row_of(NAME_ROWS, Element::Number, named)?,
+            part: part.clone(),
+            mapped,
+        };
+        open.check_ids()?;
+        Ok(Some(open))
+    }
+
+    /// What binary search needs to be true. Of a part with all ids from first to last none is ever read.
+    fn check_ids(&self) -> Result<()> {
+        let (ids, _) = self.mapped.bytes(&self.ids).as_chunks::<8>();
+        let ids = || ids.iter().map(|bytes| u64::from_le_bytes(*bytes));
+        let ends = (ids().next(), ids().next_back());
+        if ends != (Some(self.part.first), Some(self.part.last)) || !(self.part.is_dense() || ids().is_sorted()) {
+            return Err(Error::corrupt("its ids are not those that the manifest says"));
+        }
+        Ok(())
+    }
+
+    /// What the manifest says of it.
+    pub(super) fn part(&self) -> &Part {
+        &self.part
+    }
+
+    /// The row of the image `id`.
+    pub(super) fn row(&self, id: Id) -> Option<u64> {
+        if self.part.is_dense() {
+            return id.checked_sub(self.part.first).filter(|&row| row < self.part.count);
+        }
+        let (ids, _) = self.mapped.bytes(&self.ids).as_chunks::<8>();
+        ids.binary_search_by_key(&id, |bytes| u64::from_le_bytes(*bytes)).ok().map(|row| row as u64)
+    }
+
+    /// The first row with an id from `id` on.
+    pub(super) fn row_from(&self, id: Id) -> u64 {
+        if self.part.is_dense() {
+            return id.saturating_sub(self.part.first).min(self.part.count);
+        }
+        let (ids, _) = self.mapped.bytes(&self.ids).as_chunks::<8>();
+        ids.partition_point(|bytes| u64::from_le_bytes(*bytes) < id) as u64
+    }
+
+    /// The id of the image in `row`.
+    pub(super) fn id(&self, row: u64) -> Option<Id> {
+        if self.part.is_dense() {
+            return (row < self.part.count).then(|| self.part.first + row);
+        }
+        self.mapped.number(&self.ids, row)
+    }
+
+    /// The descriptor of the image in `row`.
+    ///
+    /// # Errors
+    /// `Corrupt` where there is none that can be read or it does not fit the payload.
+    pub(super) fn descriptor(&self, row: u64) -> Result<Descriptor> {
+        let id = self.id(row).ok_or_else(|| self.no_row(row))?;
+        let record = self.slice(&self.records, &self.record_offsets, row);
+        let record = record.ok_or_else(|| Error::corrupt("its descriptor is not where it should be").at_id(id))?;
+        let descriptor = record::decode(id, record)?;
+        let length = self.payload_length(row)?;
+        if descriptor.payload_length != length {
+            return Err(Error::corrupt(format!(
+                "its payload has {length} bytes, its descriptor says {}",
+                descriptor.payload_length
+            ))
+            .at_id(id));
+        }
+        Ok(descriptor)
+    }
+
+    /// Bytes of the payload of the image in `row`.
+    pub(super) fn payload_length(&self, row: u64) -> Result<u64> {
+        match &self.payloads {
+            Payloads::Equal(_, each) => Ok(*each as u64),
+            Payloads::Any(..) => self.payload(row).map(|payload| payload.len() as u64),
+            Payloads::Pieces => Ok(self.part.payload_bytes),
+        }
+    }
+
+    /// The payload of the image in `row`; empty where it is in pieces.
+    pub(super) fn payload(&self, row: u64) -> Result<&[u8]> {
+        let payload = match &self.payloads {
+            Payloads::Equal(images, each) => usize::try_from(row).ok().and_then(|row| {
+                let start = row.checked_mul(*each)?;
+                self.mapped.bytes(images).get(start..start.checked_add(*each)?)
+            }),
+            Payloads::Any(payload, offsets) => self.slice(payload, offsets, row),
+            Payloads::Pieces => Some(&[][..]),
+        };
+        payload.ok_or_else(|| match self.id(row) {
+            Some(id) => Error::corrupt("its payload is not where it should be").at_id(id),
+            None => self.no_row(row),
+        })
+    }
+
+    fn slice(&self, bytes: &Place, offsets: &Place, row: u64) -> Option<&[u8]> {
+        let start = self.mapped.number(offsets, row)?;
+        let end = self.mapped.number(offsets, row.checked_add(1)?)?;
+        self.mapped.bytes(bytes).get(usize::try_from(start).ok()?..usize::try_from(end).ok()?)
+    }
+
+    fn no_row(&self, row: u64) -> Error {
+        Error::corrupt(format!("it has no row {row}"))
+    }
+
+    /// The descriptors of the images named `name`; `hash` is the name's.
+    ///
+    /// # Errors
+    /// `Corrupt` where what is looked up leads nowhere.
+    pub(super) fn find(&self, name: &str, hash: u64) -> Result<Vec<Id>> {
+        let (hashes, _) = self.mapped.bytes(&self.name_hashes).as_chunks::<8>();
+        let first = hashes.partition_point(|bytes| u64::from_le_bytes(*bytes) < hash);
+        let mut found = Vec::new();
+        for place in (first..).zip(&hashes[first..]).take_while(|(_, bytes)| u64::from_le_bytes(**bytes) == hash) {
+            let row = self.mapped.number(&self.name_rows, place.0 as u64);
+            let descriptor = self.descriptor(row.ok_or_else(|| Error::corrupt("its names lead nowhere"))?)?;
+            if descriptor.name.as_deref() == Some(name) {
+                found.push(descriptor.id);
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn unlike(name: &str, length: u64, place: &Place) -> Error {
+    Error::corrupt(format!("its dataset {name:?} has the shape {:?}, the manifest says {length}", place.dimensions))
+}

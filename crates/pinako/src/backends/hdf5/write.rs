@@ -1,0 +1,382 @@
+//! Images to parts: which go together in one file, and its writing.
+
+use std::fs::File;
+use std::io::{self, IoSlice, Write};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use super::form::{self, Dataset, Element};
+use super::part::{self, Form, NO_LABEL, PAYLOAD, name_hash};
+use crate::backend::{Entry, Payload, PayloadReader};
+use crate::backends::manifest::{Kind, Part, Piece};
+use crate::descriptor::{Descriptor, Encoding, Id, Layout, record};
+use crate::error::{Error, Result};
+use crate::image::{SampleType, Shape};
+
+/// How parts are cut.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// Most bytes of payload in a file. A longer payload is cut into pieces.
+    pub(super) payload_bytes: u64,
+    /// Most images in a part.
+    pub(super) images: usize,
+    /// So many neighbours of one shape and sample type make a part of their own in a batch of several shapes.
+    pub(super) run: usize,
+}
+
+impl Limits {
+    pub(super) const USUAL: Limits = Limits { payload_bytes: 256 << 20, images: 1 << 20, run: 1024 };
+}
+
+/// Neighbours in a batch that become one part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Section {
+    pub(super) kind: Kind,
+    pub(super) entries: Range<usize>,
+}
+
+/// What the raw images of one array have in common.
+type Array = (Shape, SampleType);
+
+/// The array that an image could be in.
+fn array_of(descriptor: &Descriptor) -> Option<Array> {
+    let raw = descriptor.encoding == Encoding::Raw(Layout::Row);
+    let whole = descriptor.payload_length == descriptor.image_bytes();
+    (raw && whole).then_some((descriptor.shape, descriptor.sample_type))
+}
+
+/// Cuts a batch into parts: few, each as uniform as it can be, ids ascending.
+pub(super) fn plan<'a>(descriptors: impl ExactSizeIterator<Item = &'a Descriptor>, limits: Limits) -> Vec<Section> {
+    let total = descriptors.len();
+    // Runs of neighbours that could be one array, with the bytes of each image.
+    let mut runs: Vec<(Option<Array>, Range<usize>)> = Vec::new();
+    let mut lengths = Vec::with_capacity(total);
+    for (place, descriptor) in descriptors.enumerate() {
+        lengths.push(descriptor.payload_length);
+        let array = array_of(descriptor);
+        match runs.last_mut() {
+            Some((last, run)) if *last == array => run.end = place + 1,
+            _ => runs.push((array, place..place + 1)),
+        }
+    }
+
+    let mut wide: Vec<Section> = Vec::new();
+    for (array, run) in runs {
+        let kind = match array {
+            Some(_) if run.len() >= limits.run || run.len() == total => Kind::Images,
+            _ => Kind::Payloads,
+        };
+        match wide.last_mut() {
+            Some(last) if last.kind == Kind::Payloads && kind == Kind::Payloads => last.entries.end = run.end,
+            _ => wide.push(Section { kind, entries: run }),
+        }
+    }
+
+    let mut sections: Vec<Section> = Vec::new();
+    for Section { kind, entries } in wide {
+        let mut room = 0;
+        for place in entries {
+            let length = lengths[place];
+            if length > limits.payload_bytes {
+                sections.push(Section { kind: Kind::Pieces, entries: place..place + 1 });
+                room = 0;
+                continue;
+            }
+            match sections.last_mut() {
+                Some(last) if last.kind == kind && length <= room && last.entries.len() < limits.images => {
+                    last.entries.end = place + 1;
+                    room -= length;
+                }
+                _ => {
+                    sections.push(Section { kind, entries: place..place + 1 });
+                    room = limits.payload_bytes - length;
+                }
+            }
+        }
+    }
+    sections
+}
+
+/// The file of the part or piece with this number.
+pub(super) fn file_of(folder: &Path, number: u64) -> PathBuf {
+    folder.join(format!("{number:08}.h5"))
+}
+
+/// Writes parts that no commit names yet. Unless they are [`kept`](Self::keep), they are removed again.
+#[derive(Debug)]
+pub(super) struct Writer<'a> {
+    folder: &'a Path,
+    limits: Limits,
+    sync: bool,
+    first: u64,
+    next: u64,
+}
+
+impl<'a> Writer<'a> {
+    /// A writer of parts with numbers from `next` on. The caller is the store's only writer.
+    pub(super) fn new(folder: &'a Path, limits: Limits, sync: bool, next: u64) -> Self {
+        Writer { folder, limits, sync, first: next, next }
+    }
+
+    /// The number of the next part.
+    pub(super) fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// Leaves the files be: a commit names them now.
+    pub(super) fn keep(mut self) {
+        self.first = self.next;
+    }
+
+    /// Writes the sections of `entries`, whose descriptors have their ids. Returns when all is on the disk, where the
+    /// writer is one that syncs.
+    pub(super) fn write(&mut self, entries: &mut [Entry<'_>], sections: &[Section]) -> Result<Vec<Part>> {
+        let parts = thread::scope(|scope| {
+            // One part goes to the disk while the next is being written.
+            let mut syncs = Vec::new();
+            let mut sync = |path: PathBuf, file: File| {
+                if self.sync {
+                    syncs.push(scope.spawn(move || file.sync_data().map_err(|error| cannot_write(&path, error))));
+                }
+            };
+            let mut parts = Vec::with_capacity(sections.len());
+            for section in sections {
+                let images = &mut entries[section.entries.clone()];
+                let writing = &mut Files { folder: self.folder, next: &mut self.next, sync: &mut sync };
+                parts.push(match section.kind {
+                    Kind::Pieces => writing.in_pieces(&mut images[0], self.limits.payload_bytes)?,
+                    kind => writing.part(kind, images)?,
+                });
+            }
+            for sync in syncs {
+                sync.join().map_err(|_| Error::invalid("a thread that syncs a part ended early"))??;
+            }
+            Ok::<_, Error>(parts)
+        })?;
+        if self.sync && !parts.is_empty() {
+            sync_folder(self.folder)?;
+        }
+        Ok(parts)
+    }
+}
+
+impl Drop for Writer<'_> {
+    fn drop(&mut self) {
+        for number in self.first..self.next {
+            let _ = std::fs::remove_file(file_of(self.folder, number));
+        }
+    }
+}
+
+/// Makes the names in a folder durable.
+pub(super) fn sync_folder(folder: &Path) -> Result<()> {
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| cannot_write(folder, error))
+}
+
+fn cannot_write(path: &Path, error: io::Error) -> Error {
+    Error::io(format!("cannot write {}", path.display()), error)
+}
+
+/// Writes files one after another and hands each on to be synced.
+struct Files<'a> {
+    folder: &'a Path,
+    next: &'a mut u64,
+    sync: &'a mut dyn FnMut(PathBuf, File),
+}
+
+impl Files<'_> {
+    /// Writes one file: `datasets` are filled by `fill` in their order. Gives its number and length.
+    fn file(&mut self, datasets: &[Dataset], fill: impl FnOnce(&mut Output) -> Result<()>) -> Result<(u64, u64)> {
+        let number = *self.next;
+        let path = file_of(self.folder, number);
+        let head = form::head(datasets)?;
+        // What is there under this name was left behind by a writer that was killed: no commit names it.
+        let file = File::create(&path).map_err(|error| cannot_write(&path, error))?;
+        *self.next += 1;
+        let mut output = Output { file, path, length: 0 };
+        output.put(&head)?;
+        fill(&mut output)?;
+        let length = output.length;
+        (self.sync)(output.path, output.file);
+        Ok((number, length))
+    }
+
+    /// Writes a part of `entries`, of kind images or payloads.
+    fn part(&mut self, kind: Kind, entries: &mut [Entry<'_>]) -> Result<Part> {
+        let payload_bytes = entries.iter().map(|entry| entry.descriptor.payload_length).sum();
+        let form = match (kind, entries.first().and_then(|entry| array_of(&entry.descriptor))) {
+            (Kind::Images, Some((shape, sample))) => Form::Images(shape, sample),
+            _ => Form::Payloads(payload_bytes),
+        };
+        let mut rows = Rows::of(entries);
+        let datasets = part::datasets(form, entries.len() as u64, rows.record_bytes(), rows.names.len() as u64);
+        let (number, file_bytes) = self.file(&datasets, |output| {
+            if output.payloads(entries)? {
+                rows = Rows::of(entries);
+            }
+            if let Form::Payloads(_) = form {
+                output.numbers(offsets(entries.iter().map(|entry| entry.descriptor.payload_length)))?;
+            }
+            output.rows(entries, &rows)
+        })?;
+        Ok(described(entries, kind, number, payload_bytes, file_bytes, rows.names.len() as u64))
+    }
+
+    /// Writes a payload in pieces, and the part that says what they are.
+    fn in_pieces(&mut self, entry: &mut Entry<'_>, piece_bytes: u64) -> Result<Part> {
+        let mut reader = entry.payload_reader();
+        let mut pieces = Vec::new();
+        while reader.remaining() > 0 {
+            let length = reader.remaining().min(piece_bytes);
+            let datasets = [Dataset::row(PAYLOAD, Element::Byte, length)];
+            let (number, file_bytes) = self.file(&datasets, |output| output.stream(&mut reader, length))?;
+            pieces.push(Piece { part: number, payload_bytes: length, file_bytes });
+        }
+        let checksum = reader.finish()?;
+        if let Payload::Stream(_) = entry.payload {
+            entry.descriptor.checksum = checksum;
+        }
+        let entries = std::slice::from_ref(entry);
+        let rows = Rows::of(entries);
+        let datasets = part::datasets(Form::Pieces, 1, rows.record_bytes(), rows.names.len() as u64);
+        let (number, file_bytes) = self.file(&datasets, |output| output.rows(entries, &rows))?;
+        let payload_bytes = entry.descriptor.payload_length;
+        let entries = std::slice::from_ref(entry);
+        let part = described(entries, Kind::Pieces, number, payload_bytes, file_bytes, rows.names.len() as u64);
+        Ok(Part { pieces, ..part })
+    }
+}
+
+fn described(entries: &[Entry<'_>], kind: Kind, part: u64, payload_bytes: u64, file_bytes: u64, named: u64) -> Part {
+    let id = |entry: Option<&Entry<'_>>| entry.map_or(0, |entry| entry.descriptor.id);
+    Part {
+        part,
+        kind,
+        first: id(entries.first()),
+        last: id(entries.last()),
+        count: entries.len() as u64,
+        named,
+        payload_bytes,
+        file_bytes,
+        pieces: Vec::new(),
+    }
+}
+
+/// What is written of the images beside their payloads and ids.
+struct Rows {
+    records: Vec<u8>,
+    record_offsets: Vec<u64>,
+    /// Hashes and rows, ascending.
+    names: Vec<(u64, u64)>,
+}
+
+impl Rows {
+    fn of(entries: &[Entry<'_>]) -> Self {
+        let mut rows = Rows { records: Vec::new(), record_offsets: vec![0], names: Vec::new() };
+        for (row, entry) in entries.iter().enumerate() {
+            record::encode(&entry.descriptor, &mut rows.records);
+            rows.record_offsets.push(rows.records.len() as u64);
+            rows.names.extend(entry.descriptor.name.as_deref().map(|name| (name_hash(name), row as u64)));
+        }
+        rows.names.sort_unstable();
+        rows
+    }
+
+    fn record_bytes(&self) -> u64 {
+        self.records.len() as u64
+    }
+}
+
+/// Where each of `lengths` begins, one after another, and where the last ends.
+fn offsets(lengths: impl Iterator<Item = u64>) -> impl Iterator<Item = u64> {
+    std::iter::once(0).chain(lengths.scan(0, |end, length| {
+        *end += length;
+        Some(*end)
+    }))
+}
+
+/// A file being written.
+struct Output {
+    file: File,
+    path: PathBuf,
+    length: u64,
+}
+
+impl Output {
+    fn put(&mut self, bytes: &[u8]) -> Result<()> {
+        self.length += bytes.len() as u64;
+        self.file.write_all(bytes).map_err(|error| cannot_write(&self.path, error))
+    }
+
+    fn numbers(&mut self, numbers: impl Iterator<Item = u64>) -> Result<()> {
+        self.put(&numbers.flat_map(u64::to_le_bytes).collect::<Vec<u8>>())
+    }
+
+    /// Writes all payloads, one after another; says whether that gave checksums to descriptors.
+    fn payloads(&mut self, entries: &mut [Entry<'_>]) -> Result<bool> {
+        /// Slices that the system takes at once.
+        const AT_ONCE: usize = 1024;
+        let mut summed = false;
+        let mut slices = Vec::with_capacity(AT_ONCE.min(entries.len()));
+        for entry in entries {
+            if let Payload::Bytes(bytes) = entry.payload {
+                slices.push(IoSlice::new(bytes));
+                if slices.len() == AT_ONCE {
+                    self.put_all(&mut slices)?;
+                }
+                continue;
+            }
+            self.put_all(&mut slices)?;
+            let id = entry.descriptor.id;
+            let length = entry.descriptor.payload_length;
+            let mut reader = entry.payload_reader();
+            self.stream(&mut reader, length)?;
+            entry.descriptor.checksum = reader.finish().map_err(|error| error.at_id(id))?;
+            summed = true;
+        }
+        self.put_all(&mut slices)?;
+        Ok(summed)
+    }
+
+    fn put_all(&mut self, slices: &mut Vec<IoSlice<'_>>) -> Result<()> {
+        self.length += slices.iter().map(|slice| slice.len() as u64).sum::<u64>();
+        let mut rest = &mut slices[..];
+        IoSlice::advance_slices(&mut rest, 0);
+        while !rest.is_empty() {
+            match self.file.write_vectored(rest) {
+                Ok(0) => return Err(cannot_write(&self.path, io::ErrorKind::WriteZero.into())),
+                Ok(count) => IoSlice::advance_slices(&mut rest, count),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(cannot_write(&self.path, error)),
+            }
+        }
+        slices.clear();
+        Ok(())
+    }
+
+    /// Writes the next `length` bytes of a payload that is read as it is written.
+    fn stream(&mut self, reader: &mut PayloadReader<'_>, length: u64) -> Result<()> {
+        const AT_ONCE: u64 = 1 << 20;
+        let mut buffer = vec![0; length.min(AT_ONCE) as usize];
+        let mut left = length;
+        while left > 0 {
+            let piece = &mut buffer[..left.min(AT_ONCE) as usize];
+            reader.fill(piece)?;
+            self.put(piece)?;
+            left -= piece.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Writes the datasets that follow the payloads.
+    fn rows(&mut self, entries: &[Entry<'_>], rows: &Rows) -> Result<()> {
+        let labels = entries.iter().map(|entry| entry.descriptor.label.unwrap_or(NO_LABEL));
+        self.put(&labels.flat_map(i64::to_le_bytes).collect::<Vec<u8>>())?;
+        self.numbers(entries.iter().map(|entry| -> Id { entry.descriptor.id }))?;
+        self.numbers(rows.record_offsets.iter().copied())?;
+        self.put(&rows.records)?;
+        self.numbers(rows.names.iter().map(|&(hash, _)| hash))?;
+        self.numbers(rows.names.iter().map(|&(_, row)| row))
+    }
+}

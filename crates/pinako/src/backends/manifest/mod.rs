@@ -1,0 +1,378 @@
+//! A store as *immutable parts named by an append-only log of commits*.
+//!
+//! Formats made for arrays (HDF5, Arrow) have no transactions: a crash can ruin a file that is being changed, and one
+//! file an image is slow. So a batch of images becomes one part (or a few), which never changes once it is written, and
+//! what makes it part of the store is one [`Commit`] in a log. Whatever no commit names is not there. Here is what the
+//! log says, and the [`Manifest`] that its commits add up to; where the log and the parts lie is a backend's matter.
+//!
+//! Parts have consecutive ranges of ids and ascend by them. Removing images is a commit that lists their ids. To merge
+//! parts, a whole new log is put in place of the old one.
+
+mod id_set;
+pub(crate) mod line;
+
+pub(crate) use id_set::IdSet;
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::descriptor::Id;
+use crate::error::{Error, Result};
+
+/// The name of the log where it is a file.
+pub(crate) const LOG_NAME: &str = "manifest.jsonl";
+
+/// The first line of a log.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Header {
+    /// Which backend it belongs to: `hdf5`.
+    pub(crate) pinako: String,
+    pub(crate) format_version: u32,
+}
+
+impl Header {
+    /// Most bytes of a header's line.
+    pub(crate) const MAX_LENGTH: u64 = 4096;
+
+    /// Checks that this version can read a log of `kind` with this header.
+    ///
+    /// # Errors
+    /// `Unsupported` where it is newer, `Corrupt` where it is another backend's.
+    pub(crate) fn check(&self, kind: &str) -> Result<()> {
+        if self.pinako != kind {
+            return Err(Error::corrupt(format!("it is the manifest of a store of kind {:?}, not {kind}", self.pinako)));
+        }
+        if self.format_version != super::FORMAT_VERSION {
+            return Err(Error::unsupported(format!(
+                "the store has format version {}, this version of Pinako reads {}",
+                self.format_version,
+                super::FORMAT_VERSION
+            ))
+            .with_hint("use the version of Pinako that wrote it, or a newer one"));
+        }
+        Ok(())
+    }
+}
+
+/// Whether there is a log of `kind` in the folder `path`, as far as its first line tells.
+pub(crate) fn is_at(path: &Path, kind: &str) -> bool {
+    let Ok(file) = File::open(path.join(LOG_NAME)) else { return false };
+    let mut first = Vec::new();
+    let read = BufReader::new(file.take(Header::MAX_LENGTH)).read_until(b'\n', &mut first);
+    let header = first.strip_suffix(b"\n").map(line::decode::<Header>);
+    read.is_ok() && matches!(header, Some(Ok(header)) if header.pinako == kind)
+}
+
+/// What the payloads of a part are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Kind {
+    /// Raw images of one shape and sample type: one array.
+    Images,
+    /// Bytes of any lengths.
+    Payloads,
+    /// The bytes of a single image, in files of their own.
+    Pieces,
+}
+
+/// A part of the store: some images, in one file that never changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Part {
+    /// Its number, which no other part or piece of the store ever has; its file is named after it.
+    pub(crate) part: u64,
+    pub(crate) kind: Kind,
+    /// The id of its first image.
+    pub(crate) first: Id,
+    /// The id of its last image. Where images between were removed before the part was written, ids are missing.
+    pub(crate) last: Id,
+    /// Images in it.
+    pub(crate) count: u64,
+    /// How many of them have a name.
+    pub(crate) named: u64,
+    /// Bytes of their payloads.
+    pub(crate) payload_bytes: u64,
+    /// Length of its file.
+    pub(crate) file_bytes: u64,
+    /// The files of a payload in pieces, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) pieces: Vec<Piece>,
+}
+
+/// One piece of a payload that is cut into several.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Piece {
+    /// Its number; see [`Part::part`].
+    pub(crate) part: u64,
+    pub(crate) payload_bytes: u64,
+    pub(crate) file_bytes: u64,
+}
+
+impl Part {
+    /// Whether it has every id from its first to its last.
+    pub(crate) fn is_dense(&self) -> bool {
+        self.last - self.first == self.count - 1
+    }
+
+    /// The numbers of all its files.
+    pub(crate) fn files(&self) -> impl Iterator<Item = u64> {
+        std::iter::once(self.part).chain(self.pieces.iter().map(|piece| piece.part))
+    }
+
+    fn check(&self) -> Option<()> {
+        let span = self.last.checked_sub(self.first)?.checked_add(1)?;
+        let in_pieces = self.pieces.iter().try_fold(0u64, |sum, piece| sum.checked_add(piece.payload_bytes))?;
+        let pieces_fit = match self.kind {
+            Kind::Pieces => self.count == 1 && !self.pieces.is_empty() && in_pieces == self.payload_bytes,
+            _ => self.pieces.is_empty(),
+        };
+        (self.count > 0 && self.count <= span && self.named <= self.count && pieces_fit).then_some(())
+    }
+}
+
+/// One line of a log: what an append, a removal or new label names change, all or none.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Commit {
+    /// The id that the next image will get.
+    pub(crate) next_id: Id,
+    /// The number that the next part or piece will get.
+    pub(crate) next_part: u64,
+    /// Parts that were added.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) parts: Vec<Part>,
+    /// First and last ids of intervals of images that were removed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) removed: Vec<(Id, Id)>,
+    /// Bytes of the removed images' payloads.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) removed_bytes: u64,
+    /// The new list of label names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) label_names: Option<Vec<String>>,
+    /// Where the commit's parts were not synced: the run of the machine (its boot id) that wrote them. Commits without
+    /// it say that all before them is on the disk, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) unsynced: Option<String>,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// What the commits of a log add up to.
+#[derive(Debug, Clone)]
+pub(crate) struct Manifest {
+    parts: Vec<Part>,
+    removed: IdSet,
+    removed_bytes: u64,
+    label_names: Vec<String>,
+    next_id: Id,
+    next_part: u64,
+    count: u64,
+    payload_bytes: u64,
+    unsynced: Vec<u64>,
+    synced: bool,
+}
+
+impl Default for Manifest {
+    fn default() -> Self {
+        Manifest {
+            parts: Vec::new(),
+            removed: IdSet::default(),
+            removed_bytes: 0,
+            label_names: Vec::new(),
+            next_id: 0,
+            next_part: 0,
+            count: 0,
+            payload_bytes: 0,
+            unsynced: Vec::new(),
+            synced: true,
+        }
+    }
+}
+
+impl Manifest {
+    /// All parts, ascending by id.
+    pub(crate) fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    /// The part that has `id`, if any has and it was not removed; in a part that is not dense it may be missing.
+    pub(crate) fn part_of(&self, id: Id) -> Option<&Part> {
+        let after = self.parts.partition_point(|part| part.first <= id);
+        let part = &self.parts[after.checked_sub(1)?];
+        (id <= part.last && !self.removed.contains(id)).then_some(part)
+    }
+
+    /// The ids that were removed and still are in parts.
+    pub(crate) fn removed(&self) -> &IdSet {
+        &self.removed
+    }
+
+    pub(crate) fn label_names(&self) -> &[String] {
+        &self.label_names
+    }
+
+    pub(crate) fn next_id(&self) -> Id {
+        self.next_id
+    }
+
+    pub(crate) fn next_part(&self) -> u64 {
+        self.next_part
+    }
+
+    /// Images in the store.
+    pub(crate) fn count(&self) -> u64 {
+        self.count - self.removed.count()
+    }
+
+    /// Bytes of their payloads.
+    pub(crate) fn payload_bytes(&self) -> u64 {
+        self.payload_bytes - self.removed_bytes
+    }
+
+    /// Numbers of the files that were written since all was synced last.
+    pub(crate) fn unsynced(&self) -> &[u64] {
+        &self.unsynced
+    }
+
+    /// Whether all is on the disk.
+    pub(crate) fn is_synced(&self) -> bool {
+        self.synced
+    }
+
+    /// A commit that changes nothing, to be filled.
+    pub(crate) fn commit(&self) -> Commit {
+        Commit { next_id: self.next_id, next_part: self.next_part, ..Commit::default() }
+    }
+
+    /// Adds a commit, or refuses it and changes nothing.
+    ///
+    /// # Errors
+    /// `Corrupt` where it does not go with those before it.
+    pub(crate) fn apply(&mut self, commit: Commit) -> Result<()> {
+        let parts = self.check_parts(&commit)?;
+        let fresh = IdSet::from_intervals(&commit.removed, commit.next_id)?;
+        let removed_bytes = self.removed_bytes.checked_add(commit.removed_bytes);
+        let payload_bytes = parts.payload_bytes.checked_add(self.payload_bytes);
+        let (Some(removed_bytes), Some(payload_bytes)) = (removed_bytes, payload_bytes) else {
+            return Err(Error::corrupt("the payloads are too long to be true"));
+        };
+        let count = self.count + parts.count;
+        if removed_bytes > payload_bytes || self.removed.count() + fresh.count() > count {
+            return Err(Error::corrupt("more is removed than there ever was"));
+        }
+        if fresh.count() > 0 {
+            self.removed.add(&fresh)?;
+        }
+
+        self.synced = commit.unsynced.is_none();
+        match commit.unsynced {
+            Some(_) => self.unsynced.extend(commit.parts.iter().flat_map(Part::files)),
+            None => self.unsynced.clear(),
+        }
+        self.parts.extend(commit.parts);
+        self.removed_bytes = removed_bytes;
+        self.payload_bytes = payload_bytes;
+        self.count = count;
+        self.next_id = commit.next_id;
+        self.next_part = commit.next_part;
+        if let Some(names) = commit.label_names {
+            self.label_names = names;
+        }
+        Ok(())
+    }
+
+    /// Checks a commit's parts and gives their sums.
+    fn check_parts(&self, commit: &Commit) -> Result<Sums> {
+        let mut sums = Sums::default();
+        let mut numbers = HashSet::new();
+        let mut next_id = self.next_id;
+        for part in &commit.parts {
+            let fits = part.check().is_some() && part.first >= next_id && part.last < commit.next_id;
+            let fresh = |number| number >= self.next_part && number < commit.next_part;
+            if !fits || !part.files().all(|number| fresh(number) && numbers.insert(number)) {
+                return Err(Error::corrupt(format!("part {} does not go with the parts before it", part.part)));
+            }
+            next_id = part.last + 1;
+            sums.count += part.count;
+            sums.payload_bytes = sums
+                .payload_bytes
+                .checked_add(part.payload_bytes)
+                .ok_or_else(|| Error::corrupt(format!("part {} is too long to be true", part.part)))?;
+        }
+        if commit.next_id < self.next_id || commit.next_part < self.next_part {
+            return Err(Error::corrupt("a commit goes back behind the one before it"));
+        }
+        Ok(sums)
+    }
+}
+
+#[derive(Default)]
+struct Sums {
+    count: u64,
+    payload_bytes: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(number: u64, first: Id, count: u64) -> Part {
+        Part {
+            part: number,
+            kind: Kind::Payloads,
+            first,
+            last: first + count - 1,
+            count,
+            named: 0,
+            payload_bytes: 100,
+            file_bytes: 200,
+            pieces: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn commits_add_up() {
+        let mut manifest = Manifest::default();
+        let add = Commit { next_id: 10, next_part: 1, parts: vec![part(0, 0, 10)], ..Commit::default() };
+        manifest.apply(add).unwrap();
+        let remove = Commit { removed: vec![(3, 4)], removed_bytes: 30, ..manifest.commit() };
+        manifest.apply(remove).unwrap();
+        assert_eq!((manifest.count(), manifest.payload_bytes(), manifest.next_id()), (8, 70, 10));
+        assert!(manifest.part_of(3).is_none() && manifest.part_of(5).is_some() && manifest.part_of(10).is_none());
+    }
+
+    #[test]
+    fn a_commit_that_cannot_be_is_refused_and_changes_nothing() {
+        let mut manifest = Manifest::default();
+        manifest.apply(Commit { next_id: 10, next_part: 1, parts: vec![part(0, 0, 10)], ..Commit::default() }).unwrap();
+        let base = manifest.commit();
+        let with = |part: Part| Commit { next_id: 20, next_part: 3, parts: vec![part], ..base.clone() };
+        let bad = [
+            with(part(1, 9, 2)),
+            with(part(1, 15, 6)),
+            with(part(0, 10, 1)),
+            with(part(3, 10, 1)),
+            with(Part { count: 0, ..part(1, 10, 1) }),
+            with(Part { count: 4, ..part(1, 10, 3) }),
+            with(Part { last: 9, ..part(1, 10, 3) }),
+            with(Part { kind: Kind::Pieces, ..part(1, 10, 1) }),
+            with(Part { payload_bytes: u64::MAX, ..part(1, 10, 1) }),
+            Commit { next_id: 9, ..base.clone() },
+            Commit { next_part: 0, ..base.clone() },
+            Commit { removed: vec![(9, 10)], ..base.clone() },
+            Commit { removed: vec![(9, 9)], removed_bytes: 101, ..base.clone() },
+        ];
+        for commit in bad {
+            assert!(manifest.apply(commit.clone()).is_err(), "{commit:?}");
+            assert_eq!((manifest.count(), manifest.payload_bytes(), manifest.parts().len()), (10, 100, 1));
+        }
+    }
+}
