@@ -1,0 +1,125 @@
+//! Pinako's side of `benches/peers/stores.py`: does one thing to one store and prints how long it took, as JSON.
+//!
+//! ```text
+//! peer URL store     IMAGES.npy   stores all images durably, in one append
+//! peer URL read_all  IMAGES.npy   reads all into one buffer, compares with the array
+//! peer URL read_one  IMAGES.npy   median of many reads of one image at random
+//! peer URL cold_one  IMAGES.npy   the same, fewer, with nothing of the store in the page cache
+//! peer URL open      IMAGES.npy   opens the store and reads one descriptor
+//! ```
+
+use std::hint::black_box;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use pinako::{ImageView, NewImage, SampleType, Shape, Store};
+
+type Failure = Box<dyn std::error::Error>;
+
+fn main() -> Result<(), Failure> {
+    // cargo adds --bench
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let [url, what, images] = &arguments[..] else {
+        eprintln!("peer URL store|read_all|read_one|cold_one|open IMAGES.npy: run benches/peers/stores.py");
+        return Ok(());
+    };
+    let (shape, count, bytes) = load(Path::new(images))?;
+    let seconds = match &**what {
+        "store" => store(url, shape, &bytes)?,
+        "read_all" => read_all(url, count, &bytes)?,
+        "read_one" => read_one(url, shape, count, &bytes, 20_000, false)?,
+        "cold_one" => read_one(url, shape, count, &bytes, 300, true)?,
+        "open" => open(url)?,
+        other => return Err(format!("{other} is nothing that can be measured").into()),
+    };
+    println!("{{\"seconds\": {seconds:e}}}");
+    Ok(())
+}
+
+/// Shape of one image, number of images, all pixels.
+fn load(path: &Path) -> Result<(Shape, u64, Vec<u8>), Failure> {
+    let array = npyz::NpyFile::new(std::io::BufReader::new(std::fs::File::open(path)?))?;
+    let &[count, height, width, channels] = array.shape() else { return Err("the array must be N,H,W,C".into()) };
+    let shape = Shape::new(height.try_into()?, width.try_into()?, channels.try_into()?)?;
+    Ok((shape, count, array.into_vec::<u8>()?))
+}
+
+fn store(url: &str, shape: Shape, bytes: &[u8]) -> Result<f64, Failure> {
+    let length = shape.byte_length(SampleType::U8) as usize;
+    let start = Instant::now();
+    let store = Store::create(url)?;
+    let views = bytes.chunks(length).map(|bytes| ImageView::new(shape, SampleType::U8, bytes));
+    let images = views.enumerate().map(|(i, view)| Ok(NewImage::view(view?).label(i as i64 % 10)));
+    store.append(images.collect::<pinako::Result<Vec<_>>>()?)?;
+    drop(store);
+    Ok(start.elapsed().as_secs_f64())
+}
+
+fn read_all(url: &str, count: u64, bytes: &[u8]) -> Result<f64, Failure> {
+    let mut out = vec![1; bytes.len()]; // touched, so that page faults are not what is measured
+    let ids: Vec<u64> = (0..count).collect();
+    let start = Instant::now();
+    let store = Store::options().open_read_only(url)?;
+    store.images_into(&ids, &mut out)?;
+    let seconds = start.elapsed().as_secs_f64();
+    if out != bytes {
+        return Err("what was read is not what was stored".into());
+    }
+    Ok(seconds)
+}
+
+fn read_one(url: &str, shape: Shape, count: u64, bytes: &[u8], times: usize, cold: bool) -> Result<f64, Failure> {
+    if cold {
+        forget(Path::new(url.split_once(':').map_or(url, |(_, path)| path)))?;
+    }
+    let store = Store::options().open_read_only(url)?;
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = || {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random % count
+    };
+    let length = shape.byte_length(SampleType::U8) as usize;
+    let mut seconds = Vec::with_capacity(times);
+    if !cold {
+        for _ in 0..times {
+            black_box(store.image(next())?);
+        }
+    }
+    for _ in 0..times {
+        let id = next();
+        let start = Instant::now();
+        let image = black_box(store.image(id)?);
+        seconds.push(start.elapsed().as_secs_f64());
+        if image.bytes() != &bytes[id as usize * length..][..length] {
+            return Err(format!("image {id} is not what was stored").into());
+        }
+    }
+    seconds.sort_by(f64::total_cmp);
+    Ok(seconds[times / 2])
+}
+
+fn open(url: &str) -> Result<f64, Failure> {
+    let start = Instant::now();
+    let store = Store::options().open_read_only(url)?;
+    black_box(store.descriptor(0)?);
+    Ok(start.elapsed().as_secs_f64())
+}
+
+/// Drops the files of a store from the page cache.
+fn forget(path: &Path) -> Result<(), Failure> {
+    let mut paths: Vec<PathBuf> = vec![path.to_owned()];
+    while let Some(path) = paths.pop() {
+        if path.is_dir() {
+            for entry in std::fs::read_dir(path)? {
+                paths.push(entry?.path());
+            }
+        } else {
+            let file = std::fs::File::open(path)?;
+            file.sync_all()?;
+            rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)?;
+        }
+    }
+    Ok(())
+}
