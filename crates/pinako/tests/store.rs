@@ -8,7 +8,7 @@ use pinako::{
     Store,
 };
 
-const SCHEMES: [&str; 1] = ["memory"];
+const SCHEMES: [&str; 2] = ["memory", "hdf5"];
 
 /// Runs `test` on a fresh store of every embedded backend; the folder is where its files are.
 fn on_every_backend(test: impl Fn(&Store, &Path)) {

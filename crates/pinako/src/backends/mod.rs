@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use crate::backend::{Backend, Durability};
 use crate::encoding::PixelEncoding;
 use crate::error::{Error, Result};
+use crate::image::{SampleType, Shape};
 
 /// The version of the on-disk formats that this version of the library writes; see FORMAT.md.
 pub const FORMAT_VERSION: u32 = 1;
@@ -116,6 +117,18 @@ fn recognise(path: &Path, mode: Mode) -> Result<Location> {
     }
     Err(Error::not_found(format!("there is no store at {name}"))
         .with_hint("give the path of a store, or files:DIR, lmdb:DIR, hdf5:DIR or sqlite:FILE"))
+}
+
+/// What an HDF5 file of `count` images and their labels starts with: the bytes of `images` (count,H,W,C) and of `meta`
+/// (count, i64) follow.
+pub(crate) fn hdf5_head(count: u64, shape: Shape, sample: SampleType) -> Result<Vec<u8>> {
+    #[cfg(feature = "hdf5")]
+    return hdf5::array_head(count, shape, sample);
+    #[cfg(not(feature = "hdf5"))]
+    {
+        let _ = (count, shape, sample);
+        Err(left_out("hdf5"))
+    }
 }
 
 /// The error for a backend that was left out of the build.

@@ -5,12 +5,13 @@
 
 mod cifar;
 mod folders;
+mod hdf5;
 mod npy;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::descriptor::Descriptor;
+use crate::descriptor::{Descriptor, Id, Label};
 use crate::error::{Error, ErrorKind, Result};
 use crate::image::{SampleType, Shape};
 use crate::store::{BATCH_BYTES, BATCH_IMAGES, Progress, Store, Watch, go_on};
@@ -23,6 +24,8 @@ pub enum Format {
     Folders,
     /// One N,H,W,C array, and one of N labels beside it (`x.npy` and `x.labels.npy`). -1 is no label.
     Npy,
+    /// One HDF5 file of a dataset `images` (N,H,W,C) and one `meta` (N labels). -1 is no label.
+    Hdf5,
     /// CIFAR-10's Python layout: a folder of pickles `data_batch_1` ... of 10,000 images each, `test_batch` (the images
     /// whose names start with `test`) and `batches.meta`.
     CifarPython,
@@ -33,6 +36,7 @@ impl Format {
     pub fn of(out: &Path) -> Self {
         match out.extension().and_then(|extension| extension.to_str()) {
             Some("npy") => Format::Npy,
+            Some("h5" | "hdf5") => Format::Hdf5,
             _ => Format::Folders,
         }
     }
@@ -57,6 +61,7 @@ pub fn export(store: &Store, out: &Path, format: Format, watch: &mut Watch<'_>) 
     match format {
         Format::Folders => folders::export(&mut batches, out),
         Format::Npy => npy::export(&mut batches, out),
+        Format::Hdf5 => hdf5::export(&mut batches, out),
         Format::CifarPython => cifar::export(&mut batches, out),
     }?;
     Ok(batches.done)
@@ -123,6 +128,30 @@ impl Batches<'_, '_> {
             None => Err(Error::invalid("there are no images to export").at_store(self.store.url())),
         }
     }
+}
+
+/// The label of an image without one, in forms that have a number for each.
+const NO_LABEL: i64 = -1;
+
+/// Writes the pixels of all images, which are all of one shape, one after another, and gives their labels.
+fn write_array(
+    batches: &mut Batches<'_, '_>,
+    (shape, sample): (Shape, SampleType),
+    write: &mut dyn FnMut(&[u8]) -> Result<()>,
+) -> Result<Vec<Option<Label>>> {
+    let mut labels = Vec::new();
+    let mut buffer = Vec::new();
+    batches.walk_all(&mut |store, descriptors| {
+        for descriptor in descriptors {
+            check_alike(store, descriptor, shape, sample, "one array")?;
+            labels.push(descriptor.label);
+        }
+        let ids: Vec<Id> = descriptors.iter().map(|descriptor| descriptor.id).collect();
+        buffer.resize(ids.len() * shape.byte_length(sample) as usize, 0);
+        store.images_into(&ids, &mut buffer)?;
+        write(&buffer)
+    })?;
+    Ok(labels)
 }
 
 /// Refuses an image that is not of the one shape and sample type that the format has.

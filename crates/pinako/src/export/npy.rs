@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::path::Path;
 
-use super::{Aside, Batches, cannot_write, check_alike};
+use super::{Aside, Batches, NO_LABEL, cannot_write, write_array};
 use crate::error::Result;
 use crate::image::SampleType;
 
@@ -17,25 +17,19 @@ pub(super) fn export(batches: &mut Batches<'_, '_>, out: &Path) -> Result<()> {
     let (shape, sample) = batches.first()?;
     let labels_out = out.with_extension("labels.npy");
     let mut images = ArrayFile::new(out)?;
-    let mut labels = ArrayFile::new(&labels_out)?;
-    let mut labelled = false;
-    let mut buffer = Vec::new();
-    batches.walk_all(&mut |store, descriptors| {
-        for descriptor in descriptors {
-            check_alike(store, descriptor, shape, sample, "one array")?;
-            labelled |= descriptor.label.is_some();
-            labels.write(&descriptor.label.unwrap_or(-1).to_le_bytes())?;
-        }
-        let ids: Vec<u64> = descriptors.iter().map(|descriptor| descriptor.id).collect();
-        buffer.resize(ids.len() * shape.byte_length(sample) as usize, 0);
-        store.images_into(&ids, &mut buffer)?;
-        images.write(&buffer)
-    })?;
+    let mut labels_file = ArrayFile::new(&labels_out)?;
+    let labels = write_array(batches, (shape, sample), &mut |bytes| images.write(bytes))?;
     let count = batches.done.images;
     let native = if cfg!(target_endian = "little") { '<' } else { '>' };
     let dimensions = [count, shape.height().into(), shape.width().into(), shape.channels().into()];
     images.finish(&header(native, type_code(sample), &dimensions))?;
-    if labelled { labels.finish(&header('<', "i8", &[count])) } else { Ok(()) }
+    if labels.iter().all(Option::is_none) {
+        return Ok(());
+    }
+    for label in labels {
+        labels_file.write(&label.unwrap_or(NO_LABEL).to_le_bytes())?;
+    }
+    labels_file.finish(&header('<', "i8", &[count]))
 }
 
 /// NumPy's name of a sample type, without its byte order.

@@ -87,6 +87,11 @@ pub(super) fn head(datasets: &[Dataset]) -> Result<Vec<u8>> {
         let bytes = bytes.filter(|&bytes| bytes <= isize::MAX as usize);
         let bytes = bytes.ok_or_else(|| Error::invalid(format!("{} bytes do not fit in a part", dataset.name)))?;
         data_bytes += bytes as u64;
+        // Where the system does not lend so many zeros, say so instead of ending the process.
+        Vec::<u8>::new().try_reserve_exact(bytes).map_err(|error| {
+            Error::invalid(format!("{} of {bytes} bytes is too much for one file here", dataset.name))
+                .with_source(error)
+        })?;
         let elements = dataset.dimensions.iter().product();
         builder
             .create_dataset(dataset.name)

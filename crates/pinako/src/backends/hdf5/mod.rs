@@ -35,6 +35,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 
+use self::form::{Dataset, Element};
 use self::log::Log;
 use self::open::OpenFiles;
 use self::part::{OpenPart, name_hash};
@@ -47,6 +48,7 @@ use crate::backend::{
 };
 use crate::descriptor::Id;
 use crate::error::{Error, ErrorKind, Result};
+use crate::image::{SampleType, Shape};
 
 const PARTS: &str = "parts";
 const LOCK: &str = "lock";
@@ -54,6 +56,13 @@ const LOCK: &str = "lock";
 /// Opens or creates the store at `path`.
 pub(crate) fn open(path: &Path, mode: Mode, durability: Durability) -> Result<Box<dyn Backend>> {
     Ok(Box::new(Hdf5::open(path, mode, durability, Limits::USUAL)?))
+}
+
+/// What a file of `count` images and their labels starts with, outside of a store.
+pub(super) fn array_head(count: u64, shape: Shape, sample: SampleType) -> Result<Vec<u8>> {
+    let dimensions = vec![count, shape.height().into(), shape.width().into(), shape.channels().into()];
+    let images = Dataset { name: part::IMAGES, element: Element::Sample(sample), dimensions };
+    form::head(&[images, Dataset::row(part::META, Element::Label, count)])
 }
 
 /// A store of HDF5 parts.
