@@ -28,6 +28,7 @@
 //! | [`descriptor`] | what is known of an image without its pixels? |
 //! | `encoding` | how do pixels become bytes? |
 //! | [`export`] | how do images leave a store? |
+//! | [`source`] | what are images imported from? |
 //! | [`backend`] | what must a place for bytes do? The trait and its contract |
 //! | [`backends`] | which places are there, and which URL means which? |
 //! | [`wrappers`] | how is a store counted, broken or slowed down, for tests and experiments? |
@@ -42,6 +43,7 @@ mod encoding;
 pub mod error;
 pub mod export;
 pub mod image;
+pub mod source;
 pub mod store;
 pub mod wrappers;
 
@@ -50,4 +52,4 @@ pub use descriptor::{Attributes, Descriptor, Encoding, Id, ImageFormat, Label, L
 pub use encoding::PixelEncoding;
 pub use error::{Error, ErrorKind, Result};
 pub use image::{Image, ImageView, Region, Sample, SampleType, Shape};
-pub use store::{NewImage, OpenOptions, Progress, Store, Watch};
+pub use store::{ImportEncoding, ImportOptions, Imported, NewImage, OpenOptions, Progress, Store, Watch};

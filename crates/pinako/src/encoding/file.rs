@@ -12,7 +12,7 @@ use super::check_image_bytes;
 use super::raw::swap_endianness;
 use crate::descriptor::{Descriptor, ImageFormat};
 use crate::error::{Error, Result};
-use crate::image::{ImageView, SampleType, Shape};
+use crate::image::{Image, ImageView, SampleType, Shape};
 
 /// Most bytes that one byte of Deflate stream can stand for (RFC 1951: 258 bytes in 2 bits).
 const MAX_DEFLATE_RATIO: u64 = 1032;
@@ -31,16 +31,25 @@ pub(crate) struct FileHeader {
 /// `Unsupported` where they are none that we know, `Corrupt` where the header is damaged, or the image it claims is
 /// larger than `limit` bytes.
 pub(crate) fn header(bytes: &[u8], limit: u64) -> Result<FileHeader> {
-    let format = guess(bytes).ok_or_else(|| {
-        Error::unsupported("not an image file: it starts like none of JPEG, PNG, WebP, TIFF, BMP, GIF, QOI, PNM")
-    })?;
-    let (_, header) = open(format, bytes, limit)?;
+    let (_, header) = open(format_of(bytes)?, bytes, limit)?;
     Ok(header)
 }
 
 /// Whether files with that extension are image files, as far as the name tells.
 pub(crate) fn is_image_extension(extension: &str) -> bool {
     image::ImageFormat::from_extension(extension).is_some_and(|format| ours(format).is_some())
+}
+
+/// Reads the whole image file that `bytes` are, so that one damaged anywhere is found out.
+///
+/// # Errors
+/// As [`header`], and `Corrupt` where the pixels are damaged.
+pub(crate) fn decode(bytes: &[u8], limit: u64) -> Result<Image> {
+    let format = format_of(bytes)?;
+    let (decoder, header) = open(format, bytes, limit)?;
+    let mut pixels = vec![0; check_image_bytes(header.shape, header.sample_type, limit)?];
+    decoder.read_image(&mut pixels).map_err(|error| damaged(format, error))?;
+    Image::from_bytes(header.shape, header.sample_type, pixels)
 }
 
 /// Decodes an image file into `out`, as long as the descriptor's image.
@@ -146,8 +155,11 @@ fn damaged(format: ImageFormat, error: image::ImageError) -> Error {
     .with_source(error)
 }
 
-fn guess(bytes: &[u8]) -> Option<ImageFormat> {
-    ours(image::guess_format(bytes).ok()?)
+/// The format of the image file that `bytes` are, by its first bytes.
+fn format_of(bytes: &[u8]) -> Result<ImageFormat> {
+    image::guess_format(bytes).ok().and_then(ours).ok_or_else(|| {
+        Error::unsupported("not an image file: it starts like none of JPEG, PNG, WebP, TIFF, BMP, GIF, QOI, PNM")
+    })
 }
 
 fn ours(format: image::ImageFormat) -> Option<ImageFormat> {
@@ -170,7 +182,6 @@ fn theirs(format: ImageFormat) -> image::ImageFormat {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image::Image;
 
     fn descriptor(image: &Image) -> Descriptor {
         Descriptor {

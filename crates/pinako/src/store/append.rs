@@ -214,7 +214,7 @@ impl Store {
 }
 
 /// A store with label names has labels for these names only.
-fn check_label(label: Option<Label>, names: usize) -> Result<()> {
+pub(super) fn check_label(label: Option<Label>, names: usize) -> Result<()> {
     match label {
         Some(label) if names > 0 && !usize::try_from(label).is_ok_and(|label| label < names) => Err(Error::invalid(
             format!("the label {label} does not fit the store's {names} label names (0 to {})", names - 1),

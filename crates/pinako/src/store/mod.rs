@@ -6,6 +6,7 @@
 
 mod append;
 mod copy;
+mod import;
 mod labels;
 mod read;
 mod verify;
@@ -13,6 +14,7 @@ mod verify;
 pub use append::NewImage;
 pub use copy::Copied;
 pub(crate) use copy::{BATCH_BYTES, BATCH_IMAGES};
+pub use import::{ImportEncoding, ImportOptions, Imported};
 pub use verify::{Problem, Verified};
 
 use std::collections::VecDeque;

@@ -1,0 +1,101 @@
+//! What images are imported from: a folder of image files, or a data set in one of the forms that are common.
+//!
+//! A [`Source`] is an iterator that holds one file or one piece of a file at a time, so that a data set of any size
+//! takes the same memory. [`open`] recognises the kind by what is there, never by being told. Nothing that is read
+//! is believed: lengths are checked against the file's before memory is taken, and pickles are read as data, never
+//! run.
+//!
+//! | kind | recognised by |
+//! | --- | --- |
+//! | an image file, or a tree of them | their extensions |
+
+mod folder;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use crate::descriptor::{Attributes, Label};
+use crate::error::{Error, Result};
+use crate::image::Image;
+
+/// Images to be imported, one after another.
+pub trait Source: Send {
+    /// What it is, for people: "CIFAR-10, Python pickles".
+    fn describe(&self) -> String;
+
+    /// Names of the labels 0, 1, 2, ...; empty where labels are but numbers.
+    fn label_names(&self) -> &[String];
+
+    /// How many images there are, where that is known without reading them all.
+    fn len(&self) -> Option<u64>;
+
+    /// Whether it is known that there are none.
+    fn is_empty(&self) -> bool {
+        self.len() == Some(0)
+    }
+
+    /// The next image. An error is about one image only; where nothing can be read after it, `None` follows.
+    fn next(&mut self) -> Option<Result<Item>>;
+}
+
+/// An image to be imported.
+#[derive(Debug)]
+pub struct Item {
+    /// Its name, unique in its source and the same whenever that is opened.
+    pub name: String,
+    /// Its class, where it has one.
+    pub label: Option<Label>,
+    /// What else is known of it.
+    pub attributes: Option<Attributes>,
+    /// The image itself.
+    pub content: Content,
+    /// Where it came from, for error messages: a path, or a path and a place in that file.
+    pub origin: String,
+}
+
+/// The image of an [`Item`].
+pub enum Content {
+    /// Pixels.
+    Pixels(Image),
+    /// An image file, not looked at yet.
+    File(PathBuf),
+}
+
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Content::Pixels(image) => image.fmt(f),
+            Content::File(path) => write!(f, "File({})", path.display()),
+        }
+    }
+}
+
+/// Opens the source at `path`, whatever kind it is of.
+///
+/// # Errors
+/// `NotFound` where nothing is there, `Unsupported` where it is no source that is known, `Corrupt` where it is one
+/// that is damaged from its very start.
+pub fn open(path: &Path) -> Result<Box<dyn Source>> {
+    let metadata = path.metadata().map_err(|error| Error::io(format!("cannot open {}", path.display()), error))?;
+    if metadata.is_dir() { open_folder(path) } else { open_file(path) }
+}
+
+fn open_folder(path: &Path) -> Result<Box<dyn Source>> {
+    match folder::Folder::open(path)? {
+        Some(folder) => Ok(Box::new(folder)),
+        None => Err(unknown(path)),
+    }
+}
+
+fn open_file(path: &Path) -> Result<Box<dyn Source>> {
+    Ok(Box::new(folder::SingleFile::new(path)?))
+}
+
+/// The error for what is none of the sources above.
+fn unknown(path: &Path) -> Error {
+    Error::unsupported(format!("{} holds no images that are recognised", path.display())).with_hint(
+        "give an image file or a folder of them (JPEG, PNG, WebP, TIFF, BMP, GIF, QOI, PNM), \
+         a folder or file of CIFAR-10 or CIFAR-100, IDX files (MNIST), a .npy or .npz file, \
+         or what was written as PNG + CSV, LMDB or HDF5 by Python",
+    )
+}
