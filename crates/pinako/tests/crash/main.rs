@@ -1,0 +1,159 @@
+//! A process that changes a store is killed at random moments, again and again on the same store: what it said was
+//! done is there, what it was doing is there as a whole or not at all, and the store opens as if nothing had happened.
+//!
+//! `PINAKO_CRASH_RUNS` says how often each backend's process is killed.
+
+mod changes;
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use changes::{Change, Expected};
+use pinako::Durability;
+use pinako::backend::Backend;
+use pinako::backends::{self, Mode};
+
+/// What starts the line that the writing process prints after each change that was made.
+const DONE: &str = "done ";
+
+/// Kills of each backend's process where nobody says how many.
+const FEW_RUNS: u64 = 8;
+
+/// How a run opens the store: whether synced or not, a killed process loses nothing.
+fn durability(run: u64) -> Durability {
+    if run % 2 == 0 { Durability::Full } else { Durability::Buffered }
+}
+
+/// Not a test but the process that the others start and kill.
+#[test]
+#[ignore = "runs in a process of its own, started by the tests"]
+fn writer() {
+    let (Ok(url), Ok(run), Ok(first)) =
+        (std::env::var("PINAKO_CRASH_URL"), std::env::var("PINAKO_CRASH_RUN"), std::env::var("PINAKO_CRASH_FIRST"))
+    else {
+        return;
+    };
+    let store = backends::open(&url, Mode::Write, durability(run.parse().unwrap())).unwrap();
+    // Not `println!`, which the test harness would hold back.
+    let mut out = std::io::stdout();
+    for number in first.parse().unwrap().. {
+        let next_id = store.properties().unwrap().next_id;
+        Change::number(number, next_id).make(&*store).unwrap();
+        writeln!(out, "\n{DONE}{number}").and_then(|()| out.flush()).unwrap();
+    }
+}
+
+/// The writing process; it does not outlive its handle.
+struct Writer {
+    process: Child,
+    out: BufReader<ChildStdout>,
+}
+
+impl Writer {
+    fn start(url: &str, run: u64, first: u64) -> Writer {
+        let mut process = Command::new(std::env::current_exe().unwrap())
+            .args(["writer", "--exact", "--ignored", "--nocapture"])
+            .env("PINAKO_CRASH_URL", url)
+            .env("PINAKO_CRASH_RUN", run.to_string())
+            .env("PINAKO_CRASH_FIRST", first.to_string())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let out = BufReader::new(process.stdout.take().unwrap());
+        Writer { process, out }
+    }
+
+    /// The number of the next change that was made; `None` where the process has ended.
+    fn done(&mut self) -> Option<u64> {
+        loop {
+            let mut line = String::new();
+            if self.out.read_line(&mut line).unwrap() == 0 {
+                return None;
+            }
+            if let Some(number) = line.strip_suffix('\n').and_then(|line| line.strip_prefix(DONE)) {
+                return Some(number.parse().unwrap());
+            }
+        }
+    }
+
+    fn kill(&mut self) {
+        assert!(self.process.try_wait().unwrap().is_none(), "the writer ended before it was killed");
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Random enough for the moments of death, which nobody could repeat anyway.
+fn random_below(end: u64) -> u64 {
+    let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
+    let bytes = pinako::conformance::pattern(nanos, 0, 8);
+    u64::from_le_bytes(bytes.try_into().unwrap()) % end
+}
+
+/// Lets a process make changes from number `first` on, kills it, and returns the numbers of those it said were made.
+fn changes_before_death(url: &str, run: u64, first: u64) -> Vec<u64> {
+    let mut writer = Writer::start(url, run, first);
+    // Some die while they open the store, most in the middle of a change.
+    let patience = if run % 4 == 3 { 0 } else { 1 + random_below(40) };
+    let mut made = Vec::new();
+    while (made.len() as u64) < patience {
+        made.push(writer.done().expect("the writer goes on until it is killed"));
+    }
+    thread::sleep(Duration::from_micros(random_below(20_000)));
+    writer.kill();
+    made.extend(std::iter::from_fn(|| writer.done()));
+    made
+}
+
+fn survives_kills(scheme: &str) {
+    let runs = std::env::var("PINAKO_CRASH_RUNS").map_or(FEW_RUNS, |runs| runs.parse().expect("a number of runs"));
+    // A store that did not survive stays for whoever wants to know why.
+    let mut folder = tempfile::Builder::new().prefix("pinako-crash-").disable_cleanup(true).tempdir().unwrap();
+    let url = format!("{scheme}:{}", folder.path().join("store").display());
+    drop(backends::open(&url, Mode::Create, Durability::Full).unwrap());
+
+    let mut expected = Expected::default();
+    let mut next = 0;
+    for run in 0..runs {
+        println!("{url}: run {run} begins with change {next}");
+        for number in changes_before_death(&url, run, next) {
+            assert_eq!(number, next);
+            expected.make(Change::number(number, expected.next_id));
+            next += 1;
+        }
+
+        let mode = if run % 3 == 0 { Mode::Read } else { Mode::Write };
+        let store = backends::open(&url, mode, durability(run)).unwrap();
+        // It may have made one change more than it could say.
+        if expected.differs(&*store) {
+            println!("{url}: change {next} was made, though not acknowledged");
+            expected.make(Change::number(next, expected.next_id));
+            next += 1;
+        }
+        expected.assert_holds(&*store);
+        drop(store);
+
+        let store = backends::open(&url, Mode::Write, durability(run)).unwrap();
+        let change = Change::number(next, expected.next_id);
+        change.make(&*store).unwrap();
+        expected.make(change);
+        next += 1;
+        expected.assert_holds(&*store);
+    }
+    folder.disable_cleanup(false);
+}
+
+#[cfg(feature = "hdf5")]
+#[test]
+fn hdf5() {
+    survives_kills("hdf5");
+}
