@@ -12,7 +12,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use changes::{Change, Expected};
 use pinako::Durability;
-use pinako::backend::Backend;
 use pinako::backends::{self, Mode};
 
 /// What starts the line that the writing process prints after each change that was made.
@@ -23,7 +22,7 @@ const FEW_RUNS: u64 = 8;
 
 /// How a run opens the store: whether synced or not, a killed process loses nothing.
 fn durability(run: u64) -> Durability {
-    if run % 2 == 0 { Durability::Full } else { Durability::Buffered }
+    if run.is_multiple_of(2) { Durability::Full } else { Durability::Buffered }
 }
 
 /// Not a test but the process that the others start and kill.
@@ -131,7 +130,7 @@ fn survives_kills(scheme: &str) {
             next += 1;
         }
 
-        let mode = if run % 3 == 0 { Mode::Read } else { Mode::Write };
+        let mode = if run.is_multiple_of(3) { Mode::Read } else { Mode::Write };
         let store = backends::open(&url, mode, durability(run)).unwrap();
         // It may have made one change more than it could say.
         if expected.differs(&*store) {
