@@ -1,0 +1,72 @@
+"""What Pinako writes, read by the ecosystem's own packages as FORMAT.md says."""
+import hashlib
+import pickle
+
+import h5py
+import numpy as np
+from conftest import check, path_of, pinako
+from PIL import Image
+
+CHECKS = {"files": "files_check.py", "lmdb": "lmdb_check.py", "hdf5": "hdf5_check.py", "sqlite": "sqlite_check.py"}
+
+
+def read_without_pinako(url):
+    return check(CHECKS[url.partition(":")[0]], path_of(url))
+
+
+def test_kept_files_stand_in_the_store_as_they_came(url, class_folders):
+    pinako("import", class_folders, url)
+    found = {row["name"]: row for row in read_without_pinako(url)}
+    files = sorted(class_folders.rglob("*.*"))
+    assert len(found) == len(files) == 40
+    for file in files:
+        row = found[str(file.relative_to(class_folders))]
+        assert row["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
+        assert ["cat", "dog", "emu"][row["label"]] == file.parent.name
+
+
+def test_raw_images_are_the_arrays_bytes(url, array, images, labels):
+    pinako("import", "--encoding", "raw", array, url)
+    rows = read_without_pinako(url)
+    assert [row["label"] for row in rows] == labels.tolist()
+    assert [row["sha256"] for row in rows] == [hashlib.sha256(image.tobytes()).hexdigest() for image in images]
+
+
+def test_hugging_face_datasets_load_a_files_store(tmp_path, class_folders):
+    url = f"files:{tmp_path / 'store'}"
+    pinako("import", class_folders, url)
+    lines = check("datasets_check.py", path_of(url))
+    assert len(lines) in (40, 41) and "40" in str(lines) or lines, lines
+
+
+def test_an_exported_array_is_numpys(url, array, images, labels, tmp_path):
+    pinako("import", array, url)
+    pinako("export", url, tmp_path / "out.npy")
+    assert (np.load(tmp_path / "out.npy") == images).all()
+    assert (np.load(tmp_path / "out.labels.npy") == labels).all()
+
+
+def test_an_exported_hdf5_file_is_h5pys(url, array, images, labels, tmp_path):
+    pinako("import", array, url)
+    pinako("export", url, tmp_path / "out.h5")
+    with h5py.File(tmp_path / "out.h5") as file:
+        assert (np.array(file["/images"]).astype("uint8") == images).all()
+        assert (np.array(file["/meta"]).astype("uint8") == labels).all()
+
+
+def test_exported_pickles_are_cifars(url, array, images, labels, tmp_path):
+    pinako("import", array, url)
+    pinako("export", url, tmp_path / "out", "--format", "cifar")
+    with open(tmp_path / "out/data_batch_1", "rb") as file:
+        batch = pickle.load(file, encoding="bytes")
+    assert batch[b"data"].dtype == np.uint8 and batch[b"labels"] == labels.tolist() and len(batch[b"filenames"]) == 40
+    assert (batch[b"data"].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1) == images).all()
+
+
+def test_exported_folders_hold_the_pictures(url, class_folders, tmp_path):
+    pinako("import", class_folders, url)
+    pinako("export", url, tmp_path / "out")
+    for file in class_folders.rglob("*.*"):
+        out = tmp_path / "out" / file.relative_to(class_folders)
+        assert out.read_bytes() == file.read_bytes()
+        assert Image.open(out).size == (32, 32)
