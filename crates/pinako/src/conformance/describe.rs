@@ -14,7 +14,7 @@ pub fn every_field_of_a_descriptor_survives(fixture: &dyn Fixture) {
         ImageFormat::ALL.map(|format| Encoding::Linked(Link { format, length: u64::MAX >> 1, checksum: 0x0a0b_0c0d })),
     );
     let labels = [None, Some(0), Some(-1), Some(i64::MIN), Some(i64::MAX), Some(1 << 53 | 1)];
-    let long = format!(r#"{{"text":"{}"}}"#, "x\\n".repeat(30_000));
+    let long = format!(r#"{{"text":"{}"}}"#, "x\\n".repeat(2000));
     let attributes = [
         None,
         Some("{}"),
@@ -43,6 +43,8 @@ pub fn every_field_of_a_descriptor_survives(fixture: &dyn Fixture) {
         };
         images.push((descriptor, payload));
     }
+    let longest = format!(r#"{{"text":"{}"}}"#, "x".repeat(Attributes::MAX_LENGTH - r#"{"text":""}"#.len()));
+    images[5].0.attributes = Some(Attributes::parse(&longest).unwrap());
     for batch in images.chunks_mut(40) {
         append(&*store, batch);
     }

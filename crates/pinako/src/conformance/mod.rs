@@ -115,6 +115,7 @@ cases! {$
         a_reading_handle_sees_changes
         a_reading_handle_changes_nothing
         threads_read_while_one_appends
+        threads_read_while_one_removes
         threads_read_while_one_compacts
         writers_at_once_lose_no_id
         one_of_two_writers_gets_the_name

@@ -73,28 +73,54 @@ pub fn a_reading_handle_changes_nothing(fixture: &dyn Fixture) {
     assert_holds(&*fixture.open(), &images);
 }
 
-/// Keeps reading images below `next` until `done`, in an order of its own, and checks every byte.
-fn read_on(store: &dyn Backend, images: &[Stored], next: &AtomicU64, done: &AtomicBool) {
+/// Keeps reading images below `next` until `done`, in an order of its own, by every way of asking, and checks every
+/// byte. An image that `may_be_gone` is there as a whole or not at all.
+fn read_on(store: &dyn Backend, images: &[Stored], may_be_gone: fn(Id) -> bool, next: &AtomicU64, done: &AtomicBool) {
     let mut step = 1u64;
     while !done.load(Ordering::SeqCst) {
+        // What was appended before a call began is there as a whole.
         let below = next.load(Ordering::SeqCst).max(1);
         let ids: Vec<Id> = (0..20).map(|place| (step + place) * 7919 % below).collect();
         step += 20;
         let requests: Vec<_> = ids.iter().copied().map(ReadRequest::whole).collect();
-        let payloads = read(store, &requests).unwrap();
-        for ((id, bytes), described) in ids.iter().zip(payloads).zip(describe(store, &ids)) {
-            // What was appended before the call began is there as a whole.
-            let (descriptor, payload) = &images[*id as usize];
-            assert!(bytes.as_ref() == Some(payload), "the payload of image {id}");
-            assert_eq!(described.map(|described| described.checksum), Some(descriptor.checksum));
+        for (&id, bytes) in ids.iter().zip(read(store, &requests).unwrap()) {
+            match bytes {
+                Some(bytes) => assert!(bytes == images[id as usize].1, "the payload of image {id}"),
+                None => assert!(may_be_gone(id), "image {id} is there"),
+            }
+        }
+        for (&id, descriptor) in ids.iter().zip(describe(store, &ids)) {
+            match descriptor {
+                Some(descriptor) => assert_eq!(descriptor, images[id as usize].0),
+                None => assert!(may_be_gone(id), "image {id} is there"),
+            }
+        }
+        let mut after = ids[0];
+        for descriptor in scan(store, ids[0]) {
+            assert!((after..descriptor.id).all(may_be_gone), "a scan sees all images, in order");
+            after = descriptor.id + 1;
+            if let Some((expected, _)) = images.get(descriptor.id as usize) {
+                assert_eq!(&descriptor, expected);
+            }
+        }
+        assert!((after..below).all(may_be_gone), "a scan sees all images");
+        if let Some(name) = &images[ids[0] as usize].0.name {
+            let found = store.find(name).unwrap();
+            assert!(found == Some(ids[0]) || found.is_none() && may_be_gone(ids[0]), "{name} is {found:?}");
         }
         assert!(store.properties().unwrap().next_id >= below);
     }
 }
 
 /// Runs `write` beside threads that read: two over `store`'s own handle, two over handles of their own. `write` says
-/// through its argument how many of `images` are there.
-fn beside_readers(fixture: &dyn Fixture, store: &dyn Backend, images: &[Stored], write: impl FnOnce(&AtomicU64)) {
+/// through its argument how many of `images` were appended; those that it removes `may_be_gone`.
+fn beside_readers(
+    fixture: &dyn Fixture,
+    store: &dyn Backend,
+    images: &[Stored],
+    may_be_gone: fn(Id) -> bool,
+    write: impl FnOnce(&AtomicU64),
+) {
     /// Ends the readers even where the writer panics.
     struct Finish<'a>(&'a AtomicBool);
     impl Drop for Finish<'_> {
@@ -107,7 +133,7 @@ fn beside_readers(fixture: &dyn Fixture, store: &dyn Backend, images: &[Stored],
     let (next, done) = (AtomicU64::new(store.properties().unwrap().next_id), AtomicBool::new(false));
     thread::scope(|scope| {
         for reader in [store, store, &*others[0], &*others[1]] {
-            scope.spawn(|| read_on(reader, images, &next, &done));
+            scope.spawn(|| read_on(reader, images, may_be_gone, &next, &done));
         }
         let _finish = Finish(&done);
         write(&next);
@@ -123,12 +149,38 @@ pub fn threads_read_while_one_appends(fixture: &dyn Fixture) {
         descriptor.id = id;
     }
     store.append(&mut entries(&images[..10])).unwrap();
-    beside_readers(fixture, &*store, &images, |next| {
-        for batch in images[10..].chunks(10) {
-            let ids = store.append(&mut entries(batch)).unwrap();
-            next.store(ids.end, Ordering::SeqCst);
+    beside_readers(
+        fixture,
+        &*store,
+        &images,
+        |_| false,
+        |next| {
+            for batch in images[10..].chunks(10) {
+                let ids = store.append(&mut entries(batch)).unwrap();
+                next.store(ids.end, Ordering::SeqCst);
+            }
+        },
+    );
+    assert_holds(&*store, &images);
+}
+
+pub fn threads_read_while_one_removes(fixture: &dyn Fixture) {
+    let store = fixture.create();
+    let mut images = small(0..200);
+    for batch in images.chunks_mut(20) {
+        append(&*store, batch);
+    }
+    let odd = |id: Id| id % 2 == 1;
+    beside_readers(fixture, &*store, &images, odd, |_| {
+        for start in (0..200).step_by(20) {
+            let ids: Vec<Id> = (start..start + 20).filter(|&id| odd(id)).collect();
+            assert_eq!(store.remove(&ids).unwrap(), 10);
+            if start % 60 == 0 {
+                store.compact().unwrap();
+            }
         }
     });
+    images.retain(|(descriptor, _)| !odd(descriptor.id));
     assert_holds(&*store, &images);
 }
 
@@ -138,15 +190,21 @@ pub fn threads_read_while_one_compacts(fixture: &dyn Fixture) {
     for batch in images.chunks_mut(10) {
         append(&*store, batch);
     }
-    beside_readers(fixture, &*store, &images, |_| {
-        for round in 0..5 {
-            // Images beyond those that the readers look at come and go.
-            let mut passing = small(1000 * (round + 1)..1000 * (round + 1) + 40);
-            let ids: Vec<Id> = append(&*store, &mut passing).collect();
-            assert_eq!(store.remove(&ids).unwrap(), 40);
-            store.compact().unwrap();
-        }
-    });
+    beside_readers(
+        fixture,
+        &*store,
+        &images,
+        |_| false,
+        |_| {
+            for round in 0..5 {
+                // Images beyond those that the readers look at come and go.
+                let mut passing = small(1000 * (round + 1)..1000 * (round + 1) + 40);
+                let ids: Vec<Id> = append(&*store, &mut passing).collect();
+                assert_eq!(store.remove(&ids).unwrap(), 40);
+                store.compact().unwrap();
+            }
+        },
+    );
     assert_holds(&*store, &images);
 }
 
