@@ -319,6 +319,15 @@ impl Image {
         Ok(Image { shape, sample_type, bytes })
     }
 
+    /// The image in the bytes of an image file (JPEG, PNG, WebP, TIFF, BMP, GIF, QOI, PNM).
+    ///
+    /// # Errors
+    /// `Unsupported` where they are no such file, or the image would have more than `max_bytes`; `Corrupt` where they are
+    /// damaged.
+    pub fn decode(file: &[u8], max_bytes: u64) -> Result<Self> {
+        crate::encoding::decode_file(file, max_bytes)
+    }
+
     /// An image of these samples: row-major, channels last.
     ///
     /// # Errors

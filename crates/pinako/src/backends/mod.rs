@@ -66,15 +66,29 @@ pub fn open(url: &str, mode: Mode, durability: Durability) -> Result<Box<dyn Bac
     backend.map_err(|error| error.at_store(url))
 }
 
-/// What the store does with what the backend at `url`, which is there, knows nothing of: the folder that linked paths
-/// are relative to, and how pixels are encoded where nobody says how.
-pub(crate) fn habits(url: &str) -> Result<(Option<PathBuf>, PixelEncoding)> {
-    Ok(match locate(url, Mode::Read)? {
-        Location::Memory => (None, PixelEncoding::Raw),
-        Location::Files(folder) => (Some(folder), PixelEncoding::Png),
-        Location::Lmdb(folder) | Location::Hdf5(folder) => (Some(folder), PixelEncoding::Raw),
-        Location::Sqlite(file) => (Some(file.parent().unwrap_or(Path::new("")).join(".")), PixelEncoding::Raw),
-    })
+/// What a store knows of its place and a backend does not.
+pub(crate) struct Habits {
+    /// The URL, with the scheme that a bare path turned out to have.
+    pub(crate) url: String,
+    /// The folder that linked paths are relative to.
+    pub(crate) folder: Option<PathBuf>,
+    /// How pixels are encoded where nobody says how.
+    pub(crate) pixel_encoding: PixelEncoding,
+}
+
+/// The habits of the store at `url`, which is there.
+pub(crate) fn habits(url: &str) -> Result<Habits> {
+    let (scheme, path, folder, pixel_encoding) = match locate(url, Mode::Read)? {
+        Location::Memory => ("memory", PathBuf::new(), None, PixelEncoding::Raw),
+        Location::Files(path) => ("files", path.clone(), Some(path), PixelEncoding::Png),
+        Location::Lmdb(path) => ("lmdb", path.clone(), Some(path), PixelEncoding::Raw),
+        Location::Hdf5(path) => ("hdf5", path.clone(), Some(path), PixelEncoding::Raw),
+        Location::Sqlite(path) => {
+            let folder = path.parent().unwrap_or(Path::new("")).join(".");
+            ("sqlite", path, Some(folder), PixelEncoding::Raw)
+        }
+    };
+    Ok(Habits { url: format!("{scheme}:{}", path.display()), folder, pixel_encoding })
 }
 
 /// Which backend `url` means: its scheme says it, or what stands at a bare path; a new bare path is LMDB's.

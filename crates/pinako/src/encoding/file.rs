@@ -35,9 +35,9 @@ pub(crate) fn header(bytes: &[u8], limit: u64) -> Result<FileHeader> {
     Ok(header)
 }
 
-/// Whether files with that extension are image files, as far as the name tells.
-pub(crate) fn is_image_extension(extension: &str) -> bool {
-    image::ImageFormat::from_extension(extension).is_some_and(|format| ours(format).is_some())
+/// The format of image files with that extension.
+pub(crate) fn format_of_extension(extension: &str) -> Option<ImageFormat> {
+    ours(image::ImageFormat::from_extension(extension)?)
 }
 
 /// Reads the whole image file that `bytes` are, so that one damaged anywhere is found out.

@@ -42,22 +42,25 @@ pub(super) fn export(batches: &mut Batches<'_, '_>, out: &Path) -> Result<()> {
 }
 
 /// The file that an image is outside of a store.
-fn file_bytes(store: &Store, descriptor: &Descriptor) -> Result<Vec<u8>> {
+pub(super) fn file_bytes(store: &Store, descriptor: &Descriptor) -> Result<Vec<u8>> {
     match descriptor.encoding {
         Encoding::Png | Encoding::Kept(_) => store.payload(descriptor.id),
         Encoding::Linked(link) => store.linked_file(descriptor.id, link),
-        Encoding::Raw(_) => png(&store.image(descriptor.id)?)
-            .map_err(|error| error.with_hint("export it as .npy instead").at_id(descriptor.id).at_store(store.url())),
+        Encoding::Raw(_) => {
+            png(&store.image(descriptor.id)?).map_err(|error| error.at_id(descriptor.id).at_store(store.url()))
+        }
     }
 }
 
-fn png(image: &Image) -> Result<Vec<u8>> {
+/// A PNG file of `image`.
+pub(super) fn png(image: &Image) -> Result<Vec<u8>> {
     if !PixelEncoding::Png.fits(image.shape(), image.sample_type()) {
         return Err(Error::unsupported(format!(
             "there is no image file for {} {} channels",
             image.shape().channels(),
             image.sample_type()
-        )));
+        ))
+        .with_hint("write .npy instead"));
     }
     encoding::encode_png(image.view())
 }
@@ -98,7 +101,7 @@ impl TakenNames {
 /// `name` without the extension of an image file, which it may have or not.
 fn without_image_extension(name: &str) -> &str {
     match name.rsplit_once('.') {
-        Some((stem, extension)) if !stem.is_empty() && encoding::is_image_extension(extension) => stem,
+        Some((stem, extension)) if !stem.is_empty() && encoding::format_of_extension(extension).is_some() => stem,
         _ => name,
     }
 }

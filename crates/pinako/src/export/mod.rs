@@ -7,6 +7,9 @@ mod cifar;
 mod folders;
 mod hdf5;
 mod npy;
+mod one;
+
+pub use one::{FileFormat, image_file};
 
 use std::fs;
 use std::path::{Path, PathBuf};

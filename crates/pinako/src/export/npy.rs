@@ -8,10 +8,13 @@ use std::path::Path;
 
 use super::{Aside, Batches, NO_LABEL, cannot_write, write_array};
 use crate::error::Result;
-use crate::image::SampleType;
+use crate::image::{Image, SampleType};
 
 /// Bytes of a header: a multiple of 64, as the format asks, and room for four dimensions.
 const HEADER: usize = 128;
+
+/// NumPy's sign for this machine's byte order.
+const NATIVE: char = if cfg!(target_endian = "little") { '<' } else { '>' };
 
 pub(super) fn export(batches: &mut Batches<'_, '_>, out: &Path) -> Result<()> {
     let (shape, sample) = batches.first()?;
@@ -20,9 +23,8 @@ pub(super) fn export(batches: &mut Batches<'_, '_>, out: &Path) -> Result<()> {
     let mut labels_file = ArrayFile::new(&labels_out)?;
     let labels = write_array(batches, (shape, sample), &mut |bytes| images.write(bytes))?;
     let count = batches.done.images;
-    let native = if cfg!(target_endian = "little") { '<' } else { '>' };
     let dimensions = [count, shape.height().into(), shape.width().into(), shape.channels().into()];
-    images.finish(&header(native, type_code(sample), &dimensions))?;
+    images.finish(&header(NATIVE, type_code(sample), &dimensions))?;
     if labels.iter().all(Option::is_none) {
         return Ok(());
     }
@@ -30,6 +32,13 @@ pub(super) fn export(batches: &mut Batches<'_, '_>, out: &Path) -> Result<()> {
         labels_file.write(&label.unwrap_or(NO_LABEL).to_le_bytes())?;
     }
     labels_file.finish(&header('<', "i8", &[count]))
+}
+
+/// One image as an H,W,C array.
+pub(super) fn one(image: &Image) -> Vec<u8> {
+    let shape = image.shape();
+    let dimensions = [shape.height().into(), shape.width().into(), shape.channels().into()];
+    [&header(NATIVE, type_code(image.sample_type()), &dimensions), image.bytes()].concat()
 }
 
 /// NumPy's name of a sample type, without its byte order.

@@ -154,7 +154,7 @@ fn is_image(entry: &DirEntry) -> bool {
 
 /// Whether a file of this name is taken for an image.
 pub(super) fn has_image_extension(path: &Path) -> bool {
-    path.extension().and_then(OsStr::to_str).is_some_and(encoding::is_image_extension)
+    path.extension().and_then(OsStr::to_str).and_then(encoding::format_of_extension).is_some()
 }
 
 fn parent_name(path: &Path) -> Option<String> {

@@ -22,7 +22,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use crate::backend::{Backend, Durability, Footprint, IoHints, Properties};
-use crate::backends::{self, Mode};
+use crate::backends::{self, Habits, Mode};
 use crate::descriptor::{Descriptor, Id, check_name};
 use crate::encoding::{Decoder, PixelEncoding};
 use crate::error::{Error, ErrorKind, Result};
@@ -102,10 +102,10 @@ impl OpenOptions {
 
     fn start(&self, url: &str, mode: Mode) -> Result<Store> {
         let backend = backends::open(url, mode, self.durability)?;
-        let (folder, pixel_encoding) = backends::habits(url)?;
+        let Habits { url, folder, pixel_encoding } = backends::habits(url)?;
         Ok(Store {
             backend,
-            url: url.to_owned(),
+            url,
             pixel_encoding,
             verify_checksums: self.verify_checksums,
             decoder: Decoder { folder, max_image_bytes: self.max_image_bytes, check: self.verify_checksums },
@@ -159,7 +159,7 @@ impl Store {
         }
     }
 
-    /// The URL that it was opened by.
+    /// Its URL; one that was opened by a bare path has its scheme here.
     pub fn url(&self) -> &str {
         &self.url
     }

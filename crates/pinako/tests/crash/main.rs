@@ -161,8 +161,3 @@ fn survives_kills(scheme: &str) {
 fn hdf5() {
     survives_kills("hdf5");
 }
-
-#[test]
-fn lmdb() {
-    survives_kills("lmdb");
-}
