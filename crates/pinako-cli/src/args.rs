@@ -1,0 +1,378 @@
+//! The command line as plain values. Nothing here opens, reads or decides anything.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum, ValueHint};
+use clap_complete::Shell;
+use pinako::{Id, Region};
+
+use crate::pick::{ImagePick, LabelPick};
+
+const EXIT_CODES: &str = "\
+Stores:
+  lmdb:DIR  files:DIR  hdf5:DIR  sqlite:FILE, or the path of a store, whatever kind it is of.
+  A new store at a bare path is LMDB's.
+
+Exit codes:
+  0    done
+  1    failed; the error says why
+  2    the command line makes no sense
+  3    verify found images that are not sound
+  4    there is no such store, image, name or file
+  130  interrupted by Ctrl-C; what was stored until then is safe";
+
+/// Stores millions of images, or a few enormous ones, and gives back any of them, fast.
+#[derive(Debug, Parser)]
+#[command(name = "pinako", version, max_term_width = 100, arg_required_else_help = true, after_help = EXIT_CODES)]
+#[command(disable_help_subcommand = true)]
+pub struct Args {
+    #[command(subcommand)]
+    pub command: Command,
+
+    /// Most bytes that an image in a PNG, JPEG or other encoded file may have once decoded
+    ///
+    /// Plain bytes, or with K, M or G (powers of 1024). Raw images have no limit.
+    #[arg(long, global = true, value_name = "SIZE", value_parser = size, default_value = "512M")]
+    pub max_image_bytes: u64,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Import(ImportArgs),
+    Export(ExportArgs),
+    Copy(CopyArgs),
+    Get(GetArgs),
+    Put(PutArgs),
+    Remove(RemoveArgs),
+    Info(InfoArgs),
+    List(ListArgs),
+    Verify(VerifyArgs),
+    Compact(CompactArgs),
+    Completions(CompletionsArgs),
+}
+
+/// How image files become payloads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum EncodingArg {
+    /// Keep the bytes of image files as they are; pixels that come as arrays are stored as suits the store
+    Keep,
+    /// Store the samples themselves: the fastest to read
+    Raw,
+    /// Store PNG files: smaller, lossless, slower to read
+    Png,
+}
+
+/// Import images into a store; makes the store if there is none
+///
+/// What a SOURCE is, is recognised: CIFAR-10 and CIFAR-100 (Python or binary batches), IDX files (MNIST, gzipped too), a
+/// folder of image files with or without class folders, one image file, .npy and .npz arrays, LMDB environments and
+/// HDF5 files of (N, height, width, channels) images.
+///
+/// An import that was stopped goes on when the same command is run again: what is there is not stored twice.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  pinako import photos/ photos.lmdb
+  pinako import cifar-10-batches-py sqlite:cifar.db
+  pinako import train-images-idx3-ubyte.gz files:mnist
+  pinako import --link --skip-bad /mnt/archive lmdb:archive")]
+pub struct ImportArgs {
+    /// What to import
+    #[arg(required = true, value_name = "SOURCE", value_hint = ValueHint::AnyPath)]
+    pub sources: Vec<PathBuf>,
+
+    /// Where to: lmdb:DIR, files:DIR, hdf5:DIR, sqlite:FILE, or a path
+    #[arg(value_name = "STORE", value_hint = ValueHint::AnyPath)]
+    pub store: String,
+
+    /// How image files are stored
+    #[arg(long, value_name = "HOW", default_value = "keep")]
+    pub encoding: EncodingArg,
+
+    /// Leave image files where they are and store only their paths
+    #[arg(long, conflicts_with = "encoding")]
+    pub link: bool,
+
+    /// Leave out images that cannot be read, and list them at the end, instead of stopping at the first
+    #[arg(long)]
+    pub skip_bad: bool,
+
+    /// Text put before each image's name
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    pub name_prefix: String,
+
+    /// Sync to the disk once at the end instead of after each batch: a crash of the machine may undo the last batches
+    #[arg(long)]
+    pub buffered: bool,
+}
+
+/// Export all images: as files, arrays, or in a dataset's form
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  pinako export photos.lmdb photos/               a folder for each label
+  pinako export sqlite:cifar.db cifar.npy         one (N, height, width, channels) array, and cifar.labels.npy
+  pinako export cifar.lmdb cifar.h5               datasets images and meta
+  pinako export cifar.lmdb batches --format cifar CIFAR-10's Python batches")]
+pub struct ExportArgs {
+    /// Where from
+    #[arg(value_name = "STORE", value_hint = ValueHint::AnyPath)]
+    pub store: String,
+
+    /// The folder or file to write; nothing may be there yet
+    #[arg(value_name = "OUT", value_hint = ValueHint::AnyPath)]
+    pub out: PathBuf,
+
+    /// What to write [default: by OUT's extension: .npy, .h5 or .hdf5, else folders]
+    #[arg(long)]
+    pub format: Option<FormatArg>,
+}
+
+/// What export writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FormatArg {
+    /// Image files, in a folder for each label
+    Folders,
+    /// One NumPy array of all images and one of the labels
+    Npy,
+    /// One HDF5 file
+    Hdf5,
+    /// CIFAR-10's Python batches
+    Cifar,
+}
+
+/// Copy all images of one store into another, which is made if there is none
+///
+/// Payloads go over as they are: nothing is decoded. A copy that was stopped goes on when the same command is run again.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  pinako copy photos.lmdb sqlite:photos.db
+  pinako copy files:photos hdf5:photos.parts")]
+pub struct CopyArgs {
+    /// Where from
+    #[arg(value_hint = ValueHint::AnyPath)]
+    pub from: String,
+
+    /// Where to: lmdb:DIR, files:DIR, hdf5:DIR, sqlite:FILE, or a path
+    #[arg(value_hint = ValueHint::AnyPath)]
+    pub to: String,
+
+    /// Sync to the disk once at the end instead of after each batch: a crash of the machine may undo the last batches
+    #[arg(long)]
+    pub buffered: bool,
+}
+
+/// Get one image, or a rectangle of it
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  pinako get photos.lmdb 42 -o cat.png
+  pinako get photos.lmdb holiday/beach -o beach.jpg     as it was kept
+  pinako get photos.lmdb 42 --region 100,50,640,480 > corner.png
+  pinako get cifar.lmdb name:7 -o seven.npy             the image named 7, not the one with the id 7")]
+pub struct GetArgs {
+    /// Where from
+    #[arg(value_name = "STORE", value_hint = ValueHint::AnyPath)]
+    pub store: String,
+
+    /// The image: digits are an id, all else is a name; name:TEXT is always a name
+    #[arg(value_name = "ID|NAME")]
+    pub image: ImagePick,
+
+    /// The file to write: .png, .npy, or what the image was kept as (.jpg, ...) [default: PNG to the standard output]
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub output: Option<PathBuf>,
+
+    /// Only this rectangle of pixels; 0,0 is the top left
+    #[arg(long, value_name = "X,Y,WIDTH,HEIGHT")]
+    pub region: Option<Region>,
+
+    /// The stored bytes as they are, whatever they mean
+    #[arg(long, conflicts_with = "region")]
+    pub payload: bool,
+}
+
+/// Put image files into a store, which is made if there is none; prints their ids
+///
+/// All files are stored, or none.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  pinako put pets.lmdb tom.jpg --label cat
+  pinako put pets.lmdb *.png --label 3
+  pinako put files:pets scan.tif --encoding raw --name scan-7")]
+pub struct PutArgs {
+    /// Where to: lmdb:DIR, files:DIR, hdf5:DIR, sqlite:FILE, or a path
+    #[arg(value_name = "STORE", value_hint = ValueHint::AnyPath)]
+    pub store: String,
+
+    /// Image files: JPEG, PNG, WebP, TIFF, BMP, GIF, QOI, PNM
+    #[arg(required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub files: Vec<PathBuf>,
+
+    /// Their label: digits are the number, all else is a label name, which is added if it is new
+    #[arg(long, value_name = "N|NAME", allow_negative_numbers = true)]
+    pub label: Option<LabelPick>,
+
+    /// The name of the image, where there is one file [default: the file's name]
+    #[arg(long)]
+    pub name: Option<String>,
+
+    /// Give the images no names
+    #[arg(long, conflicts_with = "name")]
+    pub unnamed: bool,
+
+    /// How the files are stored
+    #[arg(long, value_name = "HOW", default_value = "keep")]
+    pub encoding: EncodingArg,
+
+    /// Leave the files where they are and store only their paths
+    #[arg(long, conflicts_with = "encoding")]
+    pub link: bool,
+}
+
+/// Remove images from a store
+///
+/// Ids are never given again; `compact` gives the space back.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  pinako remove photos.lmdb 42 43 holiday/beach")]
+pub struct RemoveArgs {
+    /// Where from
+    #[arg(value_name = "STORE", value_hint = ValueHint::AnyPath)]
+    pub store: String,
+
+    /// The images: digits are an id, all else is a name; name:TEXT is always a name
+    #[arg(required = true, value_name = "ID|NAME")]
+    pub images: Vec<ImagePick>,
+}
+
+/// Show what a store holds, or what is known of one image
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  pinako info photos.lmdb
+  pinako info photos.lmdb 42
+  pinako info sqlite:photos.db --json | jq .count")]
+pub struct InfoArgs {
+    /// Which store
+    #[arg(value_name = "STORE", value_hint = ValueHint::AnyPath)]
+    pub store: String,
+
+    /// The image: digits are an id, all else is a name; name:TEXT is always a name
+    #[arg(value_name = "ID|NAME")]
+    pub image: Option<ImagePick>,
+
+    /// One JSON object instead of a table
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// List the images of a store in the order of their ids
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  pinako list photos.lmdb --limit 20
+  pinako list photos.lmdb --label cat
+  pinako list photos.lmdb --json | jq -r 'select(.width > 1000) | .id'")]
+pub struct ListArgs {
+    /// Which store
+    #[arg(value_name = "STORE", value_hint = ValueHint::AnyPath)]
+    pub store: String,
+
+    /// Only images with this label: digits are the number, all else is a label name
+    #[arg(long, value_name = "N|NAME", allow_negative_numbers = true)]
+    pub label: Option<LabelPick>,
+
+    /// At most this many
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+
+    /// Only ids from this one on
+    #[arg(long, value_name = "ID", default_value_t = 0)]
+    pub from: Id,
+
+    /// JSON lines, an object for each image, instead of a table
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Read and decode every image, and name those that are not sound
+///
+/// Checks each payload's length and checksum, that it decodes, and that linked files are still what they were. The
+/// exit code is 3 where something was found.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  pinako verify photos.lmdb
+  pinako verify photos.lmdb --json | jq .id")]
+pub struct VerifyArgs {
+    /// Which store
+    #[arg(value_name = "STORE", value_hint = ValueHint::AnyPath)]
+    pub store: String,
+
+    /// JSON lines, an object for each image that is not sound
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Give back the space of removed images and merge what many small appends left behind
+///
+/// Readers may go on meanwhile; ids and names stay.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  pinako compact photos.lmdb")]
+pub struct CompactArgs {
+    /// Which store
+    #[arg(value_name = "STORE", value_hint = ValueHint::AnyPath)]
+    pub store: String,
+}
+
+/// Print a completion script for a shell
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  pinako completions bash > ~/.local/share/bash-completion/completions/pinako
+  pinako completions zsh > ~/.zfunc/_pinako
+  pinako completions fish > ~/.config/fish/completions/pinako.fish")]
+pub struct CompletionsArgs {
+    /// Which shell
+    pub shell: Shell,
+}
+
+/// A number of bytes, plain or with K, M or G.
+fn size(text: &str) -> Result<u64, String> {
+    let (digits, shift) = match text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic()) {
+        digits if digits.len() == text.len() => (digits, 0),
+        digits => match text[digits.len()..].to_ascii_uppercase().as_str() {
+            "K" => (digits, 10),
+            "M" => (digits, 20),
+            "G" => (digits, 30),
+            unit => return Err(format!("{unit} is no unit of size: K, M or G is")),
+        },
+    };
+    let number: u64 =
+        digits.parse().map_err(|_| "a whole number of bytes, or with K, M or G, is expected".to_owned())?;
+    number.checked_mul(1 << shift).ok_or_else(|| "it does not fit 64 bits".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_of_the_command_line_is_sound() {
+        <Args as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!((size("7"), size("2k"), size("3M"), size("1G")), (Ok(7), Ok(2048), Ok(3 << 20), Ok(1 << 30)));
+        for bad in ["", "M", "-1", "1.5G", "1T", "1é", "99999999999G"] {
+            assert!(size(bad).is_err(), "{bad:?}");
+        }
+    }
+}

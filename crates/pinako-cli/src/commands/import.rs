@@ -1,0 +1,70 @@
+//! `pinako import`
+
+use std::process::ExitCode;
+
+use pinako::{Error, ImportEncoding, ImportOptions, Imported, OpenOptions, Result, source};
+
+use super::durable;
+use crate::args::{EncodingArg, ImportArgs};
+use crate::progress::{self, Job, images_text};
+use crate::report;
+
+/// Skipped images that are named in the summary; more of them are only counted.
+const MOST_SKIPPED: usize = 10_000;
+
+pub fn run(args: &ImportArgs, options: OpenOptions) -> Result<ExitCode> {
+    // All sources first: one that cannot be opened must not leave an empty store behind.
+    let sources = args.sources.iter().map(|path| source::open(path)).collect::<Result<Vec<_>>>()?;
+    let store = durable(options, args.buffered).open_or_create(&args.store)?;
+    let how = ImportOptions {
+        encoding: match args.encoding {
+            _ if args.link => ImportEncoding::Link,
+            EncodingArg::Keep => ImportEncoding::AsTheyCame,
+            EncodingArg::Raw => ImportEncoding::Raw,
+            EncodingArg::Png => ImportEncoding::Png,
+        },
+        skip_bad: args.skip_bad,
+        name_prefix: (!args.name_prefix.is_empty()).then(|| args.name_prefix.clone()),
+    };
+
+    let mut sum = Imported::default();
+    let mut skipped = Vec::new();
+    let mut outcome = Ok(());
+    let mut job = Job::start("importing");
+    for (path, mut source) in args.sources.iter().zip(sources) {
+        job.bar().suspend(|| report::say(format_args!("{}: {}", path.display(), source.describe())));
+        let mut skip = |error: &Error| {
+            sum.skipped += 1;
+            if skipped.len() < MOST_SKIPPED {
+                skipped.push(report::in_one_line(error));
+            }
+        };
+        match store.import(&mut *source, &how, &mut skip, &mut |progress| job.watch(progress)) {
+            Ok(imported) => {
+                sum.images += imported.images;
+                sum.bytes += imported.bytes;
+                sum.present += imported.present;
+            }
+            Err(error) => {
+                outcome = Err(error);
+                break;
+            }
+        }
+    }
+    store.sync()?;
+    let took = job.finish();
+    if outcome.is_ok() {
+        report::say(format_args!("imported {}", progress::summary(sum.images, sum.bytes, took)));
+    }
+    if sum.present > 0 {
+        report::say(format_args!("there before: {}", images_text(sum.present)));
+    }
+    if sum.skipped > 0 {
+        report::say(format_args!("skipped: {}", images_text(sum.skipped)));
+        skipped.iter().for_each(|line| report::say(format_args!("  {line}")));
+        if sum.skipped > skipped.len() as u64 {
+            report::say("  ...");
+        }
+    }
+    outcome.map(|()| ExitCode::SUCCESS)
+}

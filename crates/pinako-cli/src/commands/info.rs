@@ -1,0 +1,208 @@
+//! `pinako info`
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::process::ExitCode;
+
+use indicatif::DecimalBytes;
+use pinako::backend::{Footprint, Properties};
+use pinako::{Descriptor, Encoding, Label, OpenOptions, Result, Store};
+use serde::Serialize;
+
+use crate::args::InfoArgs;
+use crate::report::{self, written};
+use crate::table::{self, ImageJson};
+
+/// Kinds of images, and labels, that are told apart; a store with more of them is not summed up by a longer list.
+const MOST_GROUPS: usize = 10_000;
+/// Rows of a table; JSON has all.
+const MOST_ROWS: usize = 20;
+
+pub fn run(args: &InfoArgs, options: OpenOptions) -> Result<ExitCode> {
+    let store = options.open_read_only(&args.store)?;
+    let text = match &args.image {
+        Some(image) => about_image(&store, image.resolve(&store)?, args.json)?,
+        None => about_store(&store, args.json)?,
+    };
+    let mut out = report::output();
+    written(writeln!(out, "{}", text.trim_end()).and_then(|()| out.flush()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn about_image(store: &Store, id: pinako::Id, json: bool) -> Result<String> {
+    let descriptor = store.descriptor(id)?;
+    let label_names = store.label_names()?;
+    if json {
+        return Ok(to_json(&ImageJson::new(&descriptor, &label_names)));
+    }
+    let shape = descriptor.shape;
+    let mut rows = vec![
+        ("id", descriptor.id.to_string()),
+        ("name", descriptor.name.clone().unwrap_or_else(|| "-".to_owned())),
+        ("label", table::label_text(descriptor.label, &label_names)),
+        ("width", format!("{} pixels", table::count(shape.width().into()))),
+        ("height", format!("{} pixels", table::count(shape.height().into()))),
+        ("channels", shape.channels().to_string()),
+        ("sample type", descriptor.sample_type.to_string()),
+        ("encoding", table::encoding_text(descriptor.encoding)),
+    ];
+    if let Encoding::Linked(link) = descriptor.encoding {
+        rows.push(("linked file", table::one_line(&String::from_utf8_lossy(&store.payload(id)?))));
+        rows.push(("its length", DecimalBytes(link.length).to_string()));
+    }
+    rows.push(("payload", format!("{} bytes", table::count(descriptor.payload_length))));
+    rows.push(("checksum", format!("{:08x}", descriptor.checksum)));
+    if let Some(attributes) = &descriptor.attributes {
+        rows.push(("attributes", attributes.as_str().to_owned()));
+    }
+    Ok(table::pairs(&rows).trim_fmt())
+}
+
+fn about_store(store: &Store, json: bool) -> Result<String> {
+    let properties = store.properties()?;
+    let footprint = store.footprint()?;
+    let groups = Groups::count(store)?;
+    Ok(match json {
+        true => to_json(&StoreJson::new(store.url(), &properties, footprint, &groups)),
+        false => store_tables(store.url(), &properties, footprint, &groups),
+    })
+}
+
+fn store_tables(url: &str, properties: &Properties, footprint: Footprint, groups: &Groups) -> String {
+    let rows = [
+        ("store", url.to_owned()),
+        ("format version", properties.format_version.to_string()),
+        ("images", table::count(properties.count)),
+        ("next id", table::count(properties.next_id)),
+        ("payload", DecimalBytes(footprint.payload_bytes).to_string()),
+        ("on disk", DecimalBytes(footprint.disk_bytes).to_string()),
+    ];
+    let mut text = table::pairs(&rows).trim_fmt();
+
+    let mut kinds: Vec<_> = groups.kinds.iter().collect();
+    kinds.sort_by_key(|(_, images)| std::cmp::Reverse(**images));
+    if !kinds.is_empty() {
+        let mut table = table::with_header(&["shape", "type", "encoding", "images"], &[3]);
+        for (kind, images) in kinds.iter().take(MOST_ROWS) {
+            let shape = format!("{}x{}x{}", kind.height, kind.width, kind.channels);
+            table.add_row([shape, kind.sample_type.to_owned(), kind.encoding.clone(), table::count(**images)]);
+        }
+        text += &format!("\n\n{}{}", table.trim_fmt(), more(kinds.len()));
+    }
+    if !groups.labels.is_empty() {
+        let mut table = table::with_header(&["label", "images"], &[1]);
+        for (label, images) in groups.labels.iter().take(MOST_ROWS) {
+            table.add_row([table::label_text(*label, &properties.label_names), table::count(*images)]);
+        }
+        text += &format!("\n\n{}{}", table.trim_fmt(), more(groups.labels.len()));
+    }
+    text
+}
+
+fn more(rows: usize) -> String {
+    match rows.saturating_sub(MOST_ROWS) {
+        0 => String::new(),
+        left => format!("\n... and {left} more; --json has them all"),
+    }
+}
+
+fn to_json(value: &impl Serialize) -> String {
+    serde_json::to_string_pretty(value).expect("numbers and texts have a JSON form")
+}
+
+/// How many images there are of each kind and label.
+#[derive(Default)]
+struct Groups {
+    kinds: BTreeMap<Kind, u64>,
+    labels: BTreeMap<Option<Label>, u64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+struct Kind {
+    height: u32,
+    width: u32,
+    channels: u16,
+    sample_type: &'static str,
+    encoding: String,
+}
+
+impl Groups {
+    fn count(store: &Store) -> Result<Self> {
+        let mut groups = Groups::default();
+        for descriptor in store.scan(0) {
+            let descriptor = descriptor?;
+            add(&mut groups.kinds, Kind::of(&descriptor));
+            add(&mut groups.labels, descriptor.label);
+        }
+        if groups.labels.keys().all(Option::is_none) {
+            groups.labels.clear();
+        }
+        Ok(groups)
+    }
+}
+
+fn add<K: Ord>(groups: &mut BTreeMap<K, u64>, key: K) {
+    if groups.len() < MOST_GROUPS || groups.contains_key(&key) {
+        *groups.entry(key).or_default() += 1;
+    }
+}
+
+impl Kind {
+    fn of(descriptor: &Descriptor) -> Self {
+        Kind {
+            height: descriptor.shape.height(),
+            width: descriptor.shape.width(),
+            channels: descriptor.shape.channels(),
+            sample_type: descriptor.sample_type.name(),
+            encoding: table::encoding_text(descriptor.encoding),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct StoreJson<'a> {
+    url: &'a str,
+    format_version: u32,
+    count: u64,
+    next_id: u64,
+    payload_bytes: u64,
+    disk_bytes: u64,
+    label_names: &'a [String],
+    labels: Vec<LabelJson<'a>>,
+    kinds: Vec<KindJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct LabelJson<'a> {
+    label: Option<Label>,
+    name: Option<&'a str>,
+    images: u64,
+}
+
+#[derive(Serialize)]
+struct KindJson<'a> {
+    #[serde(flatten)]
+    kind: &'a Kind,
+    images: u64,
+}
+
+impl<'a> StoreJson<'a> {
+    fn new(url: &'a str, properties: &'a Properties, footprint: Footprint, groups: &'a Groups) -> Self {
+        let names = &properties.label_names;
+        StoreJson {
+            url,
+            format_version: properties.format_version,
+            count: properties.count,
+            next_id: properties.next_id,
+            payload_bytes: footprint.payload_bytes,
+            disk_bytes: footprint.disk_bytes,
+            label_names: names,
+            labels: groups
+                .labels
+                .iter()
+                .map(|(&label, &images)| LabelJson { label, name: table::label_name(label, names), images })
+                .collect(),
+            kinds: groups.kinds.iter().map(|(kind, &images)| KindJson { kind, images }).collect(),
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! `pinako put`
+
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use pinako::{Error, ErrorKind, Image, Label, NewImage, OpenOptions, PixelEncoding, Result, Store};
+
+use crate::args::{EncodingArg, PutArgs};
+use crate::pick::LabelPick;
+use crate::report::{self, written};
+
+/// A file's content, as it is stored.
+enum Loaded<'a> {
+    Kept(Vec<u8>),
+    Decoded(Image, PixelEncoding),
+    Linked(&'a Path),
+}
+
+pub fn run(args: &PutArgs, options: OpenOptions, max_image_bytes: u64) -> Result<ExitCode> {
+    if args.name.is_some() && args.files.len() > 1 {
+        return Err(Error::new(ErrorKind::InvalidInput, "one name does not do for several files")
+            .with_hint("leave --name out: each image is named after its file"));
+    }
+    let names = args.files.iter().map(|file| name(args, file)).collect::<Result<Vec<_>>>()?;
+    let loaded = args.files.iter().map(|file| load(args, file, max_image_bytes)).collect::<Result<Vec<_>>>()?;
+
+    let store = options.open_or_create(&args.store)?;
+    let label = args.label.as_ref().map(|label| label_in(&store, label)).transpose()?;
+    let images = loaded.iter().zip(names).map(|(loaded, name)| {
+        let image = match loaded {
+            Loaded::Kept(bytes) => NewImage::file(bytes),
+            Loaded::Decoded(image, encoding) => NewImage::encoded(image.view(), *encoding),
+            Loaded::Linked(path) => NewImage::linked(path),
+        };
+        let image = image.label(label);
+        match name {
+            Some(name) => image.name(name),
+            None => image,
+        }
+    });
+    let ids = store.append(images)?;
+
+    let mut out = report::output();
+    for id in ids {
+        written(writeln!(out, "{id}"))?;
+    }
+    written(out.flush())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn name(args: &PutArgs, file: &Path) -> Result<Option<String>> {
+    if args.unnamed || args.name.is_some() {
+        return Ok(args.name.clone());
+    }
+    match file.file_name().and_then(|name| name.to_str()) {
+        Some(name) => Ok(Some(name.to_owned())),
+        None => Err(Error::new(ErrorKind::InvalidInput, format!("{} gives no name to an image", file.display()))
+            .with_hint("give one with --name, or none with --unnamed")),
+    }
+}
+
+/// Reads a file and decodes it, whatever is stored of it: a damaged one is to be found out now, not when it is needed.
+fn load<'a>(args: &PutArgs, file: &'a Path, max_image_bytes: u64) -> Result<Loaded<'a>> {
+    let bytes = std::fs::read(file).map_err(|error| Error::io(format!("cannot read {}", file.display()), error))?;
+    let image = Image::decode(&bytes, max_image_bytes).map_err(|error| error.context(file.display()))?;
+    Ok(match args.encoding {
+        _ if args.link => Loaded::Linked(file),
+        EncodingArg::Keep => Loaded::Kept(bytes),
+        EncodingArg::Raw => Loaded::Decoded(image, PixelEncoding::Raw),
+        EncodingArg::Png => Loaded::Decoded(image, PixelEncoding::Png),
+    })
+}
+
+/// The number of a label; a name that the store does not have yet is added to its label names.
+fn label_in(store: &Store, label: &LabelPick) -> Result<Label> {
+    let properties = store.properties()?;
+    let mut names = properties.label_names;
+    match (label.resolve(&names), label) {
+        (Err(_), LabelPick::Name(name)) if !names.is_empty() || properties.count == 0 => {
+            names.push(name.clone());
+            store.set_label_names(&names)?;
+            let label = names.len() - 1;
+            report::say(format_args!("added the label {label}, {name}"));
+            Ok(label as Label)
+        }
+        (resolved, _) => resolved,
+    }
+}

@@ -1,0 +1,59 @@
+//! `pinako verify`
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use pinako::store::Problem;
+use pinako::{Id, OpenOptions, Result};
+use serde::Serialize;
+
+use crate::args::VerifyArgs;
+use crate::progress::{self, Job, images_text};
+use crate::report::{self, written};
+use crate::table;
+
+/// A problem as `--json` shows it.
+#[derive(Serialize)]
+struct ProblemJson<'a> {
+    id: Id,
+    name: Option<&'a str>,
+    problem: &'a str,
+}
+
+pub fn run(args: &VerifyArgs, options: OpenOptions) -> Result<ExitCode> {
+    let store = options.open_read_only(&args.store)?;
+    let mut shown = Ok(());
+    let mut job = Job::start("verifying");
+    let bar = job.bar();
+    let verified = store.verify(
+        &mut |problem| {
+            if shown.is_ok() {
+                shown = bar.suspend(|| show(&problem, args.json));
+            }
+        },
+        &mut |progress| job.watch(progress),
+    )?;
+    let took = job.finish();
+    shown?;
+    report::say(format_args!("verified {}", progress::summary(verified.images, verified.bytes, took)));
+    if verified.problems == 0 {
+        report::say("every image is sound");
+        return Ok(ExitCode::SUCCESS);
+    }
+    report::say(format_args!("not sound: {}", images_text(verified.problems)));
+    Ok(ExitCode::from(report::NOT_SOUND))
+}
+
+/// Shows one problem at once: a damaged disk may have a million of them.
+fn show(problem: &Problem, json: bool) -> Result<()> {
+    let text = report::in_one_line(&problem.error);
+    let line = match json {
+        true => table::to_json_line(&ProblemJson { id: problem.id, name: problem.name.as_deref(), problem: &text }),
+        false => match &problem.name {
+            Some(name) => format!("{text} (named {name:?})"),
+            None => text,
+        },
+    };
+    let mut out = report::output();
+    written(writeln!(out, "{line}").and_then(|()| out.flush()))
+}

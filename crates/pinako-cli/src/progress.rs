@@ -1,0 +1,139 @@
+//! How a long job shows that it lives: a bar on a terminal, a line now and then elsewhere.
+
+use std::io::IsTerminal;
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use indicatif::{DecimalBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use pinako::Progress;
+
+use crate::{interrupt, report};
+
+/// Time between two lines where there is no terminal.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// A job that is shown, and that Ctrl-C stops.
+pub struct Job {
+    /// `importing`, `copying`, ...
+    verb: &'static str,
+    bar: ProgressBar,
+    started: Instant,
+    last_line: Instant,
+    /// What was done when the job was first heard of.
+    first: Option<Progress>,
+}
+
+impl Job {
+    /// Starts the clock.
+    pub fn start(verb: &'static str) -> Self {
+        interrupt::listen();
+        let bar = match std::io::stderr().is_terminal() {
+            true => ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10)),
+            false => ProgressBar::hidden(),
+        };
+        bar.set_style(style("{msg} {spinner} {human_pos} images  {per_sec}  {elapsed}"));
+        bar.set_message(verb);
+        bar.enable_steady_tick(Duration::from_millis(250));
+        let now = Instant::now();
+        Job { verb, bar, started: now, last_line: now, first: None }
+    }
+
+    /// Shows how far the job is, and says whether it is to go on.
+    pub fn watch(&mut self, progress: Progress) -> ControlFlow<()> {
+        let first = *self.first.get_or_insert_with(|| {
+            if let Some(total) = progress.total {
+                self.bar.set_length(total);
+                self.bar.set_style(style("{msg} [{bar:30}] {human_pos}/{human_len} images  {per_sec}  {eta} left"));
+            }
+            self.bar.set_position(progress.images);
+            self.bar.reset_eta(); // what was done before says nothing of the speed
+            progress
+        });
+        self.bar.set_position(progress.images);
+        if self.bar.is_hidden() && self.last_line.elapsed() >= LINE_EVERY {
+            self.last_line = Instant::now();
+            report::say(line(self.verb, first, progress, self.started.elapsed()));
+        }
+        match interrupt::asked() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    }
+
+    /// The bar, for what writes above it while the job runs: [`ProgressBar::suspend`].
+    pub fn bar(&self) -> ProgressBar {
+        self.bar.clone()
+    }
+
+    /// Takes the bar away and says how long the job took.
+    pub fn finish(&self) -> Duration {
+        self.bar.finish_and_clear();
+        self.started.elapsed()
+    }
+}
+
+impl Drop for Job {
+    /// A job that failed leaves no half bar above its error.
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).expect("the templates here are sound").progress_chars("=> ").with_key(
+        "per_sec",
+        |state: &indicatif::ProgressState, out: &mut dyn std::fmt::Write| {
+            let _ = write!(out, "{}/s", HumanCount(state.per_sec() as u64));
+        },
+    )
+}
+
+/// `importing: 12,000 of 60,000 images, 36.86 MB, 3,400 images/s, 14 s left`
+fn line(verb: &str, first: Progress, now: Progress, elapsed: Duration) -> String {
+    let mut line = format!("{verb}: {}", HumanCount(now.images));
+    if let Some(total) = now.total {
+        line += &format!(" of {}", HumanCount(total));
+    }
+    line += &format!(" images, {}", DecimalBytes(now.bytes));
+    let rate = now.images.saturating_sub(first.images) as f64 / elapsed.as_secs_f64().max(1e-9);
+    if rate >= 1.0 {
+        line += &format!(", {} images/s", HumanCount(rate as u64));
+        if let Some(total) = now.total {
+            let left = total.saturating_sub(now.images) as f64 / rate;
+            line += &format!(", {left:.0} s left");
+        }
+    }
+    line
+}
+
+/// `60,000 images (184.32 MB) in 2.1 s, 28,571 images/s`
+pub fn summary(images: u64, bytes: u64, took: Duration) -> String {
+    let seconds = took.as_secs_f64();
+    let mut text = format!("{} ({}) in {seconds:.1} s", images_text(images), DecimalBytes(bytes));
+    if images > 0 && seconds > 0.0 {
+        text += &format!(", {} images/s", HumanCount((images as f64 / seconds) as u64));
+    }
+    text
+}
+
+/// `1 image`, `2 images`.
+pub fn images_text(count: u64) -> String {
+    format!("{} image{}", HumanCount(count), if count == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_says_rate_and_time_left_where_they_are_known() {
+        let at = |images, total| Progress { images, total, bytes: 1000 * images };
+        let line = |first, now| line("copying", first, now, Duration::from_secs(10));
+        assert_eq!(
+            line(at(1000, Some(60_000)), at(21_000, Some(60_000))),
+            "copying: 21,000 of 60,000 images, 21.00 MB, 2,000 images/s, 20 s left"
+        );
+        assert_eq!(line(at(0, None), at(50, None)), "copying: 50 images, 50.00 kB, 5 images/s");
+        assert_eq!(line(at(5, None), at(5, None)), "copying: 5 images, 5.00 kB");
+    }
+}
