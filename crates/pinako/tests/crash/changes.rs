@@ -124,6 +124,10 @@ impl Expected {
         }
     }
 
+    pub fn count(&self) -> u64 {
+        self.images.len() as u64
+    }
+
     /// Whether a store with these properties is not the one expected.
     pub fn differs(&self, store: &dyn Backend) -> bool {
         let properties = store.properties().unwrap();

@@ -5,7 +5,10 @@
 
 mod changes;
 
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -153,7 +156,29 @@ fn survives_kills(scheme: &str) {
         next += 1;
         expected.assert_holds(&*store);
     }
+
+    // What the dead left lying about does not stay for ever.
+    let store = backends::open(&url, Mode::Write, Durability::Full).unwrap();
+    store.compact().unwrap();
+    expected.assert_holds(&*store);
+    let payload_bytes = store.footprint().unwrap().payload_bytes;
+    drop(store);
+    let disk_bytes = disk_bytes(folder.path());
+    // Small files take whole blocks, and an engine some room of its own.
+    let allowed = 2 * payload_bytes + 8192 * expected.count() + (1 << 20);
+    assert!(disk_bytes <= allowed, "{payload_bytes} bytes of payload take {disk_bytes}, more than {allowed}");
+    println!("{url}: {payload_bytes} bytes of {} payloads take {disk_bytes}", expected.count());
     folder.disable_cleanup(false);
+}
+
+/// Bytes that a folder and all in it take.
+fn disk_bytes(path: &Path) -> u64 {
+    let metadata = fs::symlink_metadata(path).unwrap();
+    let inside: u64 = match metadata.is_dir() {
+        true => fs::read_dir(path).unwrap().map(|entry| disk_bytes(&entry.unwrap().path())).sum(),
+        false => 0,
+    };
+    metadata.blocks() * 512 + inside
 }
 
 #[cfg(feature = "hdf5")]
