@@ -17,5 +17,7 @@ conformance_tests!(delayed, WrappedFixture::new(|inner| Box::new(Delayed::new(in
 conformance_tests!(hdf5, DiskFixture::new("hdf5", Durability::Full));
 #[cfg(feature = "hdf5")]
 conformance_tests!(hdf5_buffered, DiskFixture::new("hdf5", Durability::Buffered));
+conformance_tests!(sqlite, DiskFixture::new("sqlite", Durability::Full));
+conformance_tests!(sqlite_buffered, DiskFixture::new("sqlite", Durability::Buffered));
 
 const NO_DELAY: IoHints = IoHints { read_seconds: 0.0, byte_seconds: 0.0, parallel_reads: 1, block: 1 };

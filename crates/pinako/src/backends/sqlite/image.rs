@@ -1,0 +1,207 @@
+//! Descriptors as rows of the table `image`.
+
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, ErrorCode, Row, Statement, Transaction, ffi, params};
+
+use super::error::failed;
+use super::payload::MAX_ID;
+use super::schema::as_integer;
+use crate::backends::name_taken;
+use crate::descriptor::{Attributes, Descriptor, Encoding, Id, check_name};
+use crate::error::{Error, Result};
+use crate::image::{SampleType, Shape};
+
+/// The columns in the order in which [`descriptor`] takes them.
+const COLUMNS: [&str; 11] = [
+    "id",
+    "name",
+    "height",
+    "width",
+    "channels",
+    "sample_type",
+    "encoding",
+    "label",
+    "attributes",
+    "payload_length",
+    "checksum",
+];
+
+/// All columns of the images from an id on.
+pub(super) const SELECT_FROM: &str = "
+    SELECT id, name, height, width, channels, sample_type, encoding, label, attributes, payload_length, checksum
+    FROM image WHERE id >= ?1 ORDER BY id";
+
+const INSERT: &str = "INSERT INTO image VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+
+/// Ids that are asked for at most this far apart are reached by stepping over what is between; beyond, by searching.
+const STEP_OVER: u64 = 8;
+
+/// A statement that puts images in.
+pub(super) struct Insert<'a>(rusqlite::CachedStatement<'a>);
+
+impl<'a> Insert<'a> {
+    pub(super) fn new(transaction: &'a Transaction<'_>) -> Result<Self> {
+        transaction.prepare_cached(INSERT).map_err(failed).map(Insert)
+    }
+
+    /// Puts in an image under `id`.
+    ///
+    /// # Errors
+    /// `Conflict` where its name is taken.
+    pub(super) fn execute(&mut self, id: i64, descriptor: &Descriptor) -> Result<()> {
+        let shape = descriptor.shape;
+        let inserted = self.0.execute(params![
+            id,
+            descriptor.name,
+            shape.height(),
+            shape.width(),
+            shape.channels(),
+            descriptor.sample_type.name(),
+            descriptor.encoding.to_string(),
+            descriptor.label,
+            descriptor.attributes.as_ref().map(Attributes::as_str),
+            as_integer(descriptor.payload_length)?,
+            descriptor.checksum,
+        ]);
+        match (inserted, &descriptor.name) {
+            (Ok(_), _) => Ok(()),
+            (Err(error), Some(name)) if is_unique(&error) => Err(name_taken(name)),
+            (Err(error), _) => Err(failed(error)),
+        }
+    }
+}
+
+fn is_unique(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation)
+        && error.sqlite_error().is_some_and(|error| error.extended_code == ffi::SQLITE_CONSTRAINT_UNIQUE)
+}
+
+/// Calls `visit` for each of `wanted`, which ascend by id, with the wanted's own word and the row of that id.
+///
+/// `select` gives rows from an id on, in ascending order, the id first. Stepping from row to row is several times
+/// cheaper than searching for each, and ids asked for together mostly stand together.
+pub(super) fn visit<W: Copy>(
+    select: &mut Statement<'_>,
+    wanted: &[(Id, W)],
+    mut visit: impl FnMut(W, Option<&Row<'_>>) -> Result<()>,
+) -> Result<()> {
+    let mut wanted = wanted.iter().copied().peekable();
+    while let Some(&(first, word)) = wanted.peek() {
+        if first > MAX_ID {
+            wanted.next();
+            visit(word, None)?;
+            continue;
+        }
+        let mut rows = select.query([first as i64]).map_err(failed)?;
+        loop {
+            let row = rows.next().map_err(failed)?;
+            let found = row.map(row_id).transpose()?;
+            while let Some((_, word)) = wanted.next_if(|&(id, _)| found.is_none_or(|found| id < found)) {
+                visit(word, None)?;
+            }
+            while let Some((_, word)) = wanted.next_if(|&(id, _)| found == Some(id)) {
+                visit(word, row)?;
+            }
+            match (wanted.peek(), found) {
+                (Some(&(next, _)), Some(found)) if next - found <= STEP_OVER => {}
+                _ => break,
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The id of the image of that name.
+pub(super) fn find(connection: &Connection, name: &str) -> Result<Option<Id>> {
+    let mut select = connection.prepare_cached("SELECT id FROM image WHERE name = ?1").map_err(failed)?;
+    let mut rows = select.query([name]).map_err(failed)?;
+    rows.next().map_err(failed)?.map(row_id).transpose()
+}
+
+/// The id in a row's first column.
+pub(super) fn row_id(row: &Row<'_>) -> Result<Id> {
+    match row.get_ref(0) {
+        Ok(ValueRef::Integer(id)) if (0..=MAX_ID as i64).contains(&id) => Ok(id as Id),
+        Ok(other) => Err(Error::corrupt(format!("its table \"image\" has a row with the id {}", shown(other)))),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// The descriptor in a row of [`SELECT_FROM`].
+pub(super) fn descriptor(row: &Row<'_>) -> Result<Descriptor> {
+    let id = row_id(row)?;
+    columns(id, row).map_err(|error| error.at_id(id))
+}
+
+fn columns(id: Id, row: &Row<'_>) -> Result<Descriptor> {
+    let unknown = |what: &str, found: &str| {
+        Error::unsupported(format!("its {what} {found:?} is none that this version knows"))
+            .with_hint("a newer version of Pinako may have written it")
+    };
+    let name = match optional(row, 1, text)? {
+        None => None,
+        Some(name) => {
+            check_name(name).map_err(|error| Error::corrupt("its name is not sound").with_source(error))?;
+            Some(name.to_owned())
+        }
+    };
+    let shape = Shape::new(integer(row, 2)?, integer(row, 3)?, integer(row, 4)?)
+        .map_err(|error| Error::corrupt("its shape is impossible").with_source(error))?;
+    let sample_type = text(row, 5)?;
+    let sample_type = SampleType::from_name(sample_type).ok_or_else(|| unknown("sample type", sample_type))?;
+    let encoding: Encoding = text(row, 6)?.parse()?;
+    let attributes = optional(row, 8, text)?
+        .map(Attributes::parse)
+        .transpose()
+        .map_err(|error| Error::corrupt("its attributes are not a JSON object").with_source(error))?;
+    Ok(Descriptor {
+        id,
+        name,
+        shape,
+        sample_type,
+        encoding,
+        label: optional(row, 7, integer)?,
+        attributes,
+        payload_length: integer(row, 9)?,
+        checksum: integer(row, 10)?,
+    })
+}
+
+/// A number in a column, which must fit.
+fn integer<T: TryFrom<i64>>(row: &Row<'_>, column: usize) -> Result<T> {
+    match row.get_ref(column).map_err(failed)? {
+        ValueRef::Integer(value) => T::try_from(value).map_err(|_| unsound(column, ValueRef::Integer(value))),
+        other => Err(unsound(column, other)),
+    }
+}
+
+fn text<'a>(row: &'a Row<'_>, column: usize) -> Result<&'a str> {
+    let value = row.get_ref(column).map_err(failed)?;
+    value.as_str().map_err(|_| unsound(column, value))
+}
+
+fn optional<'a, T>(
+    row: &'a Row<'_>,
+    column: usize,
+    get: impl FnOnce(&'a Row<'_>, usize) -> Result<T>,
+) -> Result<Option<T>> {
+    match row.get_ref(column).map_err(failed)? {
+        ValueRef::Null => Ok(None),
+        _ => get(row, column).map(Some),
+    }
+}
+
+fn unsound(column: usize, found: ValueRef<'_>) -> Error {
+    Error::corrupt(format!("its column \"{}\" holds {}", COLUMNS[column], shown(found)))
+}
+
+/// A value for a message, cut short.
+fn shown(value: ValueRef<'_>) -> String {
+    match value {
+        ValueRef::Null => "nothing".to_owned(),
+        ValueRef::Integer(value) => value.to_string(),
+        ValueRef::Real(value) => value.to_string(),
+        ValueRef::Text(text) => format!("{:?}", String::from_utf8_lossy(&text[..text.len().min(40)])),
+        ValueRef::Blob(bytes) => format!("a blob of {} bytes", bytes.len()),
+    }
+}

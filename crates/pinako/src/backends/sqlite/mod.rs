@@ -1,0 +1,240 @@
+//! `sqlite:FILE` keeps everything in one SQLite database, which any client of SQLite's can read.
+//!
+//! Descriptors are rows of one table, payloads rows of another (see [`schema`]), and an append is a transaction. What
+//! there is to it is speed: [`connection`] says how commits come to write each payload once, [`image::visit`] how a
+//! batch is read by stepping along a table.
+
+mod connection;
+mod error;
+mod image;
+mod payload;
+mod schema;
+
+use std::io;
+use std::ops::{ControlFlow, Range};
+use std::path::{Path, PathBuf};
+
+use rusqlite::OptionalExtension;
+
+use self::connection::{Connections, Journal, with_suffix};
+use self::error::failed;
+use self::payload::{Found, Pieces};
+use self::schema::Totals;
+use super::Mode;
+use crate::backend::{
+    Backend, DescribeSink, Durability, Entry, Footprint, IoHints, Payload, Properties, ReadRequest, ReadSink, ScanSink,
+};
+use crate::descriptor::Id;
+use crate::error::{Error, Result};
+
+/// Bytes of payload from which on a batch is worth a change of the journal.
+const LARGE_BATCH: u64 = 8 << 20;
+
+#[derive(Debug)]
+struct Sqlite {
+    /// Absolute, so that nothing in it means anything special to SQLite.
+    path: PathBuf,
+    connections: Connections,
+    durability: Durability,
+}
+
+/// Opens or creates the store at `path`.
+pub(crate) fn open(path: &Path, mode: Mode, durability: Durability) -> Result<Box<dyn Backend>> {
+    let about = |error: io::Error| Error::io(format!("cannot open {}", path.display()), error);
+    let path = std::path::absolute(path).map_err(about)?;
+    let connections = match (mode, std::fs::metadata(&path)) {
+        (Mode::Create, Ok(there)) if !there.is_file() => {
+            return Err(Error::conflict("there is a folder already").with_hint("choose another path"));
+        }
+        (Mode::Create, _) => {
+            std::fs::metadata(path.parent().unwrap_or(&path)).map_err(about)?;
+            Connections::for_writing(path.clone(), true, durability, schema::create)
+        }
+        (_, Err(error)) => return Err(about(error)),
+        (_, Ok(there)) if !there.is_file() => return Err(Error::invalid("a folder, not a SQLite database")),
+        (Mode::Write, Ok(_)) => {
+            Connections::for_writing(path.clone(), false, durability, |connection| schema::check(connection))
+        }
+        (Mode::Read, Ok(_)) => Connections::for_reading(path.clone(), schema::check),
+    }?;
+    Ok(Box::new(Sqlite { path, connections, durability }))
+}
+
+/// Whether there is such a store at `path`, as far as a quick look tells.
+pub(crate) fn is_at(path: &Path) -> bool {
+    use rusqlite::{Connection, OpenFlags};
+    // Not by opening the file: to close it again would drop the locks of all other connections of this process to it.
+    let open = |path| Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY);
+    path.is_file()
+        && std::path::absolute(path)
+            .is_ok_and(|path| open(path).is_ok_and(|connection| schema::is_ours(&connection) == Ok(Some(true))))
+}
+
+impl Backend for Sqlite {
+    fn append(&self, entries: &mut [Entry<'_>]) -> Result<Range<Id>> {
+        let mut writer = self.connections.writer()?;
+        let mut bytes = 0u64;
+        let mut streams = false;
+        for entry in &*entries {
+            entry.check_length()?;
+            let length = entry.descriptor.payload_length;
+            if length > payload::MAX_LENGTH {
+                return Err(Error::invalid(format!("a payload of {length} bytes is more than SQLite takes")));
+            }
+            bytes = bytes.saturating_add(length);
+            streams |= matches!(entry.payload, Payload::Stream(_));
+        }
+        if !entries.is_empty() {
+            let straight = bytes >= LARGE_BATCH && !streams;
+            writer.set_journal(if straight { Journal::Rollback } else { Journal::WriteAhead })?;
+        }
+        let transaction = writer.begin()?;
+        let mut totals = Totals::load(&transaction)?;
+        let first = totals.next_id;
+        if !entries.is_empty() {
+            {
+                let mut payloads = payload::Insert::new(&transaction)?;
+                let mut images = image::Insert::new(&transaction)?;
+                for entry in entries {
+                    let id = totals.next_id;
+                    if id > payload::MAX_ID {
+                        return Err(Error::invalid("the store has given all the ids that SQLite takes"));
+                    }
+                    payloads.execute(id, entry)?;
+                    images.execute(id as i64, &entry.descriptor)?;
+                    totals.next_id += 1;
+                    totals.images += 1;
+                    totals.payload_bytes = totals.payload_bytes.saturating_add(entry.descriptor.payload_length);
+                }
+            }
+            totals.save(&transaction)?;
+            transaction.commit().map_err(failed)?;
+        }
+        Ok(first..totals.next_id)
+    }
+
+    fn read(&self, requests: &[ReadRequest], sink: &mut ReadSink<'_>) -> Result<()> {
+        let mut wanted: Vec<(Id, usize)> = requests.iter().map(|request| request.id).zip(0..).collect();
+        wanted.sort_unstable();
+        let connection = self.connections.reader()?;
+        let _snapshot = connection.unchecked_transaction().map_err(failed)?;
+        let mut select = connection.prepare_cached(payload::SELECT_FROM).map_err(failed)?;
+        let mut pieces = Pieces::new(&connection);
+        image::visit(&mut select, &wanted, |place, row| {
+            let Some(row) = row else { return sink(place, None) };
+            let found = Found::new(row)?;
+            let range = requests[place].resolve(found.length)?;
+            sink(place, Some(pieces.read(&found, range)?))
+        })
+    }
+
+    fn describe(&self, ids: &[Id], sink: &mut DescribeSink<'_>) -> Result<()> {
+        let mut wanted: Vec<(Id, usize)> = ids.iter().copied().zip(0..).collect();
+        wanted.sort_unstable();
+        let connection = self.connections.reader()?;
+        let _snapshot = connection.unchecked_transaction().map_err(failed)?;
+        let mut select = connection.prepare_cached(image::SELECT_FROM).map_err(failed)?;
+        image::visit(&mut select, &wanted, |place, row| sink(place, row.map(image::descriptor).transpose()?))
+    }
+
+    fn scan(&self, first: Id, sink: &mut ScanSink<'_>) -> Result<()> {
+        if first > payload::MAX_ID {
+            return Ok(());
+        }
+        let connection = self.connections.reader()?;
+        let mut select = connection.prepare_cached(image::SELECT_FROM).map_err(failed)?;
+        let mut rows = select.query([first as i64]).map_err(failed)?;
+        while let Some(row) = rows.next().map_err(failed)? {
+            if let ControlFlow::Break(()) = sink(image::descriptor(row)?)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn find(&self, name: &str) -> Result<Option<Id>> {
+        image::find(&*self.connections.reader()?, name)
+    }
+
+    fn remove(&self, ids: &[Id]) -> Result<u64> {
+        let mut writer = self.connections.writer()?;
+        let transaction = writer.begin()?;
+        let mut totals = Totals::load(&transaction)?;
+        let mut removed = 0;
+        {
+            let mut image = transaction
+                .prepare_cached("DELETE FROM image WHERE id = ?1 RETURNING payload_length")
+                .map_err(failed)?;
+            let mut payload =
+                transaction.prepare_cached("DELETE FROM payload WHERE id BETWEEN ?1 AND ?2").map_err(failed)?;
+            for &id in ids.iter().filter(|&&id| id <= payload::MAX_ID) {
+                let length: Option<i64> = image.query_row([id as i64], |row| row.get(0)).optional().map_err(failed)?;
+                let Some(length) = length else { continue };
+                let rows = payload::row_ids(id);
+                payload.execute([rows.start(), rows.end()]).map_err(failed)?;
+                removed += 1;
+                totals.images = totals.images.saturating_sub(1);
+                totals.payload_bytes = totals.payload_bytes.saturating_sub(length.max(0) as u64);
+            }
+        }
+        totals.save(&transaction)?;
+        transaction.commit().map_err(failed)?;
+        Ok(removed)
+    }
+
+    fn properties(&self) -> Result<Properties> {
+        schema::properties(&*self.connections.reader()?)
+    }
+
+    fn set_label_names(&self, names: &[String]) -> Result<()> {
+        let mut writer = self.connections.writer()?;
+        let transaction = writer.begin()?;
+        schema::set_label_names(&transaction, names)?;
+        transaction.commit().map_err(failed)
+    }
+
+    fn footprint(&self) -> Result<Footprint> {
+        use std::os::unix::fs::MetadataExt;
+        let payload_bytes = Totals::load(&*self.connections.reader()?)?.payload_bytes;
+        let mut disk_bytes = 0;
+        for suffix in ["", "-wal", "-shm", "-journal"] {
+            let path = with_suffix(&self.path, suffix);
+            match std::fs::metadata(&path) {
+                Ok(file) => disk_bytes += file.blocks() * 512,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(Error::io(format!("cannot look at {}", path.display()), error)),
+            }
+        }
+        Ok(Footprint { disk_bytes, payload_bytes })
+    }
+
+    fn io_hints(&self) -> IoHints {
+        IoHints { read_seconds: 5e-6, byte_seconds: 3e-10, parallel_reads: 4, block: 1 }
+    }
+
+    fn compact(&self) -> Result<()> {
+        let writer = self.connections.writer()?;
+        // Moves pages from the file's end into the gaps: in place, in one transaction, where VACUUM would need room for
+        // a second copy of the store. Each step moves a page.
+        let mut vacuum = writer.prepare("PRAGMA incremental_vacuum").map_err(failed)?;
+        let mut steps = vacuum.query([]).map_err(failed)?;
+        while steps.next().map_err(failed)?.is_some() {}
+        writer.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").map_err(failed)
+    }
+
+    fn sync(&self) -> Result<()> {
+        if self.durability == Durability::Full {
+            return Ok(());
+        }
+        // What a checkpoint brought into the file was synced by it; what is still in the log, or a rollback journal's
+        // deletion, was not.
+        let sync = |path: &Path| match std::fs::File::open(path).and_then(|file| file.sync_all()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(Error::io(format!("cannot sync {}", path.display()), error))
+            }
+            _ => Ok(()),
+        };
+        sync(&with_suffix(&self.path, "-wal"))?;
+        sync(self.path.parent().unwrap_or(&self.path))
+    }
+}

@@ -1,0 +1,181 @@
+//! Payloads as rows of the table `payload`, a piece a row.
+//!
+//! A blob of SQLite's is a chain of pages in which nothing is reached but by following it; pieces bound that walk, and
+//! what must be in memory to write a stream.
+
+use std::ops::{Range, RangeInclusive};
+
+use rusqlite::blob::Blob;
+use rusqlite::types::ValueRef;
+use rusqlite::{CachedStatement, Connection, ErrorCode, MAIN_DB, Row, Transaction, params};
+
+use super::error::failed;
+use super::image::row_id;
+use crate::backend::{Entry, Payload};
+use crate::descriptor::Id;
+use crate::error::{Error, Result};
+
+/// Bytes of every piece but the last, which has what is left. A payload of no bytes has one empty piece.
+pub(super) const PIECE: u64 = 256 << 10;
+
+/// Bits of a row's id that number the piece.
+const PIECE_BITS: u32 = 24;
+
+/// The largest id of an image: the others number the image.
+pub(super) const MAX_ID: Id = (1 << (63 - PIECE_BITS)) - 1;
+
+/// Most bytes of a payload: 4 TiB.
+pub(super) const MAX_LENGTH: u64 = PIECE << PIECE_BITS;
+
+/// Payloads up to this many bytes are read as a whole and lent from SQLite's own memory.
+const LENT: u64 = 64 << 10;
+
+/// Ids, payload lengths and, where they are short, payloads of the images from an id on.
+pub(super) const SELECT_FROM: &str = "
+    SELECT image.id, payload_length, CASE WHEN payload_length <= 65536 THEN bytes END
+    FROM image LEFT JOIN payload ON payload.id = image.id << 24
+    WHERE image.id >= ?1 ORDER BY image.id";
+
+/// The rows of an image's pieces.
+pub(super) fn row_ids(id: Id) -> RangeInclusive<i64> {
+    debug_assert!(id <= MAX_ID);
+    let first = (id << PIECE_BITS) as i64;
+    first..=first | ((1 << PIECE_BITS) - 1)
+}
+
+/// A statement that puts payloads in.
+pub(super) struct Insert<'a> {
+    statement: CachedStatement<'a>,
+    piece: Vec<u8>,
+}
+
+impl<'a> Insert<'a> {
+    pub(super) fn new(transaction: &'a Transaction<'_>) -> Result<Self> {
+        let insert = transaction.prepare_cached("INSERT INTO payload VALUES (?1, ?2)");
+        Ok(Insert { statement: insert.map_err(failed)?, piece: Vec::new() })
+    }
+
+    /// Puts in the payload of the image `id`; a stream's descriptor gets its checksum.
+    pub(super) fn execute(&mut self, id: Id, entry: &mut Entry<'_>) -> Result<()> {
+        let rows = row_ids(id);
+        if let Payload::Bytes(bytes) = entry.payload {
+            if bytes.is_empty() {
+                return self.insert(*rows.start(), bytes);
+            }
+            return rows.zip(bytes.chunks(PIECE as usize)).try_for_each(|(row, piece)| self.insert(row, piece));
+        }
+        let mut reader = entry.payload_reader();
+        let mut piece = std::mem::take(&mut self.piece);
+        for row in rows {
+            piece.resize(reader.remaining().min(PIECE) as usize, 0);
+            reader.fill(&mut piece)?;
+            self.insert(row, &piece)?;
+            if reader.remaining() == 0 {
+                break;
+            }
+        }
+        self.piece = piece;
+        entry.descriptor.checksum = reader.finish()?;
+        Ok(())
+    }
+
+    fn insert(&mut self, row: i64, piece: &[u8]) -> Result<()> {
+        self.statement.execute(params![row, piece]).map(drop).map_err(failed)
+    }
+}
+
+/// What a row of [`SELECT_FROM`] says of a payload.
+pub(super) struct Found<'a> {
+    pub(super) id: Id,
+    pub(super) length: u64,
+    /// The payload, where it is lent.
+    bytes: Option<&'a [u8]>,
+}
+
+impl<'a> Found<'a> {
+    pub(super) fn new(row: &'a Row<'_>) -> Result<Self> {
+        let id = row_id(row)?;
+        let at_id = |message: String| Err(Error::corrupt(message).at_id(id));
+        let length = match row.get_ref(1).map_err(failed)? {
+            ValueRef::Integer(length) if (0..=MAX_LENGTH as i64).contains(&length) => length as u64,
+            _ => return at_id("its payload has no possible length".to_owned()),
+        };
+        let bytes = match row.get_ref(2).map_err(failed)? {
+            _ if length > LENT => None,
+            ValueRef::Blob(bytes) if bytes.len() as u64 == length => Some(bytes),
+            ValueRef::Blob(bytes) => {
+                return at_id(format!("its payload has {} bytes, its descriptor says {length}", bytes.len()));
+            }
+            _ => return at_id("its payload is missing".to_owned()),
+        };
+        Ok(Found { id, length, bytes })
+    }
+}
+
+/// Reads ranges of payloads in one batch.
+pub(super) struct Pieces<'a> {
+    connection: &'a Connection,
+    /// The piece that was read last, and its row: the next range is often in the same one.
+    open: Option<(i64, Blob<'a>)>,
+    gathered: Vec<u8>,
+}
+
+impl<'a> Pieces<'a> {
+    pub(super) fn new(connection: &'a Connection) -> Self {
+        Pieces { connection, open: None, gathered: Vec::new() }
+    }
+
+    /// The bytes of a range, which must lie inside the payload.
+    pub(super) fn read<'b>(&'b mut self, found: &Found<'b>, range: Range<u64>) -> Result<&'b [u8]> {
+        if let Some(bytes) = found.bytes {
+            return Ok(&bytes[range.start as usize..range.end as usize]);
+        }
+        self.gather(found, range).map_err(|error| error.at_id(found.id))?;
+        Ok(&self.gathered)
+    }
+
+    fn gather(&mut self, found: &Found<'_>, range: Range<u64>) -> Result<()> {
+        let count = range.end - range.start;
+        self.gathered.clear();
+        usize::try_from(count).ok().and_then(|count| self.gathered.try_reserve_exact(count).ok()).ok_or_else(|| {
+            Error::invalid(format!("{count} bytes do not fit in memory")).with_hint("read smaller ranges")
+        })?;
+        // Memory is touched only as pieces turn out to be there.
+        let mut at = range.start;
+        while at < range.end {
+            let (number, within) = (at / PIECE, at % PIECE);
+            let length = PIECE.min(found.length - number * PIECE);
+            let take = (length - within).min(range.end - at);
+            let row = row_ids(found.id).start() + number as i64;
+            let blob = open_piece(&mut self.open, self.connection, row, length)
+                .map_err(|error| error.context(format!("piece {number} of its payload")))?;
+            let filled = self.gathered.len();
+            self.gathered.resize(filled + take as usize, 0);
+            blob.read_at_exact(&mut self.gathered[filled..], within as usize).map_err(failed)?;
+            at += take;
+        }
+        Ok(())
+    }
+}
+
+/// The blob of a piece, which must have `length` bytes.
+fn open_piece<'o, 'a>(
+    open: &'o mut Option<(i64, Blob<'a>)>,
+    connection: &'a Connection,
+    row: i64,
+    length: u64,
+) -> Result<&'o Blob<'a>> {
+    let opened = match open.take() {
+        Some((at, blob)) if at == row => Ok(blob),
+        Some((_, mut blob)) => blob.reopen(row).map(|()| blob),
+        None => connection.blob_open(MAIN_DB, c"payload", c"bytes", row, true),
+    };
+    let blob = opened.map_err(|error| match error.sqlite_error_code() {
+        Some(ErrorCode::Unknown) => Error::corrupt("it is missing").with_source(error),
+        _ => failed(error),
+    })?;
+    if blob.len() as u64 != length {
+        return Err(Error::corrupt(format!("it has {} bytes instead of {length}", blob.len())));
+    }
+    Ok(&open.insert((row, blob)).1)
+}
