@@ -135,3 +135,8 @@ fn survives_a_full_disk(scheme: &str) {
 fn hdf5() {
     survives_a_full_disk("hdf5");
 }
+
+#[test]
+fn sqlite() {
+    survives_a_full_disk("sqlite");
+}

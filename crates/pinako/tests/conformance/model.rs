@@ -25,6 +25,11 @@ fn hdf5() {
     agrees_with_a_map(|| Box::new(DiskFixture::new("hdf5", Durability::Buffered)));
 }
 
+#[test]
+fn sqlite() {
+    agrees_with_a_map(|| Box::new(DiskFixture::new("sqlite", Durability::Buffered)));
+}
+
 /// An image to be appended.
 #[derive(Debug, Clone)]
 struct New {

@@ -186,3 +186,8 @@ fn disk_bytes(path: &Path) -> u64 {
 fn hdf5() {
     survives_kills("hdf5");
 }
+
+#[test]
+fn sqlite() {
+    survives_kills("sqlite");
+}
