@@ -41,7 +41,7 @@ pub trait Fixture: Sync {
 
 // `$d` is a dollar sign for the inner macro: there is no other way yet to write one there.
 macro_rules! cases {
-    ($d:tt $($module:ident { $($case:ident)* })*) => {
+    ($d:tt $($module:ident { $($(#[$attribute:meta])* $case:ident)* })*) => {
         $(pub use $module::{$($case),*};)*
 
         /// Expands into a module of this name with one `#[test]` for each case of the
@@ -54,6 +54,7 @@ macro_rules! cases {
                     use super::*;
                     $($(
                         #[test]
+                        $(#[$attribute])*
                         fn $case() {
                             $d crate::conformance::$case(&$d fixture);
                         }
@@ -120,6 +121,8 @@ cases! {$
         writers_at_once_lose_no_id
         one_of_two_writers_gets_the_name
         a_writer_waits_for_a_slow_one
+        #[ignore = "a writer's patience is half a minute"]
+        a_writer_gives_up_in_the_end
         threads_share_a_handle
     }
     upkeep {

@@ -270,40 +270,75 @@ pub fn one_of_two_writers_gets_the_name(fixture: &dyn Fixture) {
     }
 }
 
-/// Gives its bytes after it has let the other thread go and some time has passed.
+/// Gives its bytes when it has met the other thread twice: it waits in between.
 struct SlowReader<'a> {
     bytes: &'a [u8],
-    barrier: Option<&'a Barrier>,
+    meetings: Option<&'a Barrier>,
 }
 
 impl Read for SlowReader<'_> {
     fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
-        if let Some(barrier) = self.barrier.take() {
-            barrier.wait();
-            thread::sleep(Duration::from_millis(50));
+        if let Some(meetings) = self.meetings.take() {
+            meetings.wait();
+            meetings.wait();
         }
         self.bytes.read(out)
     }
 }
 
-pub fn a_writer_waits_for_a_slow_one(fixture: &dyn Fixture) {
+/// Appends a stream by one handle, and while its bytes are awaited calls `meanwhile` with another; `meanwhile` must
+/// meet the stream's reader to let it go on. Then the store holds what both appended.
+fn beside_a_slow_writer(fixture: &dyn Fixture, meanwhile: impl FnOnce(&dyn Backend, &Barrier) -> Vec<Stored>) {
     let (one, other) = (fixture.create(), fixture.open());
     let payload = pattern(3, 0, 100_000);
     let slow = named("slow", &payload);
-    let mut images = small(0..3);
-    let barrier = Barrier::new(2);
-    let ids: Range<Id> = thread::scope(|scope| {
+    let meetings = Barrier::new(2);
+    let (ids, mut images): (Range<Id>, _) = thread::scope(|scope| {
         let thread = scope.spawn(|| {
-            let mut reader = SlowReader { bytes: &payload, barrier: Some(&barrier) };
+            let mut reader = SlowReader { bytes: &payload, meetings: Some(&meetings) };
             let descriptor = Descriptor { checksum: 0, ..slow.clone() };
             one.append(&mut [Entry { descriptor, payload: Payload::Stream(&mut reader) }]).unwrap()
         });
-        barrier.wait();
-        append(&*other, &mut images);
-        thread.join().unwrap()
+        meetings.wait();
+        let images = meanwhile(&*other, &meetings);
+        (thread.join().unwrap(), images)
     });
     images.push((Descriptor { id: ids.start, ..slow }, payload.clone()));
     images.sort_by_key(|(descriptor, _)| descriptor.id);
     assert_holds(&*one, &images);
     assert_holds(&*other, &images);
+    images.extend(small(50..55));
+    let start = images.len() - 5;
+    append(&*other, &mut images[start..]);
+    assert_holds(&*one, &images);
+}
+
+pub fn a_writer_waits_for_a_slow_one(fixture: &dyn Fixture) {
+    beside_a_slow_writer(fixture, |store, meetings| {
+        let mut images = small(0..3);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                thread::sleep(Duration::from_millis(50));
+                meetings.wait();
+            });
+            append(store, &mut images);
+        });
+        images
+    });
+}
+
+pub fn a_writer_gives_up_in_the_end(fixture: &dyn Fixture) {
+    beside_a_slow_writer(fixture, |store, meetings| {
+        let mut images = small(0..3);
+        // A backend that takes the bytes before it excludes others does not let them wait.
+        match store.append(&mut entries(&images)) {
+            Ok(ids) => (ids.zip(&mut images)).for_each(|(id, (descriptor, _))| descriptor.id = id),
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
+                images.clear();
+            }
+        }
+        meetings.wait();
+        images
+    });
 }
