@@ -85,6 +85,10 @@ pub trait Backend: fmt::Debug + Send + Sync {
 
     /// Gives back the space of removed images and merges what many small appends left behind. Safe beside readers;
     /// excludes writers. Ids, names and contents stay as they are.
+    ///
+    /// # Errors
+    /// `Conflict`, and nothing has changed, where another process has the store open and files of this kind cannot be
+    /// replaced under it; `Denied` on a store opened for reading only.
     fn compact(&self) -> Result<()>;
 
     /// Makes everything durable that was appended with [`Durability::Buffered`]; at once where there is nothing to do.

@@ -102,7 +102,7 @@ fn fill(store: &dyn Backend, held: &mut Vec<(Descriptor, Vec<u8>)>) -> Error {
 #[track_caller]
 fn assert_says_what_to_do(error: &Error) {
     assert_eq!(error.kind(), ErrorKind::Backend, "{error:?}");
-    assert!(error.hint().is_some_and(|hint| hint.contains("space")), "{error:?}");
+    assert!(error.hint().is_some_and(|hint| hint.contains("disk")), "{error:?}");
 }
 
 fn survives_a_full_disk(scheme: &str) {
@@ -134,6 +134,11 @@ fn survives_a_full_disk(scheme: &str) {
 #[test]
 fn hdf5() {
     survives_a_full_disk("hdf5");
+}
+
+#[test]
+fn lmdb() {
+    survives_a_full_disk("lmdb");
 }
 
 #[test]

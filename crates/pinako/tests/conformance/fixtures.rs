@@ -48,14 +48,12 @@ impl Fixture for WrappedFixture {
 }
 
 /// A store on the disk, in a folder of its own.
-#[allow(dead_code, reason = "the backends on the disk take it, one line each, as they come")]
 pub struct DiskFixture {
     _folder: TempDir,
     url: String,
     durability: Durability,
 }
 
-#[allow(dead_code, reason = "see above")]
 impl DiskFixture {
     pub fn new(scheme: &str, durability: Durability) -> Self {
         let folder = tempfile::tempdir().unwrap();

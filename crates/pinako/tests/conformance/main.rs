@@ -13,6 +13,8 @@ conformance_tests!(memory, MemoryFixture::default());
 conformance_tests!(counted, WrappedFixture::new(|inner| Box::new(Counted::new(inner))));
 conformance_tests!(faulty, WrappedFixture::new(|inner| Box::new(Faulty::new(inner))));
 conformance_tests!(delayed, WrappedFixture::new(|inner| Box::new(Delayed::new(inner, NO_DELAY).unwrap())));
+conformance_tests!(lmdb, DiskFixture::new("lmdb", Durability::Full));
+conformance_tests!(lmdb_buffered, DiskFixture::new("lmdb", Durability::Buffered));
 #[cfg(feature = "hdf5")]
 conformance_tests!(hdf5, DiskFixture::new("hdf5", Durability::Full));
 #[cfg(feature = "hdf5")]

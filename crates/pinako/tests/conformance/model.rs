@@ -19,6 +19,11 @@ fn memory() {
     agrees_with_a_map(|| Box::new(MemoryFixture::default()));
 }
 
+#[test]
+fn lmdb() {
+    agrees_with_a_map(|| Box::new(DiskFixture::new("lmdb", Durability::Buffered)));
+}
+
 #[cfg(feature = "hdf5")]
 #[test]
 fn hdf5() {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use pinako::backend::{Backend, Entry, Payload};
 use pinako::conformance::{assert_holds, pattern};
-use pinako::{Attributes, Descriptor, Encoding, Id, ImageFormat, Layout, Result, SampleType, Shape};
+use pinako::{Attributes, Descriptor, Encoding, ErrorKind, Id, ImageFormat, Layout, Result, SampleType, Shape};
 
 /// One change, whole or not at all.
 pub enum Change {
@@ -70,7 +70,11 @@ impl Change {
             }
             Change::Remove(ids) => store.remove(ids).map(drop),
             Change::SetLabelNames(names) => store.set_label_names(names),
-            Change::Compact => store.compact(),
+            Change::Compact => match store.compact() {
+                // A store that another process has open cannot be compacted everywhere.
+                Err(error) if error.kind() == ErrorKind::Conflict => Ok(()),
+                result => result,
+            },
         }
     }
 }

@@ -188,6 +188,11 @@ fn hdf5() {
 }
 
 #[test]
+fn lmdb() {
+    survives_kills("lmdb");
+}
+
+#[test]
 fn sqlite() {
     survives_kills("sqlite");
 }

@@ -1,0 +1,264 @@
+//! `lmdb:DIR` keeps everything in one LMDB environment.
+//!
+//! LMDB is a B+ tree in a memory map: a read lends slices of the map, so that what is in the page cache costs no copy
+//! and no system call; a write is one transaction that copies the pages it changes. [`environment`] opens it and grows
+//! its map, [`append`] stores batches, [`payload`] cuts long payloads into pieces, [`compact`] shrinks the file.
+//! FORMAT.md says what the databases hold.
+//!
+//! With [`Durability::Buffered`] a commit still waits until the disk has the pages, but not until it has the note that
+//! makes them the current ones. A commit that waits for neither (LMDB's `MDB_NOSYNC`) may leave a note on the disk that
+//! points to pages which never got there: that is a damaged store, not a lost batch.
+
+mod append;
+mod compact;
+mod environment;
+mod header;
+mod payload;
+mod properties;
+
+use std::fs::{self, File};
+use std::io;
+use std::ops::{Bound, ControlFlow};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use heed::RoTxn;
+
+use super::Mode;
+use crate::backend::{
+    Backend, DescribeSink, Durability, Entry, Footprint, IoHints, Properties, ReadRequest, ReadSink, ScanSink,
+};
+use crate::descriptor::{Id, record};
+use crate::error::{Error, Result};
+use environment::{DATA_FILE, Environment, LOCK_FILE, TURN_FILE, Tables, Turn, failed};
+
+/// Opens or creates the store at `path`.
+pub(crate) fn open(path: &Path, mode: Mode, durability: Durability) -> Result<Box<dyn Backend>> {
+    if mode == Mode::Create {
+        prepare_folder(path)?;
+    } else if !is_at(path) {
+        return Err(match path.metadata() {
+            Ok(_) => Error::not_found(format!("there is no {DATA_FILE} in {}", path.display())),
+            Err(error) => Error::io(format!("cannot open {}", path.display()), error),
+        });
+    }
+    let environment = Environment::at(path, mode)?;
+    let store = Lmdb { environment, mode, durability, given: AtomicU64::new(0) };
+    match mode {
+        Mode::Create => store.make_durable(path)?,
+        Mode::Write => store.environment.check_writable()?,
+        Mode::Read => {}
+    }
+    Ok(Box::new(store))
+}
+
+/// Whether there is such a store at `path`, as far as a quick look tells.
+pub(crate) fn is_at(path: &Path) -> bool {
+    path.join(DATA_FILE).is_file()
+}
+
+/// Makes the folder of a new store, or checks that nothing in it gets lost.
+fn prepare_folder(path: &Path) -> Result<()> {
+    let cannot = |error| Error::io(format!("cannot make the folder {}", path.display()), error);
+    let listing = match fs::read_dir(path) {
+        Ok(listing) => listing,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return fs::create_dir_all(path).map_err(cannot),
+        Err(error) => return Err(cannot(error)),
+    };
+    for entry in listing {
+        let name = entry.map_err(cannot)?.file_name();
+        // Files of these names may be all that is left of a store whose making was broken off.
+        if ![DATA_FILE, LOCK_FILE, TURN_FILE].iter().any(|ours| name == *ours) {
+            return Err(Error::conflict(format!("{} is not empty: there is {name:?} in it", path.display()))
+                .with_hint("choose another folder, or an empty one"));
+        }
+    }
+    if is_at(path) {
+        header::read(&path.join(DATA_FILE))?;
+    }
+    Ok(())
+}
+
+/// A handle of a store in LMDB.
+#[derive(Debug)]
+struct Lmdb {
+    environment: Arc<Environment>,
+    mode: Mode,
+    durability: Durability,
+    /// Ids below this one have been given away, as some transaction of this handle has seen.
+    given: AtomicU64,
+}
+
+impl Lmdb {
+    fn turn(&self) -> Result<Turn<'_>> {
+        if self.mode == Mode::Read {
+            return Err(environment::read_only(self.environment.folder()));
+        }
+        self.environment.turn()
+    }
+
+    /// Waits until the disk has what was committed.
+    fn force_sync(&self) -> Result<()> {
+        self.environment.with(|open| open.env.force_sync().map_err(|error| failed("cannot sync", error)))
+    }
+
+    fn settle(&self) -> Result<()> {
+        if self.durability == Durability::Full { self.force_sync() } else { Ok(()) }
+    }
+
+    /// Makes a new store survive a crash of the machine, its folder too.
+    fn make_durable(&self, path: &Path) -> Result<()> {
+        self.force_sync()?;
+        let folder = self.environment.folder();
+        for folder in [Some(folder), folder.parent()].into_iter().flatten() {
+            File::open(folder)
+                .and_then(|folder| folder.sync_all())
+                .map_err(|error| Error::io(format!("cannot sync the folder of {}", path.display()), error))?;
+        }
+        Ok(())
+    }
+
+    /// Whether `id` has been given away.
+    fn is_given(&self, tables: &Tables, txn: &RoTxn<'_>, id: Id) -> Result<bool> {
+        if id < self.given.load(Ordering::Relaxed) {
+            return Ok(true);
+        }
+        let next = properties::next_id(&tables.store, txn)?;
+        self.given.fetch_max(next, Ordering::Relaxed);
+        Ok(id < next)
+    }
+}
+
+impl Backend for Lmdb {
+    fn append(&self, entries: &mut [Entry<'_>]) -> Result<std::ops::Range<Id>> {
+        for entry in entries.iter() {
+            entry.check_length()?;
+        }
+        let turn = self.turn()?;
+        if entries.is_empty() {
+            let next = turn.read(|txn, tables| properties::next_id(&tables.store, txn))?;
+            return Ok(next..next);
+        }
+        let ids = append::append(&turn, self.environment.folder(), entries)?;
+        self.settle()?;
+        Ok(ids)
+    }
+
+    fn read(&self, requests: &[ReadRequest], sink: &mut ReadSink<'_>) -> Result<()> {
+        self.environment.read(|txn, tables| {
+            for (place, request) in requests.iter().enumerate() {
+                let is_given = |id| self.is_given(tables, txn, id);
+                payload::read(tables, txn, request, is_given, |bytes| sink(place, bytes))?;
+            }
+            Ok(())
+        })
+    }
+
+    fn describe(&self, ids: &[Id], sink: &mut DescribeSink<'_>) -> Result<()> {
+        self.environment.read(|txn, tables| {
+            for (place, &id) in ids.iter().enumerate() {
+                let record = tables.descriptor.get(txn, &id.to_be_bytes());
+                let record = record.map_err(|error| failed("cannot read its descriptor", error).at_id(id))?;
+                sink(place, record.map(|record| record::decode(id, record)).transpose()?)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn scan(&self, first: Id, sink: &mut ScanSink<'_>) -> Result<()> {
+        let cannot = |error| failed("cannot read the descriptors", error);
+        self.environment.read(|txn, tables| {
+            let first = first.to_be_bytes();
+            let range = (Bound::Included(&first[..]), Bound::Unbounded);
+            for entry in tables.descriptor.range(txn, &range).map_err(cannot)? {
+                let (key, record) = entry.map_err(cannot)?;
+                if let ControlFlow::Break(()) = sink(record::decode(id_of(key)?, record)?)? {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn find(&self, name: &str) -> Result<Option<Id>> {
+        if name.is_empty() || name.len() > crate::Descriptor::MAX_NAME {
+            return Ok(None); // LMDB takes no such key
+        }
+        self.environment.read(|txn, tables| {
+            let id = tables.name.get(txn, name.as_bytes()).map_err(|error| failed("cannot look up a name", error))?;
+            id.map(id_of).transpose()
+        })
+    }
+
+    fn remove(&self, ids: &[Id]) -> Result<u64> {
+        let turn = self.turn()?;
+        let removed = turn.rewrite(ids.len() as u64, |txn, tables| {
+            let mut payload_bytes = properties::payload_bytes(&tables.store, txn)?;
+            let mut removed = 0;
+            for &id in ids {
+                if let Some(length) = payload::remove(tables, txn, id)? {
+                    removed += 1;
+                    payload_bytes = payload_bytes.saturating_sub(length);
+                }
+            }
+            properties::set_payload_bytes(&tables.store, txn, payload_bytes)?;
+            Ok(removed)
+        })?;
+        self.settle()?;
+        Ok(removed)
+    }
+
+    fn properties(&self) -> Result<Properties> {
+        self.environment.read(|txn, tables| {
+            Ok(Properties {
+                format_version: super::FORMAT_VERSION,
+                label_names: properties::label_names(&tables.store, txn)?,
+                count: tables.descriptor.len(txn).map_err(|error| failed("cannot count the images", error))?,
+                next_id: properties::next_id(&tables.store, txn)?,
+            })
+        })
+    }
+
+    fn set_label_names(&self, names: &[String]) -> Result<()> {
+        let text = properties::label_names_text(names)?;
+        let turn = self.turn()?;
+        let room = text.len() as u64 + (1 << 20);
+        turn.write(room, |txn, tables| properties::set_label_names(&tables.store, txn, &text))?;
+        self.force_sync()
+    }
+
+    fn footprint(&self) -> Result<Footprint> {
+        let payload_bytes = self.environment.read(|txn, tables| properties::payload_bytes(&tables.store, txn))?;
+        let mut disk_bytes = 0;
+        for name in [DATA_FILE, LOCK_FILE, TURN_FILE] {
+            let path = self.environment.folder().join(name);
+            match path.metadata() {
+                Ok(file) => disk_bytes += file.blocks() * 512,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(Error::io(format!("cannot look at {}", path.display()), error)),
+            }
+        }
+        Ok(Footprint { disk_bytes, payload_bytes })
+    }
+
+    fn io_hints(&self) -> IoHints {
+        // A page fault that goes to a solid-state disk, and what such a disk gives in a second.
+        IoHints { read_seconds: 6e-5, byte_seconds: 1e-9, parallel_reads: 8, block: 4096 }
+    }
+
+    fn compact(&self) -> Result<()> {
+        compact::compact(&self.turn()?, &self.environment)
+    }
+
+    fn sync(&self) -> Result<()> {
+        if self.mode == Mode::Read { Ok(()) } else { self.force_sync() }
+    }
+}
+
+fn id_of(key: &[u8]) -> Result<Id> {
+    key.try_into()
+        .map(Id::from_be_bytes)
+        .map_err(|_| Error::corrupt(format!("an id in the store has {} bytes instead of 8", key.len())))
+}

@@ -1,0 +1,149 @@
+//! Payloads in the database `payload`: one value each, or several where they are long.
+//!
+//! A payload up to [`PIECE`] bytes is the value of its id. A longer one is cut into pieces of that length, the last one
+//! shorter: the first is the value of the id, the others of the id and the piece's number. LMDB keeps a value in
+//! neighbouring pages and makes them in memory first; pieces bound both.
+
+use std::ops::Range;
+
+use heed::{RoTxn, RwTxn};
+
+use super::environment::{Table, Tables, failed};
+use crate::backend::ReadRequest;
+use crate::descriptor::{Id, record};
+use crate::error::{Error, Result};
+
+/// Bytes of a piece of a payload; the last one has fewer.
+pub(super) const PIECE: usize = 16 << 20;
+
+/// The key of a piece: the id, and after it the piece's number unless that is 0, both big endian.
+pub(super) struct Key {
+    bytes: [u8; 12],
+    length: usize,
+}
+
+impl Key {
+    pub(super) fn new(id: Id, piece: u32) -> Self {
+        let mut bytes = [0; 12];
+        bytes[..8].copy_from_slice(&id.to_be_bytes());
+        bytes[8..].copy_from_slice(&piece.to_be_bytes());
+        Key { bytes, length: if piece == 0 { 8 } else { 12 } }
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+}
+
+/// Pushes the bytes that `request` asks for, `None` where there is no such image. `is_visible` says whether an id whose
+/// payload is there has been given away: an append that is under way, or was broken off, leaves pieces of later ones.
+pub(super) fn read(
+    tables: &Tables,
+    txn: &RoTxn<'_>,
+    request: &ReadRequest,
+    is_visible: impl FnOnce(Id) -> Result<bool>,
+    push: impl FnOnce(Option<&[u8]>) -> Result<()>,
+) -> Result<()> {
+    let id = request.id;
+    let value = tables.payload.get(txn, &id.to_be_bytes()).map_err(|error| cannot_read(id, error))?;
+    match value {
+        Some(_) if !is_visible(id)? => push(None),
+        Some(whole) if whole.len() < PIECE => {
+            let range = request.resolve(whole.len() as u64)?;
+            push(Some(&whole[range.start as usize..range.end as usize]))
+        }
+        Some(first) => {
+            let Some(length) = length(tables, txn, id)? else { return push(None) };
+            let range = request.resolve(length)?;
+            Pieces { table: &tables.payload, txn, id, length, first }.push(range, push)
+        }
+        None => match length(tables, txn, id)? {
+            Some(length) => Err(Error::corrupt(format!("its payload of {length} bytes is missing")).at_id(id)),
+            None => push(None),
+        },
+    }
+}
+
+/// The length of an image's payload, as its descriptor says.
+fn length(tables: &Tables, txn: &RoTxn<'_>, id: Id) -> Result<Option<u64>> {
+    let record = tables.descriptor.get(txn, &id.to_be_bytes()).map_err(|error| cannot_read(id, error))?;
+    record.map(|record| Ok(record::decode(id, record)?.payload_length)).transpose()
+}
+
+/// A payload in pieces.
+struct Pieces<'t> {
+    table: &'t Table,
+    txn: &'t RoTxn<'t>,
+    id: Id,
+    length: u64,
+    first: &'t [u8],
+}
+
+impl<'t> Pieces<'t> {
+    fn push(&self, range: Range<u64>, push: impl FnOnce(Option<&[u8]>) -> Result<()>) -> Result<()> {
+        if range.is_empty() {
+            return push(Some(&[]));
+        }
+        let piece = PIECE as u64;
+        let numbers = range.start / piece..(range.end - 1) / piece + 1;
+        if numbers.end - numbers.start == 1 {
+            return push(Some(self.part(numbers.start, &range)?));
+        }
+        let mut bytes = Vec::new();
+        let too_large = || Error::invalid(format!("{} bytes do not fit in memory", range.end - range.start));
+        let length = usize::try_from(range.end - range.start).map_err(|_| too_large().at_id(self.id))?;
+        bytes.try_reserve_exact(length).map_err(|_| too_large().at_id(self.id))?;
+        for number in numbers {
+            bytes.extend_from_slice(self.part(number, &range)?);
+        }
+        push(Some(&bytes))
+    }
+
+    /// What of `range` lies in the piece of that number.
+    fn part(&self, number: u64, range: &Range<u64>) -> Result<&'t [u8]> {
+        let offset = number * PIECE as u64;
+        let expected = (self.length - offset).min(PIECE as u64);
+        let piece = match u32::try_from(number) {
+            Ok(0) => Some(self.first),
+            Ok(number) => self
+                .table
+                .get(self.txn, Key::new(self.id, number).as_bytes())
+                .map_err(|error| cannot_read(self.id, error))?,
+            Err(_) => None,
+        };
+        match piece {
+            Some(piece) if piece.len() as u64 == expected => {
+                let start = range.start.saturating_sub(offset);
+                let end = (range.end - offset).min(expected);
+                Ok(&piece[start as usize..end as usize])
+            }
+            found => Err(Error::corrupt(format!(
+                "piece {number} of its payload has {} bytes instead of {expected}",
+                found.map_or(0, <[u8]>::len)
+            ))
+            .at_id(self.id)),
+        }
+    }
+}
+
+fn cannot_read(id: Id, error: heed::Error) -> Error {
+    failed("cannot read it", error).at_id(id)
+}
+
+/// Removes an image in all that it has; says how long its payload was, or `None` where there is no such image.
+pub(super) fn remove(tables: &Tables, txn: &mut RwTxn<'_>, id: Id) -> Result<Option<u64>> {
+    let cannot = |error| failed("cannot remove it", error).at_id(id);
+    let key = id.to_be_bytes();
+    let Some(bytes) = tables.descriptor.get(txn, &key).map_err(cannot)? else { return Ok(None) };
+    let descriptor = record::decode(id, bytes)?;
+    tables.descriptor.delete(txn, &key).map_err(cannot)?;
+    if let Some(name) = &descriptor.name {
+        tables.name.delete(txn, name.as_bytes()).map_err(cannot)?;
+    }
+    let pieces = descriptor.payload_length.div_ceil(PIECE as u64).max(1);
+    for number in 0..pieces {
+        let number = u32::try_from(number).map_err(|_| Error::corrupt("its payload is too long").at_id(id))?;
+        tables.payload.delete(txn, Key::new(id, number).as_bytes()).map_err(cannot)?;
+    }
+    Ok(Some(descriptor.payload_length))
+}
