@@ -193,7 +193,7 @@ pub fn threads_read_while_one_compacts(fixture: &dyn Fixture) {
         fixture,
         &*store,
         &images,
-        |_| false,
+        |id| id >= 120,
         |_| {
             for round in 0..5 {
                 // Images beyond those that the readers look at come and go.

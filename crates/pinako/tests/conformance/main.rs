@@ -21,5 +21,7 @@ conformance_tests!(hdf5, DiskFixture::new("hdf5", Durability::Full));
 conformance_tests!(hdf5_buffered, DiskFixture::new("hdf5", Durability::Buffered));
 conformance_tests!(sqlite, DiskFixture::new("sqlite", Durability::Full));
 conformance_tests!(sqlite_buffered, DiskFixture::new("sqlite", Durability::Buffered));
+conformance_tests!(files, DiskFixture::new("files", Durability::Full));
+conformance_tests!(files_buffered, DiskFixture::new("files", Durability::Buffered));
 
 const NO_DELAY: IoHints = IoHints { read_seconds: 0.0, byte_seconds: 0.0, parallel_reads: 1, block: 1 };

@@ -24,6 +24,11 @@ fn lmdb() {
     agrees_with_a_map(|| Box::new(DiskFixture::new("lmdb", Durability::Buffered)));
 }
 
+#[test]
+fn files() {
+    agrees_with_a_map(|| Box::new(DiskFixture::new("files", Durability::Buffered)));
+}
+
 #[cfg(feature = "hdf5")]
 #[test]
 fn hdf5() {

@@ -1,0 +1,169 @@
+//! A folder that is kept open: every system call on the store's files goes through here and names the file it failed
+//! on. Files are opened relative to the folder, which is cheaper than by path, and right even if it is moved.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{AtFlags, Dir, FlockOperation, Mode, OFlags, Stat};
+use rustix::io::Errno;
+
+use crate::backend::WRITER_PATIENCE;
+use crate::error::{Error, Result};
+
+/// What writers lock. A dot keeps it out of the sight of `datasets` and of most listings.
+pub(super) const LOCK: &str = ".lock";
+
+pub(super) struct Folder {
+    path: PathBuf,
+    directory: OwnedFd,
+}
+
+impl Folder {
+    pub(super) fn open(path: &Path) -> Result<Folder> {
+        let directory = rustix::fs::open(path, OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+            .map_err(|error| Error::io(format!("cannot open the folder {}", path.display()), error.into()))?;
+        Ok(Folder { path: path.to_owned(), directory })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The whole path of one of its files, for messages.
+    pub(super) fn path_of(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// The error of not being able to `do_what` with one of its files.
+    pub(super) fn cannot(&self, do_what: &str, name: &str, error: impl Into<io::Error>) -> Error {
+        Error::io(format!("cannot {do_what} {}", self.path_of(name).display()), error.into())
+    }
+
+    pub(super) fn open_file(&self, name: &str) -> io::Result<File> {
+        Ok(rustix::fs::openat(&self.directory, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?.into())
+    }
+
+    /// Opens a file that is there for writing anywhere in it.
+    pub(super) fn open_to_change(&self, name: &str) -> Result<File> {
+        rustix::fs::openat(&self.directory, name, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
+            .map(File::from)
+            .map_err(|error| self.cannot("write to", name, error))
+    }
+
+    /// Makes a new file. One of that name is unlinked, not overwritten: it may be a link to something else.
+    pub(super) fn create_file(&self, name: &str) -> io::Result<File> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let create = || rustix::fs::openat(&self.directory, name, flags, Mode::from_raw_mode(0o666));
+        match create() {
+            Err(Errno::EXIST) => {
+                self.unlink(name)?;
+                Ok(create()?.into())
+            }
+            created => Ok(created?.into()),
+        }
+    }
+
+    pub(super) fn stat(&self, name: &str) -> io::Result<Stat> {
+        Ok(rustix::fs::statat(&self.directory, name, AtFlags::SYMLINK_NOFOLLOW)?)
+    }
+
+    /// Unlinks a file; that there is none is no error.
+    pub(super) fn unlink(&self, name: &str) -> io::Result<()> {
+        match rustix::fs::unlinkat(&self.directory, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Replaces a file, durably: whoever looks, now or after a crash, finds the old contents or the new.
+    pub(super) fn replace(&self, name: &str, write: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
+        let aside = format!("{name}{ASIDE}");
+        let mut file = self.create_file(&aside).map_err(|error| self.cannot("create", &aside, error))?;
+        let replaced = write(&mut file).and_then(|()| {
+            file.sync_all().map_err(|error| self.cannot("sync", &aside, error))?;
+            rustix::fs::renameat(&self.directory, &aside, &self.directory, name)
+                .map_err(|error| self.cannot("replace", name, error))?;
+            self.sync_names()
+        });
+        if replaced.is_err() {
+            let _ = self.unlink(&aside);
+        }
+        replaced
+    }
+
+    /// Replaces a file by `bytes`, durably.
+    pub(super) fn replace_with(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        self.replace(name, |file| file.write_all(bytes).map_err(|error| self.cannot("write", name, error)))
+    }
+
+    /// Makes the names of its files durable.
+    pub(super) fn sync_names(&self) -> Result<()> {
+        rustix::fs::fsync(&self.directory).map_err(|error| self.cannot("sync", "", error))
+    }
+
+    /// Makes everything in it durable, at the price of one sync of the whole file system.
+    pub(super) fn sync_everything(&self) -> Result<()> {
+        rustix::fs::syncfs(&self.directory).map_err(|error| self.cannot("sync", "", error))
+    }
+
+    /// Calls `visit` with the name of everything in it, until that breaks off with an error.
+    pub(super) fn each_name(&self, mut visit: impl FnMut(&str) -> Result<()>) -> Result<()> {
+        let listing = Dir::read_from(&self.directory).map_err(|error| self.cannot("list", "", error))?;
+        for entry in listing {
+            let entry = entry.map_err(|error| self.cannot("list", "", error))?;
+            // What has no UTF-8 name is none of ours.
+            match entry.file_name().to_str() {
+                Ok("." | "..") | Err(_) => {}
+                Ok(name) => visit(name)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits its turn to write. The lock is the kernel's: it ends with the process that holds it, however that ends.
+    ///
+    /// # Errors
+    /// `Conflict` where another writer is still at work after [`WRITER_PATIENCE`].
+    pub(super) fn lock(&self) -> Result<Lock> {
+        // Opened for each turn, because threads, and processes after a fork, would share the lock of one open file.
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&self.directory, LOCK, flags, Mode::from_raw_mode(0o666))
+            .map_err(|error| self.cannot("open", LOCK, error))?;
+        let start = Instant::now();
+        let mut pause = Duration::from_micros(100);
+        loop {
+            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(Lock { file }),
+                Err(Errno::WOULDBLOCK) if start.elapsed() < WRITER_PATIENCE => {
+                    thread::sleep(pause);
+                    pause = (pause * 2).min(Duration::from_millis(10));
+                }
+                Err(Errno::WOULDBLOCK) => {
+                    return Err(Error::conflict(format!("another process is writing to {}", self.path.display()))
+                        .with_hint("wait until it has finished, then try again"));
+                }
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(self.cannot("lock", LOCK, error)),
+            }
+        }
+    }
+}
+
+/// What is added to the name of a file while its replacement is written.
+pub(super) const ASIDE: &str = ".tmp";
+
+/// The right to write.
+pub(super) struct Lock {
+    file: OwnedFd,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // A process that was forked meanwhile holds a copy of the descriptor, so that closing ours would not do.
+        let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
+    }
+}

@@ -1,0 +1,327 @@
+//! What is kept in memory of `metadata.jsonl`: where each image's line begins, and which names there are.
+//!
+//! Lines are only ever appended, or the file is replaced as a whole, so that to be fresh is to compare the file's inode
+//! and length and to read what is new. An image takes 16 bytes here, and some 10 more where it has a name; the lines
+//! themselves are read when they are asked for.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::hash::{BuildHasher, RandomState};
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::thread;
+
+use rustix::fs::Stat;
+
+use super::folder::Folder;
+use super::line::{Line, MAX_LINE};
+use super::lookup::Lookup;
+use crate::descriptor::Id;
+use crate::error::{Error, Result};
+
+/// The file with a line for each image.
+pub(super) const METADATA: &str = "metadata.jsonl";
+
+/// Bytes that are read of it at once.
+const PIECE: usize = 4 << 20;
+
+pub(super) struct Index {
+    /// Kept open: while it is, its inode's number cannot become another file's.
+    file: Arc<File>,
+    inode: (u64, u64),
+    /// In ascending order of ids and offsets.
+    lines: Vec<LineStart>,
+    /// Where the last whole batch ends: what is beyond does not count.
+    end: u64,
+    /// The file's length when it was last looked at.
+    seen: u64,
+    /// The hash of each name and the place of its image in `lines`.
+    names: BTreeSet<(u32, u32)>,
+    hasher: RandomState,
+    payload_bytes: u64,
+}
+
+struct LineStart {
+    id: Id,
+    offset: u64,
+}
+
+/// What the index takes of a line.
+struct Entry {
+    id: Id,
+    bytes: u64,
+    payload_length: u64,
+    name: Option<u32>,
+    ends_batch: bool,
+}
+
+impl Index {
+    /// Reads the whole file.
+    pub(super) fn load(folder: &Folder) -> Result<Index> {
+        let file = folder.open_file(METADATA).map_err(|error| missing(folder, error))?;
+        let stat = rustix::fs::fstat(&file).map_err(|error| folder.cannot("read", METADATA, error))?;
+        let mut index = Index {
+            file: Arc::new(file),
+            inode: inode(&stat),
+            lines: Vec::new(),
+            end: 0,
+            seen: 0,
+            names: BTreeSet::new(),
+            hasher: RandomState::new(),
+            payload_bytes: 0,
+        };
+        index.read_on(folder)?;
+        index.lines.shrink_to_fit();
+        Ok(index)
+    }
+
+    /// Whether the file, as `stat` has it, is as it was when it was last looked at.
+    pub(super) fn is_current(&self, stat: &Stat) -> bool {
+        // A batch that was torn may have been replaced by another that is just as long.
+        inode(stat) == self.inode && stat.st_size as u64 == self.seen && self.seen == self.end
+    }
+
+    /// Takes in what was written since.
+    pub(super) fn refresh(&mut self, folder: &Folder) -> Result<()> {
+        let stat = folder.stat(METADATA).map_err(|error| missing(folder, error))?;
+        if self.is_current(&stat) {
+            return Ok(());
+        }
+        // A tail that changed while it was read may look damaged, so that counts only if the whole file is.
+        if inode(&stat) != self.inode || self.read_on(folder).is_err() {
+            *self = Index::load(folder)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// Bytes of all payloads.
+    pub(super) fn payload_bytes(&self) -> u64 {
+        self.payload_bytes
+    }
+
+    /// One more than the largest id.
+    pub(super) fn next_id(&self) -> Id {
+        self.lines.last().map_or(0, |last| last.id + 1)
+    }
+
+    /// Where the last whole batch ends, and where the file does.
+    pub(super) fn ends(&self) -> (u64, u64) {
+        (self.end, self.seen)
+    }
+
+    pub(super) fn contains(&self, id: Id) -> bool {
+        self.place(id).is_some()
+    }
+
+    pub(super) fn place(&self, id: Id) -> Option<usize> {
+        self.lines.binary_search_by_key(&id, |line| line.id).ok()
+    }
+
+    /// The lines of `ids`.
+    pub(super) fn look_up(&self, ids: impl IntoIterator<Item = Id>) -> Lookup {
+        let mut lookup = Lookup::new(self.file.clone());
+        for (place, id) in ids.into_iter().enumerate() {
+            match self.place(id) {
+                Some(line) => lookup.add(place, self.offset(line), self.offset(line + 1)),
+                None => lookup.add_missing(place),
+            }
+        }
+        lookup
+    }
+
+    /// The lines of up to `count` images from id `first` on, and the id to go on with.
+    pub(super) fn look_up_from(&self, first: Id, count: usize) -> (Lookup, Option<Id>) {
+        let start = self.lines.partition_point(|line| line.id < first);
+        let end = self.lines.len().min(start.saturating_add(count));
+        let mut lookup = Lookup::new(self.file.clone());
+        for line in start..end {
+            lookup.add(line - start, self.offset(line), self.offset(line + 1));
+        }
+        (lookup, self.lines.get(end).map(|line| line.id))
+    }
+
+    /// The lines of all images that may be called `name`.
+    pub(super) fn look_up_name(&self, name: &str) -> Lookup {
+        let hash = self.hash(name);
+        let mut lookup = Lookup::new(self.file.clone());
+        for (place, &(_, line)) in self.names.range((hash, 0)..=(hash, u32::MAX)).enumerate() {
+            lookup.add(place, self.offset(line as usize), self.offset(line as usize + 1));
+        }
+        lookup
+    }
+
+    /// The stretches of the file that are left without the lines at these places, which ascend.
+    pub(super) fn stretches_without(&self, places: &[usize]) -> Vec<std::ops::Range<u64>> {
+        let mut stretches = Vec::new();
+        let mut start = 0;
+        for &place in places {
+            if start < self.offset(place) {
+                stretches.push(start..self.offset(place));
+            }
+            start = self.offset(place + 1);
+        }
+        if start < self.end {
+            stretches.push(start..self.end);
+        }
+        stretches
+    }
+
+    /// Where the line at `place` begins; that of one after the last is the end.
+    pub(super) fn offset(&self, place: usize) -> u64 {
+        self.lines.get(place).map_or(self.end, |line| line.offset)
+    }
+
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
+    fn hash(&self, name: &str) -> u32 {
+        self.hasher.hash_one(name) as u32
+    }
+
+    /// Takes in the whole batches from `end` on.
+    fn read_on(&mut self, folder: &Folder) -> Result<()> {
+        let stat = rustix::fs::fstat(&*self.file).map_err(|error| folder.cannot("read", METADATA, error))?;
+        let length = stat.st_size as u64;
+        if length < self.end {
+            return Err(Error::corrupt(format!("{} became shorter", folder.path_of(METADATA).display())));
+        }
+        let mut names = Vec::new();
+        let read = self.read_batches(folder, length, &mut names);
+        if self.names.is_empty() {
+            self.names = names.into_iter().collect();
+        } else {
+            self.names.extend(names);
+        }
+        self.seen = length;
+        read
+    }
+
+    fn read_batches(&mut self, folder: &Folder, length: u64, names: &mut Vec<(u32, u32)>) -> Result<()> {
+        // Lines whose batch did not end yet, and where to go on reading.
+        let mut batch: Vec<Entry> = Vec::new();
+        let mut hole = None;
+        let mut offset = self.end;
+        let mut piece = Vec::new();
+        while offset < length {
+            let left = piece.len();
+            piece.resize(left + PIECE.min((length - offset) as usize), 0);
+            let cannot = |error| folder.cannot("read", METADATA, error);
+            self.file.read_exact_at(&mut piece[left..], offset).map_err(cannot)?;
+            offset += (piece.len() - left) as u64;
+            let whole = piece.iter().rposition(|&byte| byte == b'\n').map_or(0, |last| last + 1);
+            for parsed in parse_lines(&piece[..whole], &self.hasher) {
+                let number = self.lines.len() + batch.len() + 1;
+                let at_line =
+                    |error: Error| error.context(format!("{}, line {number}", folder.path_of(METADATA).display()));
+                match parsed {
+                    Ok(entry) => {
+                        if entry.ends_batch
+                            && let Some(hole) = hole.take()
+                        {
+                            return Err(hole);
+                        }
+                        let least = batch.last().map_or(self.next_id(), |last| last.id + 1);
+                        if entry.id < least || entry.id == Id::MAX {
+                            let found = entry.id;
+                            return Err(at_line(Error::corrupt(format!(
+                                "its id is {found}, which must be {least} at least: ids ascend"
+                            ))));
+                        }
+                        let ends_batch = entry.ends_batch;
+                        batch.push(entry);
+                        if ends_batch {
+                            self.take_batch(&mut batch, names).map_err(at_line)?;
+                        }
+                    }
+                    // Where the machine went down before a batch was synced, what did not reach the disk reads as
+                    // zeros. That is no damage unless a later batch stands on it.
+                    Err((error, true)) if hole.is_none() => hole = Some(at_line(error)),
+                    Err(_) if hole.is_some() => {}
+                    Err((error, _)) => return Err(at_line(error)),
+                }
+            }
+            piece.drain(..whole);
+            if piece.len() > MAX_LINE {
+                let number = self.lines.len() + batch.len() + 1;
+                let path = folder.path_of(METADATA);
+                let error = Error::corrupt(format!("{}, line {number}: more than {MAX_LINE} bytes", path.display()));
+                if !piece.contains(&0) {
+                    return Err(error);
+                }
+                hole.get_or_insert(error);
+                piece.clear();
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in a whole batch, which stands at `end`.
+    fn take_batch(&mut self, batch: &mut Vec<Entry>, names: &mut Vec<(u32, u32)>) -> Result<()> {
+        for entry in batch.drain(..) {
+            let place = u32::try_from(self.lines.len())
+                .map_err(|_| Error::unsupported("a folder with more than 2^32 images"))?;
+            self.payload_bytes = self
+                .payload_bytes
+                .checked_add(entry.payload_length)
+                .ok_or_else(|| Error::corrupt("the payloads have more than 2^64 bytes"))?;
+            self.lines.push(LineStart { id: entry.id, offset: self.end });
+            self.end += entry.bytes;
+            names.extend(entry.name.map(|hash| (hash, place)));
+        }
+        Ok(())
+    }
+}
+
+/// Parses whole lines; of one that is damaged, says whether it has a zero byte.
+///
+/// On threads of its own, not rayon's: the caller holds locks, and a thread of rayon's that waits takes up other work,
+/// which may want the same locks.
+fn parse_lines(lines: &[u8], hasher: &RandomState) -> Vec<Result<Entry, (Error, bool)>> {
+    let parse = |lines: &[u8]| -> Vec<_> {
+        lines.split_inclusive(|&byte| byte == b'\n').map(|line| parse_line(line, hasher)).collect()
+    };
+    let middle =
+        lines[lines.len() / 2..].iter().position(|&byte| byte == b'\n').map_or(0, |at| lines.len() / 2 + at + 1);
+    if lines.len() < PIECE / 16 {
+        return parse(lines);
+    }
+    let (head, tail) = lines.split_at(middle);
+    thread::scope(|scope| {
+        let tail = scope.spawn(|| parse(tail));
+        let mut parsed = parse(head);
+        parsed.extend(tail.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        parsed
+    })
+}
+
+fn parse_line(line: &[u8], hasher: &RandomState) -> Result<Entry, (Error, bool)> {
+    let parse = || {
+        let parsed = Line::parse(line)?;
+        let descriptor = parsed.descriptor()?;
+        Ok(Entry {
+            id: descriptor.id,
+            bytes: line.len() as u64,
+            payload_length: descriptor.payload_length,
+            name: descriptor.name.map(|name| hasher.hash_one(&*name) as u32),
+            ends_batch: parsed.ends_batch,
+        })
+    };
+    parse().map_err(|error: Error| (error, line.contains(&0)))
+}
+
+fn inode(stat: &Stat) -> (u64, u64) {
+    (stat.st_dev, stat.st_ino)
+}
+
+fn missing(folder: &Folder, error: std::io::Error) -> Error {
+    if error.kind() == std::io::ErrorKind::NotFound {
+        return Error::corrupt(format!("{} is missing", folder.path_of(METADATA).display()))
+            .with_hint("it says what the images are: without it they are but files; restore it from a copy");
+    }
+    folder.cannot("read", METADATA, error)
+}

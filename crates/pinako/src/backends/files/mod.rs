@@ -1,0 +1,412 @@
+//! `files:DIR` keeps one image file each, and what is known of them in `metadata.jsonl`, as the *imagefolder* convention
+//! of Hugging Face `datasets` has it: any image program reads the one, `datasets` or a few lines of Python both.
+//!
+//! The lines of `metadata.jsonl` are the store: a file without a line is none of its images. So an append writes the
+//! files, makes them durable, and only then appends the line that ends the batch; a removal replaces
+//! `metadata.jsonl` as a whole before it unlinks files. Whatever a crash leaves behind in between is invisible, and the
+//! next writer cuts it off or overwrites it. FORMAT.md has the details.
+
+mod folder;
+mod images;
+mod index;
+mod line;
+mod lookup;
+mod pinako_json;
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::fmt;
+use std::io::{Read, Seek, Write};
+use std::ops::{ControlFlow, Range};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+
+use self::folder::{ASIDE, Folder};
+use self::index::{Index, METADATA};
+use self::line::{Line, file_name};
+use self::pinako_json::{PINAKO_JSON, PinakoJson};
+use super::Mode;
+use crate::backend::{
+    Backend, DescribeSink, Durability, Entry, Footprint, IoHints, Properties, ReadRequest, ReadSink, ScanSink,
+};
+use crate::descriptor::{Id, ImageFormat, check_name};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Images whose lines are looked up at once.
+const CHUNK: usize = 1024;
+
+/// Opens or creates the store at `path`.
+pub(crate) fn open(path: &Path, mode: Mode, durability: Durability) -> Result<Box<dyn Backend>> {
+    if mode == Mode::Create {
+        create(path)?;
+    } else if !path.exists() {
+        return Err(Error::not_found(format!("there is no folder {}", path.display())));
+    }
+    let folder = Folder::open(path)?;
+    PinakoJson::read(&folder)?;
+    let index = RwLock::new(Index::load(&folder)?);
+    Ok(Box::new(Files { folder, read_only: mode == Mode::Read, durability, index }))
+}
+
+/// Whether there is such a store at `path`, as far as a quick look tells.
+pub(crate) fn is_at(path: &Path) -> bool {
+    path.join(PINAKO_JSON).is_file()
+}
+
+/// Makes an empty store of a folder that is empty or not there.
+fn create(path: &Path) -> Result<()> {
+    std::fs::create_dir_all(path)
+        .map_err(|error| Error::io(format!("cannot create the folder {}", path.display()), error))?;
+    let folder = Folder::open(path)?;
+    let check_empty = || {
+        folder.each_name(|name| match name.strip_suffix(ASIDE).unwrap_or(name) {
+            PINAKO_JSON if name == PINAKO_JSON => {
+                Err(Error::conflict(format!("there is a store at {} already", path.display())))
+            }
+            // A creation that was killed leaves these.
+            PINAKO_JSON | METADATA | folder::LOCK => Ok(()),
+            _ => Err(Error::conflict(format!("{} is not empty: it has {name:?} in it", path.display()))
+                .with_hint("name a new folder or an empty one")),
+        })
+    };
+    // Before the lock too, which would leave a file in somebody's folder.
+    check_empty()?;
+    let _lock = folder.lock()?;
+    check_empty()?;
+    folder.replace_with(METADATA, b"")?;
+    PinakoJson::new().write(&folder)?;
+    match path.canonicalize().ok().as_deref().and_then(Path::parent) {
+        Some(parent) => Folder::open(parent)?.sync_names(),
+        None => Ok(()),
+    }
+}
+
+struct Files {
+    folder: Folder,
+    read_only: bool,
+    durability: Durability,
+    index: RwLock<Index>,
+}
+
+impl fmt::Debug for Files {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Files({})", self.folder.path().display())
+    }
+}
+
+impl Files {
+    /// The index of the store as it is now.
+    fn index(&self) -> Result<RwLockReadGuard<'_, Index>> {
+        // A panic under the lock may leave lines out of the index, but none in it that are not in the file.
+        let read = || self.index.read().unwrap_or_else(PoisonError::into_inner);
+        let index = read();
+        if self.folder.stat(METADATA).is_ok_and(|stat| index.is_current(&stat)) {
+            return Ok(index);
+        }
+        drop(index);
+        self.index.write().unwrap_or_else(PoisonError::into_inner).refresh(&self.folder)?;
+        Ok(read())
+    }
+
+    fn check_writable(&self) -> Result<()> {
+        if self.read_only {
+            return Err(Error::new(ErrorKind::Denied, "the store was opened for reading only"));
+        }
+        Ok(())
+    }
+
+    /// The id that the next image gets.
+    fn next_id(&self, index: &Index) -> Result<Id> {
+        Ok(PinakoJson::read(&self.folder)?.next_id.max(index.next_id()))
+    }
+
+    fn find_in(&self, index: RwLockReadGuard<'_, Index>, name: &str) -> Result<Option<Id>> {
+        let lookup = index.look_up_name(name);
+        drop(index);
+        let mut found = None;
+        lookup.each(&self.folder, |_, line| {
+            found = line.filter(|line| line.name == name).map(|line| line.id);
+            Ok(if found.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        })?;
+        Ok(found)
+    }
+
+    fn check_names(&self, entries: &[Entry<'_>]) -> Result<()> {
+        let mut fresh = HashSet::new();
+        for name in entries.iter().filter_map(|entry| entry.descriptor.name.as_deref()) {
+            check_name(name)?;
+            if !fresh.insert(name) || self.find_in(self.index()?, name)?.is_some() {
+                return Err(super::name_taken(name));
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends the lines of a batch, from byte `end` on. All but the last are durable, as the files are, before the last
+    /// is written: it alone makes the batch count.
+    fn append_lines(&self, end: u64, first: Id, names: Vec<Cow<'_, str>>, entries: &[Entry<'_>]) -> Result<()> {
+        let mut lines = Vec::new();
+        let mut last_line = 0;
+        for (place, ((id, file_name), entry)) in (first..).zip(names).zip(entries).enumerate() {
+            last_line = lines.len();
+            Line::new(&entry.descriptor, id, file_name, place + 1 == entries.len()).write(&mut lines)?;
+        }
+        let (most, last) = lines.split_at(last_line);
+        let file = self.folder.open_to_change(METADATA)?;
+        let cannot = |error| self.folder.cannot("write to", METADATA, error);
+        file.write_all_at(most, end).map_err(cannot)?;
+        if self.durability == Durability::Full {
+            if entries.len() > 1 { self.folder.sync_everything()? } else { self.folder.sync_names()? }
+        }
+        file.write_all_at(last, end + most.len() as u64).map_err(cannot)?;
+        if self.durability == Durability::Full {
+            file.sync_data().map_err(cannot)?;
+        }
+        Ok(())
+    }
+
+    /// Cuts `metadata.jsonl` off at `end`.
+    fn cut(&self, end: u64) -> Result<()> {
+        let cannot = |error| self.folder.cannot("shorten", METADATA, error);
+        self.folder.open_to_change(METADATA)?.set_len(end).map_err(cannot)
+    }
+
+    /// Cuts off what a crash has left behind the last whole batch, and says where that ends.
+    fn cut_torn_batch(&self) -> Result<u64> {
+        let (end, seen) = self.index()?.ends();
+        if seen > end {
+            self.cut(end)?;
+        }
+        Ok(end)
+    }
+
+    /// Replaces `metadata.jsonl` by one without the lines at `places`, which ascend.
+    fn rewrite_without(&self, index: &Index, places: &[usize]) -> Result<()> {
+        let cannot = |error| self.folder.cannot("write", METADATA, error);
+        let mut stretches = index.stretches_without(places);
+        // The last line that stays must end a batch, whether it did or not.
+        let removed: HashSet<usize> = places.iter().copied().collect();
+        let last = (0..index.len()).rev().find(|place| !removed.contains(place));
+        let mut last_line = Vec::new();
+        if let (Some(last), Some(stretch)) = (last, stretches.last_mut()) {
+            let start = index.offset(last);
+            let mut line = vec![0; (index.offset(last + 1) - start) as usize];
+            index.file().read_exact_at(&mut line, start).map_err(cannot)?;
+            // As a map, so that keys that are not ours stay.
+            let mut line: serde_json::Map<_, _> = serde_json::from_slice(&line)
+                .map_err(|error| Error::corrupt("the last line is no JSON object").with_source(error))?;
+            line.insert("ends_batch".to_owned(), true.into());
+            last_line = serde_json::to_vec(&line)
+                .map_err(|error| Error::corrupt("the last line does not fit into JSON").with_source(error))?;
+            last_line.push(b'\n');
+            stretch.end = start;
+        }
+        self.folder.replace(METADATA, |file| {
+            let mut source = index.file();
+            for stretch in stretches {
+                source.seek(std::io::SeekFrom::Start(stretch.start)).map_err(cannot)?;
+                std::io::copy(&mut source.take(stretch.end - stretch.start), file).map_err(cannot)?;
+            }
+            file.write_all(&last_line).map_err(cannot)
+        })
+    }
+}
+
+impl Backend for Files {
+    fn append(&self, entries: &mut [Entry<'_>]) -> Result<Range<Id>> {
+        self.check_writable()?;
+        for entry in &*entries {
+            entry.check_length()?;
+        }
+        let _lock = self.folder.lock()?;
+        let first = self.next_id(&*self.index()?)?;
+        let next = first.checked_add(entries.len() as u64).filter(|&next| next < Id::MAX);
+        let next = next.ok_or_else(|| Error::invalid("there are no ids left"))?;
+        if entries.is_empty() {
+            return Ok(first..first);
+        }
+        self.check_names(entries)?;
+        let end = self.cut_torn_batch()?;
+        let alone = entries.len() == 1 && self.durability == Durability::Full;
+        let appended = images::write_all(&self.folder, first, entries, alone)
+            .and_then(|names| self.append_lines(end, first, names, entries));
+        match appended {
+            Ok(()) => Ok(first..next),
+            Err(error) => {
+                if self.cut(end).is_ok() {
+                    images::unlink_all(&self.folder, first, entries);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn read(&self, requests: &[ReadRequest], sink: &mut ReadSink<'_>) -> Result<()> {
+        let mut reader = images::Reader::new(&self.folder);
+        for (chunk, requests) in requests.chunks(CHUNK).enumerate() {
+            let lookup = self.index()?.look_up(requests.iter().map(|request| request.id));
+            lookup.each(&self.folder, |place, line| {
+                let request = &requests[place];
+                let bytes = match line {
+                    None => None,
+                    Some(line) => match reader.read(line, request)? {
+                        None if self.index()?.contains(request.id) => {
+                            return Err(Error::corrupt(format!(
+                                "its file {} is missing",
+                                self.folder.path_of(&line.file_name).display()
+                            ))
+                            .at_id(request.id)
+                            .with_hint("restore the file, or remove the image from the store"));
+                        }
+                        // None where the image was removed meanwhile.
+                        bytes => bytes,
+                    },
+                };
+                sink(chunk * CHUNK + place, bytes)?;
+                Ok(ControlFlow::Continue(()))
+            })?;
+        }
+        Ok(())
+    }
+
+    fn describe(&self, ids: &[Id], sink: &mut DescribeSink<'_>) -> Result<()> {
+        for (chunk, ids) in ids.chunks(CHUNK).enumerate() {
+            let lookup = self.index()?.look_up(ids.iter().copied());
+            lookup.each(&self.folder, |place, line| {
+                let descriptor = line.map(Line::descriptor).transpose().map_err(|error| error.at_id(ids[place]))?;
+                sink(chunk * CHUNK + place, descriptor)?;
+                Ok(ControlFlow::Continue(()))
+            })?;
+        }
+        Ok(())
+    }
+
+    fn scan(&self, first: Id, sink: &mut ScanSink<'_>) -> Result<()> {
+        let mut next = Some(first);
+        while let Some(first) = next {
+            let lookup;
+            (lookup, next) = self.index()?.look_up_from(first, CHUNK);
+            lookup.each(&self.folder, |_, line| {
+                let Some(line) = line else { return Ok(ControlFlow::Continue(())) };
+                let flow = sink(line.descriptor().map_err(|error| error.at_id(line.id))?)?;
+                if flow.is_break() {
+                    next = None;
+                }
+                Ok(flow)
+            })?;
+        }
+        Ok(())
+    }
+
+    fn find(&self, name: &str) -> Result<Option<Id>> {
+        if name.is_empty() {
+            return Ok(None);
+        }
+        self.find_in(self.index()?, name)
+    }
+
+    fn remove(&self, ids: &[Id]) -> Result<u64> {
+        self.check_writable()?;
+        let _lock = self.folder.lock()?;
+        let index = self.index()?;
+        let mut places: Vec<usize> = ids.iter().filter_map(|&id| index.place(id)).collect();
+        places.sort_unstable();
+        places.dedup();
+        if places.is_empty() {
+            return Ok(0);
+        }
+        let mut names = Vec::with_capacity(places.len());
+        let lookup = index.look_up(ids.iter().copied());
+        lookup.each(&self.folder, |_, line| {
+            names.extend(line.and_then(|line| Some(file_name(line.id, line::extension(line.encoding().ok()?)?))));
+            Ok(ControlFlow::Continue(()))
+        })?;
+        let mut head = PinakoJson::read(&self.folder)?;
+        head.next_id = head.next_id.max(index.next_id());
+        head.write(&self.folder)?;
+        self.rewrite_without(&index, &places)?;
+        for name in names {
+            // What cannot be unlinked now does not count any more; compaction tries again.
+            let _ = self.folder.unlink(&name);
+        }
+        Ok(places.len() as u64)
+    }
+
+    fn properties(&self) -> Result<Properties> {
+        let index = self.index()?;
+        let head = PinakoJson::read(&self.folder)?;
+        Ok(Properties {
+            format_version: head.format_version(),
+            count: index.len() as u64,
+            next_id: head.next_id.max(index.next_id()),
+            label_names: head.label_names,
+        })
+    }
+
+    fn set_label_names(&self, names: &[String]) -> Result<()> {
+        self.check_writable()?;
+        let _lock = self.folder.lock()?;
+        let mut head = PinakoJson::read(&self.folder)?;
+        head.label_names = names.to_vec();
+        head.write(&self.folder)
+    }
+
+    fn footprint(&self) -> Result<Footprint> {
+        let payload_bytes = self.index()?.payload_bytes();
+        let mut disk_bytes = 0;
+        self.folder.each_name(|name| {
+            match self.folder.stat(name) {
+                Ok(stat) => disk_bytes += stat.st_blocks as u64 * 512,
+                // Removed meanwhile.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(self.folder.cannot("look at", name, error)),
+            }
+            Ok(())
+        })?;
+        Ok(Footprint { disk_bytes, payload_bytes })
+    }
+
+    fn io_hints(&self) -> IoHints {
+        IoHints { read_seconds: 1e-4, byte_seconds: 1e-9, parallel_reads: 8, block: 4096 }
+    }
+
+    fn compact(&self) -> Result<()> {
+        self.check_writable()?;
+        let _lock = self.folder.lock()?;
+        self.cut_torn_batch()?;
+        let index = self.index()?;
+        let mut leftovers = Vec::new();
+        self.folder.each_name(|name| {
+            if is_leftover(name, &index) {
+                leftovers.push(name.to_owned());
+            }
+            Ok(())
+        })?;
+        for name in leftovers {
+            self.folder.unlink(&name).map_err(|error| self.folder.cannot("remove", &name, error))?;
+        }
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<()> {
+        match self.durability {
+            Durability::Full => Ok(()),
+            Durability::Buffered => self.folder.sync_everything(),
+        }
+    }
+}
+
+/// Whether this is a file that a crash has left behind: of an image that is not there, or a replacement that did not
+/// come to be.
+fn is_leftover(name: &str, index: &Index) -> bool {
+    if [PINAKO_JSON, METADATA].into_iter().any(|file| name.strip_suffix(ASIDE) == Some(file)) {
+        return true;
+    }
+    let Some((number, extension)) = name.split_once('.') else { return false };
+    let ours = ["raw"].into_iter().chain(ImageFormat::ALL.map(ImageFormat::extension)).any(|ours| ours == extension);
+    match number.parse::<Id>() {
+        Ok(id) => ours && file_name(id, extension) == name && !index.contains(id),
+        Err(_) => false,
+    }
+}

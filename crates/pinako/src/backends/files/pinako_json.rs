@@ -1,0 +1,87 @@
+//! `pinako.json`: what the store says of itself. That it is there makes a folder a store.
+
+use std::io::{ErrorKind as Io, Read};
+
+use serde::{Deserialize, Serialize};
+
+use super::folder::Folder;
+use crate::backends::FORMAT_VERSION;
+use crate::descriptor::Id;
+use crate::error::{Error, Result};
+
+/// The file's name.
+pub(super) const PINAKO_JSON: &str = "pinako.json";
+
+/// Most bytes of the file: room for millions of label names.
+const MAX_LENGTH: u64 = 256 << 20;
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct PinakoJson {
+    #[serde(flatten)]
+    form: Form,
+    pub(super) label_names: Vec<String>,
+    /// The next id is this or larger: it is more than every id that was given before the last removal.
+    pub(super) next_id: Id,
+}
+
+/// What says whether the rest can be understood.
+#[derive(Debug, Serialize, Deserialize)]
+struct Form {
+    pinako: String,
+    format_version: u32,
+}
+
+impl PinakoJson {
+    /// That of a new store.
+    pub(super) fn new() -> PinakoJson {
+        let form = Form { pinako: "files".to_owned(), format_version: FORMAT_VERSION };
+        PinakoJson { form, label_names: Vec::new(), next_id: 0 }
+    }
+
+    pub(super) fn format_version(&self) -> u32 {
+        self.form.format_version
+    }
+
+    pub(super) fn read(folder: &Folder) -> Result<PinakoJson> {
+        let path = folder.path_of(PINAKO_JSON);
+        let mut text = Vec::new();
+        let read = folder.open_file(PINAKO_JSON).and_then(|file| file.take(MAX_LENGTH + 1).read_to_end(&mut text));
+        match read {
+            Ok(_) if text.len() as u64 <= MAX_LENGTH => {}
+            Ok(_) => return Err(Error::corrupt(format!("{} has more than {MAX_LENGTH} bytes", path.display()))),
+            Err(error) if error.kind() == Io::NotFound => {
+                return Err(Error::invalid(format!(
+                    "{} is no store of image files: it has no {PINAKO_JSON}",
+                    folder.path().display()
+                ))
+                .with_hint("to put the images of a folder into a store: pinako import FOLDER STORE"));
+            }
+            Err(error) => return Err(folder.cannot("read", PINAKO_JSON, error)),
+        }
+        let damaged = |error: serde_json::Error| {
+            Error::corrupt(format!("{} is damaged", path.display()))
+                .with_source(error)
+                .with_hint("FORMAT.md says what it must hold; the images and their metadata are not affected")
+        };
+        let form: Form = serde_json::from_slice(&text).map_err(damaged)?;
+        if form.pinako != "files" {
+            return Err(Error::corrupt(format!("{} is of a store of another kind: {:?}", path.display(), form.pinako)));
+        }
+        if form.format_version != FORMAT_VERSION {
+            return Err(Error::unsupported(format!(
+                "{} says format version {}, this version of Pinako reads {FORMAT_VERSION}",
+                path.display(),
+                form.format_version
+            ))
+            .with_hint("a newer version of Pinako wrote it: update Pinako"));
+        }
+        serde_json::from_slice(&text).map_err(damaged)
+    }
+
+    pub(super) fn write(&self, folder: &Folder) -> Result<()> {
+        let mut text = serde_json::to_vec(self)
+            .map_err(|error| Error::invalid("the label names do not fit into JSON").with_source(error))?;
+        text.push(b'\n');
+        folder.replace_with(PINAKO_JSON, &text)
+    }
+}
