@@ -7,7 +7,6 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::panic::catch_unwind;
 
 use hdf5_pure::{
     Datatype, FileBuilder, Layout, LibVer, ReadSeekSource, make_f32_type, make_f64_type, make_i16_type, make_i64_type,
@@ -149,8 +148,8 @@ impl Datasets {
     /// `Corrupt` where it is no HDF5 file.
     pub(super) fn of(file: &File, length: u64) -> Result<Self> {
         let handle = file.try_clone().map_err(|error| Error::io("cannot open it twice", error))?;
-        let file = guarded(move || hdf5_pure::File::from_source(ReadSeekSource::new(handle)?))
-            .map_err(|error| error.context("it is no HDF5 file"))?;
+        let source = ReadSeekSource::new(handle).map_err(|error| damaged(error.into()))?;
+        let file = hdf5_pure::File::from_source(source).map_err(damaged)?;
         Ok(Datasets { file, length })
     }
 
@@ -160,12 +159,12 @@ impl Datasets {
     /// `Corrupt` where there is none, or it is another, or does not lie inside the file.
     pub(super) fn place(&self, name: &str, elements: &[Element]) -> Result<Place> {
         let wrong = |what: String| Error::corrupt(format!("its dataset {name:?} {what}"));
-        let file = std::panic::AssertUnwindSafe(&self.file);
-        let (datatype, dimensions, layout) = guarded(|| {
-            let dataset = file.dataset(name)?;
+        let about = || {
+            let dataset = self.file.dataset(name)?;
             Ok((dataset.datatype()?, dataset.shape()?, dataset.layout()?))
-        })
-        .map_err(|error| error.context(format!("its dataset {name:?} cannot be read")))?;
+        };
+        let (datatype, dimensions, layout) =
+            about().map_err(|error| damaged(error).context(format!("its dataset {name:?} cannot be found")))?;
 
         let element = elements.iter().copied().find(|element| element.datatype() == datatype);
         let element = element.ok_or_else(|| wrong("has elements of another type".into()))?;
@@ -187,12 +186,10 @@ impl Datasets {
     }
 }
 
-/// Runs the library on what may be garbage: a panic in it is an error here.
-fn guarded<T>(parse: impl FnOnce() -> Result<T, hdf5_pure::Error> + std::panic::UnwindSafe) -> Result<T> {
-    match catch_unwind(parse) {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(hdf5_pure::Error::Io(error))) => Err(Error::io("cannot read it", error)),
-        Ok(Err(error)) => Err(Error::corrupt("its headers are damaged").with_source(error)),
-        Err(_) => Err(Error::corrupt("its headers are damaged")),
+/// What the library's errors are to us.
+fn damaged(error: hdf5_pure::Error) -> Error {
+    match error {
+        hdf5_pure::Error::Io(error) => Error::io("cannot read it", error),
+        error => Error::corrupt("its headers are damaged").with_source(error),
     }
 }

@@ -21,6 +21,8 @@ mod form;
 mod log;
 mod open;
 mod part;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use std::collections::HashSet;

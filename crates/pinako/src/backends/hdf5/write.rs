@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, IoSlice, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, mpsc};
 use std::thread;
 
 use super::form::{self, Dataset, Element};
@@ -133,20 +134,20 @@ impl<'a> Writer<'a> {
     /// writer is one that syncs.
     pub(super) fn write(&mut self, entries: &mut [Entry<'_>], sections: &[Section]) -> Result<Vec<Part>> {
         let parts = thread::scope(|scope| {
-            // One part goes to the disk while the next is being written.
             let mut syncs = Vec::new();
-            let mut sync = |path: PathBuf, file: File| {
-                if self.sync {
-                    syncs.push(scope.spawn(move || file.sync_data().map_err(|error| cannot_write(&path, error))));
-                }
+            let mut start_sync = |file: Arc<File>, path: PathBuf| {
+                let (progress, steps) = mpsc::channel();
+                syncs.push(scope.spawn(move || sync_along(&file, &steps).map_err(|error| cannot_write(&path, error))));
+                progress
             };
             let mut parts = Vec::with_capacity(sections.len());
             for section in sections {
                 let images = &mut entries[section.entries.clone()];
-                let writing = &mut Files { folder: self.folder, next: &mut self.next, sync: &mut sync };
+                let start_sync: Option<&mut StartSync<'_>> = if self.sync { Some(&mut start_sync) } else { None };
+                let mut files = Files { folder: self.folder, next: &mut self.next, start_sync };
                 parts.push(match section.kind {
-                    Kind::Pieces => writing.in_pieces(&mut images[0], self.limits.payload_bytes)?,
-                    kind => writing.part(kind, images)?,
+                    Kind::Pieces => files.in_pieces(&mut images[0], self.limits.payload_bytes)?,
+                    kind => files.part(kind, images)?,
                 });
             }
             for sync in syncs {
@@ -178,14 +179,28 @@ fn cannot_write(path: &Path, error: io::Error) -> Error {
     Error::io(format!("cannot write {}", path.display()), error)
 }
 
-/// Writes files one after another and hands each on to be synced.
-struct Files<'a> {
-    folder: &'a Path,
-    next: &'a mut u64,
-    sync: &'a mut dyn FnMut(PathBuf, File),
+/// Syncs a file each time some more of it was written, and at last when all was: the disk is at work while the rest is
+/// being written.
+fn sync_along(file: &File, steps: &mpsc::Receiver<()>) -> io::Result<()> {
+    while steps.recv().is_ok() {
+        // Several steps are one if the disk is slower than the writer.
+        while steps.try_recv().is_ok() {}
+        file.sync_data()?;
+    }
+    file.sync_data()
 }
 
-impl Files<'_> {
+/// Starts a thread that syncs the file along; dropping what it returns ends the last step.
+type StartSync<'a> = dyn FnMut(Arc<File>, PathBuf) -> mpsc::Sender<()> + 'a;
+
+/// Writes files one after another.
+struct Files<'a, 'b> {
+    folder: &'a Path,
+    next: &'a mut u64,
+    start_sync: Option<&'a mut StartSync<'b>>,
+}
+
+impl Files<'_, '_> {
     /// Writes one file: `datasets` are filled by `fill` in their order. Gives its number and length.
     fn file(&mut self, datasets: &[Dataset], fill: impl FnOnce(&mut Output) -> Result<()>) -> Result<(u64, u64)> {
         let number = *self.next;
@@ -194,12 +209,12 @@ impl Files<'_> {
         // What is there under this name was left behind by a writer that was killed: no commit names it.
         let file = File::create(&path).map_err(|error| cannot_write(&path, error))?;
         *self.next += 1;
-        let mut output = Output { file, path, length: 0 };
+        let file = Arc::new(file);
+        let progress = self.start_sync.as_mut().map(|start| start(Arc::clone(&file), path.clone()));
+        let mut output = Output { file, path, length: 0, progress, told: 0 };
         output.put(&head)?;
         fill(&mut output)?;
-        let length = output.length;
-        (self.sync)(output.path, output.file);
-        Ok((number, length))
+        Ok((number, output.length))
     }
 
     /// Writes a part of `entries`, of kind images or payloads.
@@ -298,15 +313,30 @@ fn offsets(lengths: impl Iterator<Item = u64>) -> impl Iterator<Item = u64> {
 
 /// A file being written.
 struct Output {
-    file: File,
+    file: Arc<File>,
     path: PathBuf,
     length: u64,
+    /// Who syncs it along, and how much was written when it was told last.
+    progress: Option<mpsc::Sender<()>>,
+    told: u64,
 }
 
 impl Output {
     fn put(&mut self, bytes: &[u8]) -> Result<()> {
-        self.length += bytes.len() as u64;
-        self.file.write_all(bytes).map_err(|error| cannot_write(&self.path, error))
+        (&*self.file).write_all(bytes).map_err(|error| cannot_write(&self.path, error))?;
+        self.wrote(bytes.len());
+        Ok(())
+    }
+
+    fn wrote(&mut self, bytes: usize) {
+        /// Bytes that are worth a sync of their own.
+        const STEP: u64 = 16 << 20;
+        self.length += bytes as u64;
+        if let Some(progress) = self.progress.as_ref().filter(|_| self.length - self.told >= STEP) {
+            self.told = self.length;
+            // Where the other end is gone, it has failed, and says so when it is joined.
+            let _ = progress.send(());
+        }
     }
 
     fn numbers(&mut self, numbers: impl Iterator<Item = u64>) -> Result<()> {
@@ -340,13 +370,15 @@ impl Output {
     }
 
     fn put_all(&mut self, slices: &mut Vec<IoSlice<'_>>) -> Result<()> {
-        self.length += slices.iter().map(|slice| slice.len() as u64).sum::<u64>();
         let mut rest = &mut slices[..];
         IoSlice::advance_slices(&mut rest, 0);
         while !rest.is_empty() {
-            match self.file.write_vectored(rest) {
+            match (&*self.file).write_vectored(rest) {
                 Ok(0) => return Err(cannot_write(&self.path, io::ErrorKind::WriteZero.into())),
-                Ok(count) => IoSlice::advance_slices(&mut rest, count),
+                Ok(count) => {
+                    IoSlice::advance_slices(&mut rest, count);
+                    self.wrote(count);
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(cannot_write(&self.path, error)),
             }

@@ -1,0 +1,328 @@
+//! What the conformance suite cannot see from outside: what is in the folder, and what happens when it is damaged.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::FileExt;
+
+use super::*;
+use crate::backend::{Entry, Payload};
+use crate::conformance::{assert_holds, pattern, pattern_reader};
+use crate::descriptor::{Descriptor, Encoding, ImageFormat, Layout};
+use crate::image::{SampleType, Shape};
+
+/// Files of so few bytes that a small test has several.
+const SMALL: Limits = Limits { payload_bytes: 1000, images: 50, run: 8 };
+
+type Images = Vec<(Descriptor, Vec<u8>)>;
+
+fn store(folder: &Path, mode: Mode, durability: Durability) -> Result<Hdf5> {
+    Hdf5::open(&folder.join("store"), mode, durability, SMALL)
+}
+
+fn new_store(folder: &Path) -> Hdf5 {
+    store(folder, Mode::Create, Durability::Full).unwrap()
+}
+
+fn kept(seed: u64, length: usize) -> (Descriptor, Vec<u8>) {
+    let payload = pattern(seed, 0, length);
+    let descriptor = Descriptor {
+        id: 0,
+        name: seed.is_multiple_of(2).then(|| format!("image {seed}")),
+        shape: Shape::new(2, 3, 1).unwrap(),
+        sample_type: SampleType::U8,
+        encoding: Encoding::Kept(ImageFormat::Png),
+        label: Some(seed as i64),
+        attributes: None,
+        payload_length: length as u64,
+        checksum: crc32c::crc32c(&payload),
+    };
+    (descriptor, payload)
+}
+
+fn raw(seed: u64, sample_type: SampleType) -> (Descriptor, Vec<u8>) {
+    let (descriptor, payload) = kept(seed, 6 * sample_type.size());
+    (Descriptor { sample_type, encoding: Encoding::Raw(Layout::Row), ..descriptor }, payload)
+}
+
+fn append(store: &Hdf5, mut images: Images, all: &mut Images) {
+    let mut entries: Vec<Entry<'_>> = images
+        .iter()
+        .map(|(descriptor, payload)| Entry { descriptor: descriptor.clone(), payload: Payload::Bytes(payload) })
+        .collect();
+    let ids = store.append(&mut entries).unwrap();
+    for (id, (descriptor, _)) in ids.zip(&mut images) {
+        descriptor.id = id;
+    }
+    all.extend(images);
+}
+
+fn remove(store: &Hdf5, ids: &[Id], all: &mut Images) {
+    assert_eq!(store.remove(ids).unwrap(), ids.len() as u64);
+    all.retain(|(descriptor, _)| !ids.contains(&descriptor.id));
+}
+
+/// One of each kind of part: images, payloads, a payload in pieces; and a few removed images.
+fn mixed(store: &Hdf5) -> Images {
+    let mut all = Vec::new();
+    append(store, (0..10).map(|seed| raw(seed, SampleType::U16)).collect(), &mut all);
+    append(store, (10..15).map(|seed| kept(seed, 20 * (seed as usize - 10))).collect(), &mut all);
+    append(store, vec![kept(15, 3500)], &mut all);
+    remove(store, &[3, 12], &mut all);
+    all
+}
+
+fn kinds(store: &Hdf5) -> Vec<(Kind, u64)> {
+    store.manifest().unwrap().parts().iter().map(|part| (part.kind, part.count)).collect()
+}
+
+fn part_files(store: &Hdf5) -> usize {
+    list(store.files.folder()).unwrap().len()
+}
+
+#[test]
+fn a_batch_becomes_few_parts_as_uniform_as_can_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = new_store(folder.path());
+    let mut all = Vec::new();
+    let batch = [
+        // Too few for a part of their own, beside others.
+        (0..7).map(|seed| raw(seed, SampleType::U8)).collect::<Images>(),
+        vec![kept(7, 50), kept(8, 0)],
+        (9..19).map(|seed| raw(seed, SampleType::F64)).collect(),
+        vec![kept(19, 2500)],
+        (20..28).map(|seed| raw(seed, SampleType::F32)).collect(),
+    ];
+    append(&store, batch.concat(), &mut all);
+    let expected = [(Kind::Payloads, 9), (Kind::Images, 10), (Kind::Pieces, 1), (Kind::Images, 8)];
+    assert_eq!(kinds(&store), expected);
+    assert_holds(&store, &all);
+    append(&store, (0..75).map(|seed| raw(2 * seed + 1, SampleType::F64)).collect(), &mut all);
+    assert_eq!(kinds(&store)[4..], [(Kind::Images, 20), (Kind::Images, 20), (Kind::Images, 20), (Kind::Images, 15)]);
+    assert_holds(&store, &all);
+}
+
+#[test]
+fn a_streamed_payload_in_pieces_is_read_across_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = new_store(folder.path());
+    let (descriptor, payload) = kept(2, 4321);
+    let mut reader = pattern_reader(2, 4321);
+    let descriptor = Descriptor { checksum: 0, ..descriptor };
+    store.append(&mut [Entry { descriptor, payload: Payload::Stream(&mut reader) }]).unwrap();
+    assert_eq!(store.manifest().unwrap().parts()[0].pieces.len(), 5);
+    for range in [0..4321, 999..1000, 1000..2000, 999..1001, 500..3500, 4000..4321, 4321..4321, 0..0, 2000..2000] {
+        let request = ReadRequest::part(0, range.clone());
+        let mut pushed = 0;
+        let expected = &payload[range.start as usize..range.end as usize];
+        store
+            .read(&[request], &mut |_, bytes| {
+                pushed += 1;
+                assert!(bytes == Some(expected), "{range:?}");
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(pushed, 1);
+    }
+    assert_holds(&store, &[(kept(2, 4321).0, payload)]);
+}
+
+#[test]
+fn compaction_merges_parts_drops_removed_images_and_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = new_store(folder.path());
+    let reader = self::store(folder.path(), Mode::Read, Durability::Full).unwrap();
+    let mut all = mixed(&store);
+    for seed in 30..60 {
+        append(&store, vec![raw(seed, SampleType::U8)], &mut all);
+    }
+    store.set_label_names(&["cat".into()]).unwrap();
+    assert_holds(&reader, &all);
+    let before = store.properties().unwrap();
+    store.compact().unwrap();
+    let expected = [(Kind::Images, 9), (Kind::Payloads, 4), (Kind::Pieces, 1), (Kind::Images, 30)];
+    assert_eq!(kinds(&store), expected);
+    assert_eq!(store.properties().unwrap(), before);
+    assert_eq!(part_files(&store), 4 + 4);
+    assert_eq!(fs::read_to_string(folder.path().join("store").join(LOG_NAME)).unwrap().lines().count(), 2);
+    for store in [&store, &reader, &self::store(folder.path(), Mode::Write, Durability::Full).unwrap()] {
+        assert_holds(store, &all);
+    }
+    let log = fs::read(folder.path().join("store").join(LOG_NAME)).unwrap();
+    store.compact().unwrap();
+    assert_eq!(fs::read(folder.path().join("store").join(LOG_NAME)).unwrap(), log, "there was nothing to gain");
+    remove(&store, &all.iter().map(|(descriptor, _)| descriptor.id).collect::<Vec<_>>(), &mut all.clone());
+    store.compact().unwrap();
+    assert_eq!((part_files(&store), store.properties().unwrap().next_id), (0, before.next_id));
+}
+
+#[test]
+fn what_a_killed_writer_left_is_ignored_and_then_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let all = mixed(&new_store(folder.path()));
+    let path = folder.path().join("store");
+    for name in ["00000009.h5", "00000077.h5"] {
+        fs::write(path.join(PARTS).join(name), b"half a part").unwrap();
+    }
+    let log = path.join(LOG_NAME);
+    OpenOptions::new().append(true).open(&log).unwrap().write_all(b"{\"next_id\":17,\"next_pa").unwrap();
+
+    let reader = store(folder.path(), Mode::Read, Durability::Full).unwrap();
+    assert_holds(&reader, &all);
+    let writer = store(folder.path(), Mode::Write, Durability::Full).unwrap();
+    let mut all = all;
+    append(&writer, vec![kept(20, 10)], &mut all);
+    assert_holds(&writer, &all);
+    assert_holds(&reader, &all);
+    assert!(!path.join(PARTS).join("00000077.h5").exists());
+    assert!(!fs::read_to_string(log).unwrap().contains("next_pa{"));
+}
+
+#[test]
+fn a_damaged_log_is_an_error_and_never_an_older_store() {
+    let folder = tempfile::tempdir().unwrap();
+    mixed(&new_store(folder.path()));
+    let log = folder.path().join("store").join(LOG_NAME);
+    let sound = fs::read(&log).unwrap();
+    for place in 0..sound.len() - 1 {
+        let mut damaged = sound.clone();
+        damaged[place] ^= 0x10;
+        fs::write(&log, &damaged).unwrap();
+        assert!(store(folder.path(), Mode::Read, Durability::Full).is_err(), "byte {place}");
+    }
+    let newer = String::from_utf8(line::encode(&newer_header()).unwrap()).unwrap();
+    fs::write(&log, newer).unwrap();
+    let error = store(folder.path(), Mode::Read, Durability::Full).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+}
+
+use super::super::manifest::{Header, is_at, line};
+
+fn newer_header() -> Header {
+    Header { pinako: "hdf5".into(), format_version: FORMAT_VERSION + 1 }
+}
+
+#[test]
+fn a_folder_of_other_peoples_hdf5_files_is_no_store() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("a.h5"), b"\x89HDF\r\n\x1a\n").unwrap();
+    assert!(!is_at(folder.path(), "hdf5"));
+    fs::write(folder.path().join(LOG_NAME), b"{\"some\":\"thing\"}\n").unwrap();
+    assert!(!is_at(folder.path(), "hdf5"));
+    let kind = |mode| Hdf5::open(folder.path(), mode, Durability::Full, SMALL).unwrap_err().kind();
+    assert_eq!((kind(Mode::Create), kind(Mode::Write)), (ErrorKind::Conflict, ErrorKind::Corrupt));
+    fs::remove_file(folder.path().join(LOG_NAME)).unwrap();
+    assert_eq!((kind(Mode::Create), kind(Mode::Write)), (ErrorKind::Conflict, ErrorKind::InvalidInput));
+    new_store(folder.path());
+    assert!(is_at(&folder.path().join("store"), "hdf5"));
+    assert_eq!(store(folder.path(), Mode::Create, Durability::Full).unwrap_err().kind(), ErrorKind::Conflict);
+}
+
+/// Reads all there is and gives how many calls failed.
+fn failures(store: &Hdf5) -> usize {
+    let mut failed = 0;
+    let mut count = |result: Result<()>| match result {
+        Ok(()) => {}
+        Err(error) => {
+            let kinds = [ErrorKind::Corrupt, ErrorKind::Unsupported];
+            assert!(kinds.contains(&error.kind()) && error.to_string().contains(".h5"), "{error:?}");
+            failed += 1;
+        }
+    };
+    count(store.scan(0, &mut |_| Ok(ControlFlow::Continue(()))));
+    for id in 0..16 {
+        count(store.describe(&[id], &mut |_, _| Ok(())));
+        count(store.read(&[ReadRequest::whole(id)], &mut |_, _| Ok(())));
+        count(store.find(&format!("image {id}")).map(drop));
+    }
+    failed
+}
+
+#[test]
+fn a_cut_or_missing_part_is_an_error_that_names_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let parts = folder.path().join("store").join(PARTS);
+    mixed(&new_store(folder.path()));
+    for path in list(&parts).unwrap() {
+        let sound = fs::read(&path).unwrap();
+        for length in (0..sound.len()).step_by(97) {
+            fs::write(&path, &sound[..length]).unwrap();
+            assert!(failures(&store(folder.path(), Mode::Read, Durability::Full).unwrap()) > 0);
+        }
+        fs::remove_file(&path).unwrap();
+        assert!(failures(&store(folder.path(), Mode::Read, Durability::Full).unwrap()) > 0);
+        fs::write(&path, &sound).unwrap();
+    }
+    assert_eq!(failures(&store(folder.path(), Mode::Read, Durability::Full).unwrap()), 0);
+}
+
+#[test]
+fn a_flipped_bit_in_a_part_is_an_error_or_other_content_but_never_a_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    let parts = folder.path().join("store").join(PARTS);
+    mixed(&new_store(folder.path()));
+    let mut failed = 0;
+    for path in list(&parts).unwrap() {
+        let file = OpenOptions::new().write(true).open(&path).unwrap();
+        let sound = fs::read(&path).unwrap();
+        // The headers come first; what follows are numbers and records, one like the other.
+        let places = (0..sound.len()).filter(|place| *place < 1200 || place % 11 == 0);
+        for (place, byte) in places.map(|place| (place, &sound[place])) {
+            file.write_all_at(&[byte ^ (1 << (place % 8))], place as u64).unwrap();
+            failed += failures(&store(folder.path(), Mode::Read, Durability::Full).unwrap());
+            file.write_all_at(&[*byte], place as u64).unwrap();
+        }
+    }
+    assert!(failed > 0);
+}
+
+#[test]
+fn when_the_machine_stops_what_was_not_synced_is_undone_latest_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let full = new_store(folder.path());
+    let mut all = mixed(&full);
+    drop(full);
+    let buffered = store(folder.path(), Mode::Write, Durability::Buffered).unwrap();
+    append(&buffered, vec![kept(30, 100)], &mut all);
+    let first_is_safe = all.clone();
+    let lost = format!("{:08}.h5", buffered.manifest().unwrap().next_part());
+    append(&buffered, vec![kept(31, 100)], &mut all);
+    append(&buffered, vec![kept(32, 100)], &mut all);
+    assert_holds(&buffered, &all);
+    drop(buffered);
+    assert_holds(&store(folder.path(), Mode::Read, Durability::Full).unwrap(), &all);
+
+    // The machine starts anew, and a block of the part in the middle did not reach the disk.
+    let boot = log::boot_id();
+    let text = fs::read_to_string(path.join(LOG_NAME)).unwrap();
+    let lines = text.lines().map(|text| {
+        let Ok(mut commit) = line::decode::<Commit>(text.as_bytes()) else { return format!("{text}\n").into_bytes() };
+        commit.unsynced = commit.unsynced.map(|id| id.replace(&boot, "another run"));
+        line::encode(&commit).unwrap()
+    });
+    let lines: Vec<u8> = lines.flatten().collect();
+    fs::write(path.join(LOG_NAME), lines).unwrap();
+    let length = fs::metadata(path.join(PARTS).join(&lost)).unwrap().len();
+    let file = OpenOptions::new().write(true).open(path.join(PARTS).join(&lost)).unwrap();
+    file.write_all_at(&vec![0; length as usize / 2], length / 2).unwrap();
+
+    assert_holds(&store(folder.path(), Mode::Read, Durability::Full).unwrap(), &first_is_safe);
+    let writer = store(folder.path(), Mode::Write, Durability::Full).unwrap();
+    let mut all = first_is_safe;
+    append(&writer, vec![kept(33, 100)], &mut all);
+    assert_holds(&store(folder.path(), Mode::Read, Durability::Full).unwrap(), &all);
+}
+
+#[test]
+fn sync_makes_buffered_commits_durable_once() {
+    let folder = tempfile::tempdir().unwrap();
+    new_store(folder.path());
+    let buffered = store(folder.path(), Mode::Write, Durability::Buffered).unwrap();
+    append(&buffered, vec![kept(30, 100)], &mut Vec::new());
+    assert!(!buffered.manifest().unwrap().is_synced());
+    buffered.sync().unwrap();
+    let log = fs::read(folder.path().join("store").join(LOG_NAME)).unwrap();
+    buffered.sync().unwrap();
+    assert!(buffered.manifest().unwrap().is_synced());
+    assert_eq!(fs::read(folder.path().join("store").join(LOG_NAME)).unwrap(), log);
+}
