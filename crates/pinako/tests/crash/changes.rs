@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pinako::backend::{Backend, Entry, Payload};
+use pinako::backend::{Backend, Entry, Payload, ReadRequest};
 use pinako::conformance::{assert_holds, pattern};
 use pinako::{Attributes, Descriptor, Encoding, ErrorKind, Id, ImageFormat, Layout, Result, SampleType, Shape};
 
@@ -132,7 +132,21 @@ impl Expected {
         self.images.len() as u64
     }
 
-    /// Whether a store with these properties is not the one expected.
+    /// Asserts that `store`, which others go on changing, shows the latest of the images; a later change may have
+    /// removed them.
+    pub fn assert_seen(&self, store: &dyn Backend) {
+        assert!(store.properties().unwrap().next_id >= self.next_id, "what was acknowledged is seen");
+        let latest: Vec<_> = self.images.values().rev().take(20).collect();
+        let requests: Vec<_> = latest.iter().map(|(descriptor, _)| ReadRequest::whole(descriptor.id)).collect();
+        store
+            .read(&requests, &mut |place, bytes| {
+                assert!(bytes.is_none_or(|bytes| bytes == latest[place].1), "{:?} is whole", latest[place].0);
+                Ok(())
+            })
+            .unwrap();
+    }
+
+    /// Whether what the store says of itself is not as expected.
     pub fn differs(&self, store: &dyn Backend) -> bool {
         let properties = store.properties().unwrap();
         (properties.next_id, properties.count) != (self.next_id, self.images.len() as u64)

@@ -15,6 +15,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use changes::{Change, Expected};
 use pinako::Durability;
+use pinako::backend::Backend;
 use pinako::backends::{self, Mode};
 
 /// What starts the line that the writing process prints after each change that was made.
@@ -101,19 +102,57 @@ fn random_below(end: u64) -> u64 {
     u64::from_le_bytes(bytes.try_into().unwrap()) % end
 }
 
-/// Lets a process make changes from number `first` on, kills it, and returns the numbers of those it said were made.
-fn changes_before_death(url: &str, run: u64, first: u64) -> Vec<u64> {
-    let mut writer = Writer::start(url, run, first);
-    // Some die while they open the store, most in the middle of a change.
-    let patience = if run % 5 == 4 { 0 } else { 1 + random_below(40) };
-    let mut made = Vec::new();
-    while (made.len() as u64) < patience {
-        made.push(writer.done().expect("the writer goes on until it is killed"));
+/// A store on which processes work that get killed, and what it must hold.
+struct Ruin {
+    url: String,
+    expected: Expected,
+    /// The number of the next change.
+    next: u64,
+}
+
+impl Ruin {
+    fn open(&self, mode: Mode) -> Box<dyn Backend> {
+        backends::open(&self.url, mode, Durability::Full).unwrap()
     }
-    thread::sleep(Duration::from_micros(random_below(20_000)));
-    writer.kill();
-    made.extend(std::iter::from_fn(|| writer.done()));
-    made
+
+    /// The next change was made.
+    fn made(&mut self) {
+        self.expected.make(Change::number(self.next, self.expected.next_id));
+        self.next += 1;
+    }
+
+    fn was_acknowledged(&mut self, number: u64) {
+        assert_eq!(number, self.next, "changes are made in order");
+        self.made();
+    }
+
+    /// Lets a process make changes, watched by a `witness` in this one, and kills it.
+    fn kill_a_writer(&mut self, run: u64, witness: Option<&dyn Backend>) {
+        let mut writer = Writer::start(&self.url, run, self.next);
+        // Some die while they open the store, most in the middle of a change.
+        let patience = if run % 5 == 4 { 0 } else { 1 + random_below(40) };
+        for _ in 0..patience {
+            let number = writer.done().expect("the writer goes on until it is killed");
+            self.was_acknowledged(number);
+            if let Some(witness) = witness {
+                self.expected.assert_seen(witness);
+            }
+        }
+        thread::sleep(Duration::from_micros(random_below(20_000)));
+        writer.kill();
+        while let Some(number) = writer.done() {
+            self.was_acknowledged(number);
+        }
+    }
+
+    /// Checks all of the store, of which the last change may have been made before the writer could say so.
+    fn assert_holds(&mut self, store: &dyn Backend) {
+        if self.expected.differs(store) {
+            println!("{}: change {} was made, though not acknowledged", self.url, self.next);
+            self.made();
+        }
+        self.expected.assert_holds(store);
+    }
 }
 
 fn survives_kills(scheme: &str) {
@@ -121,53 +160,36 @@ fn survives_kills(scheme: &str) {
     // A store that did not survive stays for whoever wants to know why.
     let mut folder = tempfile::Builder::new().prefix("pinako-crash-").disable_cleanup(true).tempdir().unwrap();
     let url = format!("{scheme}:{}", folder.path().join("store").display());
-    drop(backends::open(&url, Mode::Create, Durability::Full).unwrap());
+    let mut ruin = Ruin { url, expected: Expected::default(), next: 0 };
+    drop(ruin.open(Mode::Create));
 
-    let mut expected = Expected::default();
-    let mut next = 0;
     for run in 0..runs {
-        println!("{url}: run {run} begins with change {next}");
+        println!("{}: run {run} begins with change {}", ruin.url, ruin.next);
         // Another process may have the store open all the while; where none has, the next to open it finds the ruins.
-        let witness = run.is_multiple_of(2).then(|| backends::open(&url, Mode::Read, Durability::Full).unwrap());
-        for number in changes_before_death(&url, run, next) {
-            assert_eq!(number, next);
-            expected.make(Change::number(number, expected.next_id));
-            next += 1;
-        }
-
+        let witness = run.is_multiple_of(2).then(|| ruin.open(Mode::Read));
+        ruin.kill_a_writer(run, witness.as_deref());
         let mode = if run.is_multiple_of(3) { Mode::Read } else { Mode::Write };
-        let store = match witness {
-            Some(witness) => witness,
-            None => backends::open(&url, mode, Durability::Full).unwrap(),
-        };
-        // It may have made one change more than it could say.
-        if expected.differs(&*store) {
-            println!("{url}: change {next} was made, though not acknowledged");
-            expected.make(Change::number(next, expected.next_id));
-            next += 1;
-        }
-        expected.assert_holds(&*store);
+        let store = witness.unwrap_or_else(|| ruin.open(mode));
+        ruin.assert_holds(&*store);
         drop(store);
 
-        let store = backends::open(&url, Mode::Write, durability(run)).unwrap();
-        let change = Change::number(next, expected.next_id);
-        change.make(&*store).unwrap();
-        expected.make(change);
-        next += 1;
-        expected.assert_holds(&*store);
+        let store = ruin.open(Mode::Write);
+        Change::number(ruin.next, ruin.expected.next_id).make(&*store).unwrap();
+        ruin.made();
+        ruin.expected.assert_holds(&*store);
     }
 
     // What the dead left lying about does not stay for ever.
-    let store = backends::open(&url, Mode::Write, Durability::Full).unwrap();
+    let store = ruin.open(Mode::Write);
     store.compact().unwrap();
-    expected.assert_holds(&*store);
+    ruin.expected.assert_holds(&*store);
     let payload_bytes = store.footprint().unwrap().payload_bytes;
     drop(store);
     let disk_bytes = disk_bytes(folder.path());
     // Small files take whole blocks, and an engine some room of its own.
-    let allowed = 2 * payload_bytes + 8192 * expected.count() + (1 << 20);
+    let allowed = 2 * payload_bytes + 8192 * ruin.expected.count() + (1 << 20);
     assert!(disk_bytes <= allowed, "{payload_bytes} bytes of payload take {disk_bytes}, more than {allowed}");
-    println!("{url}: {payload_bytes} bytes of {} payloads take {disk_bytes}", expected.count());
+    println!("{scheme}: {payload_bytes} bytes of {} payloads take {disk_bytes}", ruin.expected.count());
     folder.disable_cleanup(false);
 }
 
