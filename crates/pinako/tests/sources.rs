@@ -1,6 +1,7 @@
 //! What is imported is what was there, from every kind of source; what is damaged is an error that names it.
 
 use std::fs;
+use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -118,4 +119,106 @@ fn an_image_file_with_a_wrong_extension_is_taken_for_what_it_is() {
     let store = Store::create("memory:").unwrap();
     assert_eq!(import(&store, root.path(), &ImportOptions::default()).0.unwrap().images, 1);
     assert_eq!(store.image(0).unwrap(), picture(7));
+}
+
+/// 32x32 pixels of three colours as CIFAR has them, a plane a colour, and as an image.
+fn cifar_picture(seed: u8) -> (Vec<u8>, Image) {
+    let planes: Vec<u8> = (0..3072usize).map(|place| (place as u8).wrapping_mul(seed) ^ (place >> 8) as u8).collect();
+    let samples: Vec<u8> =
+        (0..1024).flat_map(|pixel| [planes[pixel], planes[1024 + pixel], planes[2048 + pixel]]).collect();
+    (planes, Image::from_samples(Shape::new(32, 32, 3).unwrap(), &samples).unwrap())
+}
+
+#[test]
+fn cifar_10_in_binary_form_is_imported() {
+    let root = tempfile::tempdir().unwrap();
+    let mut batch = Vec::new();
+    for seed in 0..3 {
+        batch.push(2 - seed);
+        batch.extend(cifar_picture(seed).0);
+    }
+    fs::write(root.path().join("data_batch_1.bin"), &batch).unwrap();
+    fs::write(root.path().join("test_batch.bin"), &batch[..3073]).unwrap();
+    fs::write(root.path().join("batches.meta.txt"), "airplane\nautomobile\nbird\n\n").unwrap();
+    let store = Store::create("memory:").unwrap();
+    assert_eq!(import(&store, root.path(), &ImportOptions::default()).0.unwrap().images, 4);
+    assert_eq!(store.label_names().unwrap(), ["airplane", "automobile", "bird"]);
+    for seed in 0..3 {
+        let id = store.find(&format!("data_batch_1/{seed}")).unwrap().unwrap();
+        assert_eq!(store.descriptor(id).unwrap().label, Some(2 - i64::from(seed)));
+        assert_eq!(store.image(id).unwrap(), cifar_picture(seed).1);
+    }
+    assert!(store.find("test_batch/0").unwrap().is_some());
+
+    // A batch that is cut off is one error; the others are imported all the same, if asked.
+    fs::write(root.path().join("data_batch_1.bin"), &batch[..batch.len() - 1]).unwrap();
+    let store = Store::create("memory:").unwrap();
+    let error = import(&store, root.path(), &ImportOptions::default()).0.unwrap_err();
+    assert!(error.to_string().contains("data_batch_1.bin") && error.to_string().contains("cut off"), "{error}");
+    let (imported, _) = import(&store, root.path(), &ImportOptions { skip_bad: true, ..Default::default() });
+    assert_eq!((imported.as_ref().unwrap().images, imported.unwrap().skipped), (1, 1));
+}
+
+#[test]
+fn cifar_100_in_binary_form_keeps_the_coarse_label_as_an_attribute() {
+    let root = tempfile::tempdir().unwrap();
+    let mut record = vec![7, 1];
+    record.extend(cifar_picture(5).0);
+    fs::write(root.path().join("train.bin"), &record).unwrap();
+    fs::write(root.path().join("fine_label_names.txt"), "apple\nbee\n").unwrap();
+    let store = Store::create("memory:").unwrap();
+    import(&store, root.path(), &ImportOptions::default()).0.unwrap();
+    let descriptor = store.descriptor(0).unwrap();
+    assert_eq!((descriptor.name.as_deref(), descriptor.label), (Some("train/0"), Some(1)));
+    assert_eq!(descriptor.attributes.unwrap().as_str(), r#"{"coarse_label":7}"#);
+    assert_eq!(store.image(0).unwrap(), cifar_picture(5).1);
+}
+
+fn idx(kind: u8, dimensions: &[u32], elements: &[u8]) -> Vec<u8> {
+    let mut file = vec![0, 0, kind, dimensions.len() as u8];
+    dimensions.iter().for_each(|side| file.extend(side.to_be_bytes()));
+    file.extend(elements);
+    file
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[test]
+fn idx_files_are_imported_with_their_labels_gzipped_or_not() {
+    for gz in [false, true] {
+        let root = tempfile::tempdir().unwrap();
+        let write = |name: &str, bytes: Vec<u8>| match gz {
+            true => fs::write(root.path().join(format!("{name}.gz")), gzip(&bytes)).unwrap(),
+            false => fs::write(root.path().join(name), bytes).unwrap(),
+        };
+        write("train-images-idx3-ubyte", idx(8, &[2, 2, 3], &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]));
+        write("train-labels-idx1-ubyte", idx(8, &[2], &[4, 9]));
+        write("t10k-images-idx3-short", idx(11, &[1, 1, 2], &[255, 255, 1, 0]));
+        let store = Store::create("memory:").unwrap();
+        assert_eq!(import(&store, root.path(), &ImportOptions::default()).0.unwrap().images, 3);
+        let id = store.find("train/1").unwrap().unwrap();
+        assert_eq!(store.descriptor(id).unwrap().label, Some(9));
+        assert_eq!(store.image(id).unwrap().to_samples::<u8>().unwrap(), [6, 7, 8, 9, 10, 11]);
+        let id = store.find("t10k/0").unwrap().unwrap();
+        assert_eq!(store.image(id).unwrap().to_samples::<i16>().unwrap(), [-1, 256]);
+    }
+}
+
+#[test]
+fn an_idx_file_that_claims_more_than_it_has_is_an_error_and_takes_no_memory() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("a-images-idx3-ubyte");
+    fs::write(&path, idx(8, &[u32::MAX, 28, 28], &[0; 784])).unwrap();
+    let error = source::open(&path).err().unwrap();
+    assert!(error.to_string().contains("a-images-idx3-ubyte") && error.to_string().contains("claims"), "{error}");
+    fs::write(&path, gzip(&idx(8, &[u32::MAX, 28, 28], &[0; 784]))).unwrap();
+    let store = Store::create("memory:").unwrap();
+    let (imported, skipped) = import(&store, &path, &ImportOptions { skip_bad: true, ..Default::default() });
+    assert_eq!((imported.unwrap().images, skipped.len()), (1, 1), "{skipped:?}");
+    fs::write(&path, gzip(&idx(8, &[1, u32::MAX, u32::MAX], &[0; 784]))).unwrap();
+    assert!(source::open(&path).is_err());
 }

@@ -40,6 +40,11 @@ pub(crate) fn format_of_extension(extension: &str) -> Option<ImageFormat> {
     ours(image::ImageFormat::from_extension(extension)?)
 }
 
+/// Whether a file that starts like this is an image file.
+pub(crate) fn is_image_file(head: &[u8]) -> bool {
+    format_of(head).is_ok()
+}
+
 /// Reads the whole image file that `bytes` are, so that one damaged anywhere is found out.
 ///
 /// # Errors

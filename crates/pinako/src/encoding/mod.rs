@@ -14,7 +14,7 @@ use crate::descriptor::{Descriptor, Encoding, Layout, Link};
 use crate::error::{Error, Result};
 use crate::image::{ImageView, SampleType, Shape};
 
-pub(crate) use file::{decode as decode_file, encode_png, format_of_extension, header};
+pub(crate) use file::{decode as decode_file, encode_png, format_of_extension, header, is_image_file};
 pub(crate) use link::{link, relink};
 
 /// How pixels that are given as pixels become payload.

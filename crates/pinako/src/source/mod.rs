@@ -7,14 +7,25 @@
 //!
 //! | kind | recognised by |
 //! | --- | --- |
-//! | an image file, or a tree of them | their extensions |
+//! | CIFAR-10, CIFAR-100 | `data_batch_1` ... or `meta` and `train`, or these with `.bin`; a pickle by itself |
+//! | IDX (MNIST and its kin) | names with `images` and `idx`; a file by itself by its first bytes |
+//! | an image file, or a tree of them | their extensions, one file by its first bytes too |
 
+mod array;
+mod cifar;
+mod dataset;
 mod folder;
+mod idx;
+#[expect(dead_code, reason = "objects and arrays are read by the sources that come next")]
+mod pickle;
 
 use std::fmt;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::descriptor::{Attributes, Label};
+use crate::encoding;
 use crate::error::{Error, Result};
 use crate::image::Image;
 
@@ -81,14 +92,52 @@ pub fn open(path: &Path) -> Result<Box<dyn Source>> {
 }
 
 fn open_folder(path: &Path) -> Result<Box<dyn Source>> {
-    match folder::Folder::open(path)? {
-        Some(folder) => Ok(Box::new(folder)),
-        None => Err(unknown(path)),
+    if let Some(source) = cifar::open_folder(path)? {
+        return Ok(Box::new(source));
     }
+    if let Some(source) = idx::open_folder(path, &files_in(path)?)? {
+        return Ok(Box::new(source));
+    }
+    if let Some(source) = folder::Folder::open(path)? {
+        return Ok(Box::new(source));
+    }
+    Err(unknown(path))
 }
 
 fn open_file(path: &Path) -> Result<Box<dyn Source>> {
-    Ok(Box::new(folder::SingleFile::new(path)?))
+    let head = head(path)?;
+    if let Some(source) = cifar::open_file(path, &head)? {
+        return Ok(Box::new(source));
+    }
+    if let Some(source) = idx::open_file(path, &head)? {
+        return Ok(Box::new(source));
+    }
+    if folder::has_image_extension(path) || encoding::is_image_file(&head) {
+        return Ok(Box::new(folder::SingleFile::new(path)?));
+    }
+    Err(unknown(path))
+}
+
+/// The files that stand in a folder itself and might be parts of a data set, sorted.
+fn files_in(folder: &Path) -> Result<Vec<PathBuf>> {
+    let cannot = |error| Error::io(format!("cannot list {}", folder.display()), error);
+    let mut files = Vec::new();
+    for entry in folder.read_dir().map_err(cannot)? {
+        let path = entry.map_err(cannot)?.path();
+        if !folder::has_image_extension(&path) && path.is_file() {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// The first bytes of a file, 64 or all there are.
+fn head(path: &Path) -> Result<Vec<u8>> {
+    let cannot = |error| Error::io(format!("cannot read {}", path.display()), error);
+    let mut head = Vec::new();
+    File::open(path).map_err(cannot)?.take(64).read_to_end(&mut head).map_err(cannot)?;
+    Ok(head)
 }
 
 /// The error for what is none of the sources above.
