@@ -1,1 +1,35 @@
+//! Pinako's experiments: they tell which way of storing suits *your* images on *your* machine.
+//!
+//! [`stores`] compares the backends at storing and reading many small images. It is what `pinako bench stores` runs:
+//!
+//! ```no_run
+//! use std::ops::ControlFlow;
+//! use pinako_bench::stores::{self, Options};
+//!
+//! # fn main() -> pinako::Result<()> {
+//! let options = Options { counts: vec![1, 100, 10_000], ..Options::new("report") };
+//! let report = stores::run(&options, &mut |_| ControlFlow::Continue(()))?;
+//! println!("{}", report.recommendation.headline);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The map
+//!
+//! | module | answers |
+//! | --- | --- |
+//! | [`stores`] | which backend stores and reads many small images best? |
+//! | [`pictures`] | what is measured where nobody gives images? |
+//! | [`figures`] | how are figures written for people? |
+//! | [`summary`] | what do many samples say in a few numbers? |
+//! | [`cold`] | how is the page cache made to forget? |
+//! | [`memory`] | how much memory does a piece of work take? |
+//! | [`machine`] | what was it measured on? |
 
+pub mod cold;
+pub mod figures;
+pub mod machine;
+pub mod memory;
+pub mod pictures;
+pub mod stores;
+pub mod summary;

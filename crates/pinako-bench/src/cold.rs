@@ -1,0 +1,59 @@
+//! Forgetting files, so that reading them again asks the disk.
+//!
+//! Without privileges the page cache gives up single files: what is dirty is written out, then `posix_fadvise` with
+//! `DONTNEED` drops the clean pages. Pages that a memory map holds stay, so a store must be closed before. What the
+//! kernel knows of directories and inodes stays too, and what a disk or the host of a virtual machine caches is out of
+//! reach. Some file systems (tmpfs) live in memory and cannot forget: [`can_forget`] tries it out.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::Path;
+
+/// Writes to the disk what is dirty on the file system that `path` is on.
+pub fn settle(path: &Path) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    rustix::fs::syncfs(File::open(path)?)?;
+    #[cfg(not(target_os = "linux"))]
+    let _ = path;
+    Ok(())
+}
+
+/// Drops the file `path`, or all files in the folder `path`, from the page cache.
+pub fn forget(path: &Path) -> io::Result<()> {
+    settle(path)?; // dirty pages would stay
+    drop_pages(path)
+}
+
+fn drop_pages(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return fs::read_dir(path)?.try_for_each(|entry| drop_pages(&entry?.path()));
+    }
+    #[cfg(target_os = "linux")]
+    rustix::fs::fadvise(File::open(path)?, 0, None, rustix::fs::Advice::DontNeed)?;
+    Ok(())
+}
+
+/// Whether files in `folder` can be forgotten: writes one, forgets it and looks.
+pub fn can_forget(folder: &Path) -> io::Result<bool> {
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(&[1; 1 << 16])?;
+    forget(file.path())?;
+    Ok(is_forgotten(file.as_file())?)
+}
+
+/// A read that must not wait fails where the bytes are not in memory.
+#[cfg(target_os = "linux")]
+fn is_forgotten(file: &File) -> rustix::io::Result<bool> {
+    use rustix::io::{Errno, ReadWriteFlags, preadv2};
+
+    match preadv2(file, &mut [io::IoSliceMut::new(&mut [0])], 0, ReadWriteFlags::NOWAIT) {
+        Err(Errno::AGAIN) => Ok(true),
+        Ok(_) | Err(Errno::OPNOTSUPP) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_forgotten(_: &File) -> io::Result<bool> {
+    Ok(false)
+}

@@ -1,0 +1,347 @@
+//! The measuring itself: rounds through all backends, and what is timed in each.
+//!
+//! Timed is what a user waits for: storing goes from making the store to closing it, reading all from opening it to
+//! having the pixels in memory. Whatever else there is to do (comparing, forgetting, removing) happens between the
+//! timed parts. Images go in by the batches of an import; they come out into memory that was touched before, because
+//! a program that trains on them uses its buffers again too.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use pinako::{Durability, Error, ErrorKind, Id, Image, NewImage, Result, Store};
+
+use super::contender::{Contender, Opening};
+use super::data::SourceImages;
+use super::report::{Measurement, Operation};
+use super::{Options, Progress, Watch};
+use crate::pictures::Random;
+use crate::{cold, memory};
+
+/// Most images and bytes of pixels in one batch: what an import gathers.
+const BATCH: (u64, u64) = (16 << 10, 32 << 20);
+
+/// Most bytes of pixels that are read before they are compared.
+const MOST_READ: u64 = 512 << 20;
+
+/// Single images read at random in a repetition, with a warm cache.
+const RANDOM_WARM: u64 = 1_000;
+
+/// The same with a cold cache, at most; and at most one in [`RANDOM_COLD_SHARE`] images of the store, or later ones
+/// would find what earlier ones brought in.
+const RANDOM_COLD: u64 = 200;
+const RANDOM_COLD_SHARE: u64 = 100;
+
+/// Single images that are kept before they are compared: few, so that the memory for them is used again.
+const KEPT: usize = 32;
+
+/// Measures everything; the samples of each backend, count and operation together.
+pub(super) fn measure(
+    options: &Options,
+    contenders: &[Contender],
+    images: &SourceImages,
+    folder: &Path,
+    watch: &mut Watch<'_>,
+) -> Result<Vec<Measurement>> {
+    let largest = options.counts.iter().copied().max().unwrap_or(0);
+    // Each repetition stores twice and reads twice; the look at memory does both once more.
+    let rounds =
+        |count: u64| (u64::from(options.repetitions_at(count)) * 4 + 2).saturating_mul(contenders.len() as u64);
+    let total = options.counts.iter().map(|&count| count.saturating_mul(rounds(count))).fold(0, u64::saturating_add);
+    let pieces = images.pieces(largest, u64::MAX, MOST_READ);
+    let longest = pieces.into_iter().map(|piece| images.bytes_of(piece)).max().unwrap_or(0);
+    let buffer = if images.like.is_some() { vec![0; longest as usize] } else { Vec::new() };
+    let mut run = Run {
+        images,
+        seed: options.seed,
+        folder: folder.join("round"),
+        buffer,
+        watch,
+        done: 0,
+        total,
+        samples: BTreeMap::new(),
+    };
+    for &count in &options.counts {
+        for repetition in 0..options.repetitions_at(count) {
+            for (place, contender) in contenders.iter().enumerate() {
+                run.round(place, contender, count, repetition, count == largest)?;
+            }
+        }
+        for (place, contender) in contenders.iter().enumerate() {
+            run.memory_round(place, contender, count)?;
+        }
+    }
+    let measurements = run.samples.into_iter().filter_map(|((count, operation, place), samples)| {
+        Measurement::new(contenders[place].name.clone(), count, operation, samples.each, samples.singles)
+    });
+    Ok(measurements.collect())
+}
+
+/// The error of a run that the watch broke off.
+pub(super) fn interrupted() -> Error {
+    Error::new(ErrorKind::Interrupted, "stopped before everything was measured").with_hint("nothing was reported")
+}
+
+#[derive(Default)]
+struct Samples {
+    /// One a repetition.
+    each: Vec<f64>,
+    /// Where a sample is the median of single reads: these, of all repetitions.
+    singles: Vec<f64>,
+}
+
+struct Run<'a, 'w> {
+    images: &'a SourceImages,
+    seed: u64,
+    /// Where the store of a round stands.
+    folder: PathBuf,
+    /// What is read into, where all images have one shape.
+    buffer: Vec<u8>,
+    watch: &'a mut Watch<'w>,
+    done: u64,
+    total: u64,
+    samples: BTreeMap<(u64, Operation, usize), Samples>,
+}
+
+impl Run<'_, '_> {
+    /// Everything once, with one backend.
+    fn round(&mut self, place: usize, contender: &Contender, count: u64, repetition: u32, random: bool) -> Result<()> {
+        let name = &contender.name;
+        let take = |run: &mut Self, operation, sample: f64| run.take(place, count, operation, sample);
+
+        self.step(format!("{name}: storing {count}, not synced"), count)?;
+        let seconds = self.store(contender, count, Durability::Buffered)?;
+        take(self, Operation::StoreBuffered, seconds);
+
+        self.step(format!("{name}: storing {count}, synced"), count)?;
+        let seconds = self.store(contender, count, Durability::Full)?;
+        take(self, Operation::StoreSynced, seconds);
+
+        let disk = contender.start(&self.folder, Opening::Read)?.footprint()?.disk_bytes;
+        take(self, Operation::Disk, disk as f64);
+
+        self.step(format!("{name}: reading {count}, cold cache"), count)?;
+        self.forget()?;
+        let (open, all) = self.read_all(contender, count)?;
+        take(self, Operation::OpenCold, open);
+        take(self, Operation::ReadCold, all);
+
+        self.step(format!("{name}: reading {count}, warm cache"), count)?;
+        let (open, all) = self.read_all(contender, count)?;
+        take(self, Operation::OpenWarm, open);
+        take(self, Operation::ReadWarm, all);
+
+        if repetition == 0 {
+            self.compare_labels(contender, count)?;
+        }
+        if random {
+            let seed = self.seed ^ u64::from(repetition);
+            self.step(format!("{name}: reading single images of {count}"), 0)?;
+            let ids = scattered(RANDOM_WARM, count, seed);
+            self.read_singles(place, contender, count, Operation::RandomWarm, &ids)?;
+            self.forget()?;
+            let ids = scattered((count / RANDOM_COLD_SHARE).clamp(1, RANDOM_COLD), count, !seed);
+            self.read_singles(place, contender, count, Operation::RandomCold, &ids)?;
+        }
+        self.clear()
+    }
+
+    /// Storing and reading once more, without a look at the clock but one at memory.
+    fn memory_round(&mut self, place: usize, contender: &Contender, count: u64) -> Result<()> {
+        let name = &contender.name;
+        self.step(format!("{name}: storing {count}, for the memory it takes"), count)?;
+        let (stored, peak) = memory::peak_of(|| self.store(contender, count, Durability::Full));
+        stored?;
+        if let Some(bytes) = peak {
+            self.take(place, count, Operation::StoreMemory, bytes as f64);
+        }
+
+        self.step(format!("{name}: reading {count}, for the memory it takes"), count)?;
+        self.buffer.fill(0);
+        let (read, peak) = memory::peak_of(|| self.read_all(contender, count));
+        read?;
+        if let Some(bytes) = peak {
+            self.take(place, count, Operation::ReadMemory, bytes as f64);
+        }
+        self.clear()
+    }
+
+    fn take(&mut self, place: usize, count: u64, operation: Operation, sample: f64) {
+        self.samples.entry((count, operation, place)).or_default().each.push(sample);
+    }
+
+    /// Makes a store of `count` images where nothing is; the seconds that takes.
+    fn store(&mut self, contender: &Contender, count: u64, durability: Durability) -> Result<f64> {
+        self.clear()?;
+        fs::create_dir(&self.folder).map_err(|error| self.io(error))?;
+        cold::settle(&self.folder).map_err(|error| self.io(error))?; // or it would wait for others' writes
+        let batches = self.images.pieces(count, BATCH.0, BATCH.1);
+        let start = Instant::now();
+        let store = contender.start(&self.folder, Opening::Create(durability))?;
+        for batch in batches {
+            let first = batch.start;
+            let images = batch.map(|place| {
+                let (image, label) = self.images.at(place);
+                NewImage::pixels(image).label(label)
+            });
+            let ids = store.append(images)?;
+            if ids.start != first {
+                return Err(wrong(contender, ids.start, format!("has been given to image {first}")));
+            }
+        }
+        drop(store);
+        Ok(start.elapsed().as_secs_f64())
+    }
+
+    /// Opens the store and reads all images, in order; the seconds of opening alone, and of both.
+    fn read_all(&mut self, contender: &Contender, count: u64) -> Result<(f64, f64)> {
+        let pieces = self.images.pieces(count, u64::MAX, MOST_READ);
+        let start = Instant::now();
+        let store = contender.start(&self.folder, Opening::Read)?;
+        let open = start.elapsed();
+        let mut all = open;
+        for piece in pieces {
+            let ids: Vec<Id> = piece.clone().collect();
+            all += match self.images.like {
+                Some(_) => self.read_into_buffer(contender, &store, &ids)?,
+                None => {
+                    let start = Instant::now();
+                    let found = store.images(&ids)?;
+                    let elapsed = start.elapsed();
+                    ids.iter().zip(&found).try_for_each(|(&id, image)| self.compare(contender, id, image))?;
+                    elapsed
+                }
+            };
+        }
+        Ok((open.as_secs_f64(), all.as_secs_f64()))
+    }
+
+    fn read_into_buffer(&mut self, contender: &Contender, store: &Store, ids: &[Id]) -> Result<Duration> {
+        let length = self.images.at(0).0.bytes().len();
+        let buffer = &mut self.buffer[..ids.len() * length];
+        buffer.fill(0xa5); // what an earlier read left must not pass for this one's
+        let start = Instant::now();
+        store.images_into(ids, buffer)?;
+        let elapsed = start.elapsed();
+        for (&id, found) in ids.iter().zip(buffer.chunks_exact(length)) {
+            if found != self.images.at(id).0.bytes() {
+                return Err(wrong(contender, id, "is not the image that was stored"));
+            }
+        }
+        Ok(elapsed)
+    }
+
+    /// Reads single images, each of them timed.
+    fn read_singles(
+        &mut self,
+        place: usize,
+        contender: &Contender,
+        count: u64,
+        operation: Operation,
+        ids: &[Id],
+    ) -> Result<()> {
+        let store = contender.start(&self.folder, Opening::Read)?;
+        let mut seconds = Vec::with_capacity(ids.len());
+        let mut kept = Vec::with_capacity(KEPT);
+        for ids in ids.chunks(KEPT) {
+            for &id in ids {
+                let start = Instant::now();
+                let image = store.image(id)?;
+                seconds.push(start.elapsed().as_secs_f64());
+                kept.push(image);
+            }
+            ids.iter().zip(&kept).try_for_each(|(&id, image)| self.compare(contender, id, image))?;
+            kept.clear();
+        }
+        let samples = self.samples.entry((count, operation, place)).or_default();
+        samples.singles.extend_from_slice(&seconds);
+        seconds.sort_by(f64::total_cmp);
+        samples.each.push(crate::summary::quantile(&seconds, 0.5));
+        Ok(())
+    }
+
+    fn compare(&self, contender: &Contender, id: Id, found: &Image) -> Result<()> {
+        match found == self.images.at(id).0 {
+            true => Ok(()),
+            false => Err(wrong(contender, id, "is not the image that was stored")),
+        }
+    }
+
+    fn compare_labels(&self, contender: &Contender, count: u64) -> Result<()> {
+        let store = contender.start(&self.folder, Opening::Read)?;
+        let mut expected = 0..count;
+        for descriptor in store.scan(0) {
+            let descriptor = descriptor?;
+            if expected.next() != Some(descriptor.id) || descriptor.label != self.images.at(descriptor.id).1 {
+                return Err(wrong(contender, descriptor.id, "has not the label it was stored with"));
+            }
+        }
+        match expected.next() {
+            None => Ok(()),
+            Some(missing) => Err(wrong(contender, missing, "is missing from the list of images")),
+        }
+    }
+
+    /// Says what comes next and asks whether to go on.
+    fn step(&mut self, step: String, images: u64) -> Result<()> {
+        match (self.watch)(Progress { step: &step, done: self.done, total: self.total }) {
+            ControlFlow::Continue(()) => {
+                self.done += images;
+                Ok(())
+            }
+            ControlFlow::Break(()) => Err(interrupted()),
+        }
+    }
+
+    fn forget(&self) -> Result<()> {
+        cold::forget(&self.folder).map_err(|error| self.io(error))
+    }
+
+    /// Removes the store of the last round.
+    fn clear(&self) -> Result<()> {
+        match fs::remove_dir_all(&self.folder) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(self.io(error)),
+            _ => Ok(()),
+        }
+    }
+
+    fn io(&self, error: std::io::Error) -> Error {
+        Error::io(format!("cannot prepare the store in {}", self.folder.display()), error)
+    }
+}
+
+fn wrong(contender: &Contender, id: Id, what: impl std::fmt::Display) -> Error {
+    Error::new(ErrorKind::Corrupt, format!("{}: image {id} {what}", contender.name))
+        .with_hint("this is a fault of Pinako or of the machine; no figure of this run is to be trusted")
+}
+
+/// `number` ids below `count`, in random order, spread evenly: one at a random place of each `number`th of them, and
+/// so none twice where there are enough.
+fn scattered(number: u64, count: u64, seed: u64) -> Vec<Id> {
+    let mut random = Random::new(seed, count);
+    let border = |part: u64| (u128::from(part) * u128::from(count) / u128::from(number)) as u64;
+    let mut ids: Vec<Id> =
+        (0..number).map(|part| border(part) + random.below(border(part + 1) - border(part))).collect();
+    for place in (1..ids.len()).rev() {
+        ids.swap(place, random.below(place as u64 + 1) as usize);
+    }
+    ids
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scattered_ids_are_spread_and_not_in_order() {
+        let ids = scattered(100, 10_000, 1);
+        let mut sorted = ids.clone();
+        sorted.sort_unstable();
+        assert_ne!(ids, sorted);
+        assert!(sorted.iter().enumerate().all(|(part, id)| id / 100 == part as u64), "one in each hundred");
+        assert!(scattered(1_000, 7, 1).iter().all(|&id| id < 7));
+        assert_eq!(scattered(1, 1, 5), [0]);
+    }
+}

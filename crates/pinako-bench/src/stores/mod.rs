@@ -1,0 +1,209 @@
+//! Which backend stores and reads many small images best?
+//!
+//! The experiment of "Three ways of storing and accessing lots of images in Python" (PNG files, LMDB and HDF5 on
+//! CIFAR-10, at 1 to 100,000 images), with what it left open: every repetition goes through all backends in turn, so
+//! that a disturbance hits all of them; medians come with their spread; storing is measured with and without syncing
+//! to the disk, reading with a warm and a cold cache; single images are read at random places of the largest store;
+//! disk and memory are measured, not estimated. Every image that is read is compared with the one that was stored,
+//! outside the time that is measured; a difference ends the run.
+
+mod contender;
+mod data;
+mod measure;
+mod recommendation;
+mod report;
+#[cfg(test)]
+mod tests;
+
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use pinako::{Error, ErrorKind, Result};
+
+use self::contender::Contender;
+use self::data::SourceImages;
+use crate::cold;
+use crate::machine::{self, Machine};
+
+pub use self::data::Data;
+pub use self::recommendation::{Advice, Recommendation};
+pub use self::report::{Measurement, Operation, Report, Unit};
+
+/// What to compare, on what, and where.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Images to store: what [`pinako::source::open`] opens, taken again and again where they are fewer than the
+    /// counts. `None` makes [pictures](crate::pictures) up.
+    pub data: Option<PathBuf>,
+    /// How many images to store and read; 1 is the single image.
+    pub counts: Vec<u64>,
+    /// The backends' names, out of [`Options::BACKENDS`].
+    pub backends: Vec<String>,
+    /// The folder that gets the report; made where there is none.
+    pub out: PathBuf,
+    /// The folder on the disk to be measured, where the stores are made and removed again; `None` is `out`.
+    pub folder: Option<PathBuf>,
+    /// How often each thing is measured at the largest counts; small ones are measured more often, see
+    /// [`repetitions_at`](Self::repetitions_at).
+    pub repetitions: u32,
+    /// Chooses the pictures that are made up and the images that are read at random.
+    pub seed: u64,
+}
+
+impl Options {
+    /// The backends that can be compared.
+    pub const BACKENDS: [&str; 4] = ["files", "lmdb", "hdf5", "sqlite"];
+
+    /// The counts of the experiment that this one follows.
+    pub const COUNTS: [u64; 6] = [1, 10, 100, 1_000, 10_000, 100_000];
+
+    /// All backends at all of its counts, with a report in the folder `out`.
+    pub fn new(out: impl Into<PathBuf>) -> Self {
+        Options {
+            data: None,
+            counts: Self::COUNTS.to_vec(),
+            backends: Self::BACKENDS.map(str::to_owned).to_vec(),
+            out: out.into(),
+            folder: None,
+            repetitions: 3,
+            seed: 0,
+        }
+    }
+
+    /// Repetitions with `count` images: short work is disturbed more easily, and cheap to repeat.
+    pub fn repetitions_at(&self, count: u64) -> u32 {
+        let factor = match count {
+            0..=100 => 5,
+            101..=1_000 => 3,
+            _ => 1,
+        };
+        self.repetitions.max(1).saturating_mul(factor)
+    }
+
+    /// The same with counts ascending and nothing twice.
+    fn checked(&self) -> Result<Self> {
+        let mut options = self.clone();
+        options.counts.sort_unstable();
+        options.counts.dedup();
+        match options.counts.first() {
+            None => return Err(invalid("no counts of images are given").with_hint("give some, such as 1,10,100")),
+            Some(0) => return Err(invalid("0 is no count of images")),
+            Some(_) => {}
+        }
+        let mut seen = Vec::new();
+        for name in &self.backends {
+            if !Self::BACKENDS.contains(&name.as_str()) {
+                let hint = format!("choose from {}", Self::BACKENDS.join(", "));
+                return Err(invalid(format!("{name:?} is no backend that can be compared")).with_hint(hint));
+            }
+            if !seen.contains(name) {
+                seen.push(name.clone());
+            }
+        }
+        if seen.is_empty() {
+            return Err(
+                invalid("no backends are given").with_hint(format!("choose from {}", Self::BACKENDS.join(", ")))
+            );
+        }
+        options.backends = seen;
+        Ok(options)
+    }
+}
+
+/// How far a run has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress<'a> {
+    /// What is being done now, for people.
+    pub step: &'a str,
+    /// Images stored or read so far, in all repetitions together.
+    pub done: u64,
+    /// Of how many.
+    pub total: u64,
+}
+
+/// Told before each step how far the run has come; breaks it off by saying so.
+pub type Watch<'a> = dyn FnMut(Progress<'_>) -> ControlFlow<()> + 'a;
+
+/// Measures, and leaves in [`Options::out`] `report.json` (every sample), `report.csv` (their summaries), `index.html`
+/// (for people) and the plots as SVG and PNG files. What was there under these names is replaced, at the end.
+///
+/// At most 512 MiB of source images are kept in memory, and as much of images that were read.
+///
+/// # Errors
+/// `InvalidInput` where the options make no sense, `Corrupt` where an image that was read is not the one that was
+/// stored, `Interrupted` where the watch breaks off; else what a backend, the source or the file system says. Nothing
+/// is reported then, and no store is left behind.
+pub fn run(options: &Options, watch: &mut Watch<'_>) -> Result<Report> {
+    let options = options.checked()?;
+    let contenders: Vec<Contender> = options.backends.iter().map(|name| Contender::of_backend(name)).collect();
+    compare(&options, &contenders, watch)
+}
+
+/// [`run`], with whatever opens stores.
+fn compare(options: &Options, contenders: &[Contender], watch: &mut Watch<'_>) -> Result<Report> {
+    let began = Instant::now();
+    let date = chrono::Utc::now();
+    let largest = options.counts.iter().copied().max().unwrap_or(0);
+    make_folder(&options.out)?;
+    let folder = options.folder.as_ref().unwrap_or(&options.out);
+    make_folder(folder)?;
+    let scratch = tempfile::Builder::new()
+        .prefix("pinako-bench-")
+        .tempdir_in(folder)
+        .map_err(|error| Error::io(format!("cannot make a folder for the stores in {}", folder.display()), error))?;
+
+    let images = match &options.data {
+        Some(path) => SourceImages::read(path, largest, watch)?,
+        None => SourceImages::make(options.seed, largest)?,
+    };
+    check_space(scratch.path(), &images, largest)?;
+    let cold_is_cold = cold::can_forget(scratch.path())
+        .map_err(|error| Error::io(format!("cannot write to {}", scratch.path().display()), error))?;
+
+    let measurements = measure::measure(options, contenders, &images, scratch.path(), watch)?;
+    let machine = Machine::here(scratch.path());
+    let report = Report {
+        pinako_version: env!("CARGO_PKG_VERSION").to_owned(),
+        command: std::env::args_os().map(|part| part.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" "),
+        date: date.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
+        seconds: began.elapsed().as_secs_f64(),
+        debug_build: cfg!(debug_assertions),
+        machine,
+        data: images.data,
+        folder: folder.clone(),
+        cold_is_cold,
+        backends: contenders.iter().map(|contender| contender.name.clone()).collect(),
+        counts: options.counts.clone(),
+        recommendation: recommendation::recommend(&measurements),
+        measurements,
+    };
+    report.write(&options.out)?;
+    Ok(report)
+}
+
+fn make_folder(path: &Path) -> Result<()> {
+    fs::create_dir_all(path).map_err(|error| Error::io(format!("cannot make the folder {}", path.display()), error))
+}
+
+/// Refuses a run that would fill the disk.
+fn check_space(folder: &Path, images: &SourceImages, largest: u64) -> Result<()> {
+    let free = machine::free_bytes(folder)
+        .map_err(|error| Error::io(format!("cannot see how much is free in {}", folder.display()), error))?;
+    // One store at a time. None takes more than twice the pixels and a few blocks an image.
+    let needed = images.bytes_of(0..largest).saturating_mul(2).saturating_add(largest.saturating_mul(12 << 10));
+    if needed <= free {
+        return Ok(());
+    }
+    let [needed, free] = [needed, free].map(|bytes| bytes.div_ceil(1 << 20));
+    Err(Error::new(
+        ErrorKind::Backend,
+        format!("a store of {largest} such images may take {needed} MiB, {} has {free} MiB left", folder.display()),
+    )
+    .with_hint("take smaller counts, or a folder on another disk"))
+}
+
+fn invalid(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::InvalidInput, message)
+}

@@ -1,0 +1,245 @@
+//! What was measured, as data: for programs as JSON with every sample, for spreadsheets as CSV with their summaries.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use pinako::{Error, ErrorKind, Result};
+use serde::Serialize;
+
+use super::{Data, Recommendation};
+use crate::machine::Machine;
+use crate::summary::{Summary, quantile};
+
+/// Everything that a run found out.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// Version of Pinako that was measured.
+    pub pinako_version: String,
+    /// The command line of the process.
+    pub command: String,
+    /// When it began: RFC 3339, UTC.
+    pub date: String,
+    /// How long it took.
+    pub seconds: f64,
+    /// Whether Pinako was compiled without optimisation, so that no figure says anything.
+    pub debug_build: bool,
+    /// Where it was measured.
+    pub machine: Machine,
+    /// What was stored.
+    pub data: Data,
+    /// Where the stores stood.
+    pub folder: PathBuf,
+    /// Whether that file system forgets what it is told to; if not, the figures for a cold cache are for a warm one.
+    pub cold_is_cold: bool,
+    /// What was compared, in the order given.
+    pub backends: Vec<String>,
+    /// How many images were stored, ascending.
+    pub counts: Vec<u64>,
+    /// What follows from it.
+    pub recommendation: Recommendation,
+    /// The figures.
+    pub measurements: Vec<Measurement>,
+}
+
+/// What was measured of a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Operation {
+    /// Making the store, storing all images, closing it; all is on the disk.
+    StoreSynced,
+    /// The same, without waiting for the disk.
+    StoreBuffered,
+    /// Opening the store and reading all images, with a warm cache.
+    ReadWarm,
+    /// The same with a cold cache.
+    ReadCold,
+    /// Opening the store, with a warm cache: a part of [`Operation::ReadWarm`].
+    OpenWarm,
+    /// Opening the store, with a cold cache: a part of [`Operation::ReadCold`].
+    OpenCold,
+    /// Reading one image at a random place of the open store, with a warm cache.
+    RandomWarm,
+    /// The same with a cold cache.
+    RandomCold,
+    /// What the store takes on the disk.
+    Disk,
+    /// Memory that storing takes at its peak, beyond the source images.
+    StoreMemory,
+    /// Memory that reading all takes at its peak, beyond the memory that images of one shape are read into.
+    ReadMemory,
+}
+
+/// What a figure counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unit {
+    /// Seconds.
+    Seconds,
+    /// Bytes.
+    Bytes,
+}
+
+impl Operation {
+    /// All of them, in the order of reports.
+    pub const ALL: [Operation; 11] = [
+        Self::StoreSynced,
+        Self::StoreBuffered,
+        Self::ReadWarm,
+        Self::ReadCold,
+        Self::OpenWarm,
+        Self::OpenCold,
+        Self::RandomWarm,
+        Self::RandomCold,
+        Self::Disk,
+        Self::StoreMemory,
+        Self::ReadMemory,
+    ];
+
+    /// The heading of a table's column.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::StoreSynced => "store, synced",
+            Self::StoreBuffered => "store, not synced",
+            Self::ReadWarm => "read all, warm",
+            Self::ReadCold => "read all, cold",
+            Self::OpenWarm => "open, warm",
+            Self::OpenCold => "open, cold",
+            Self::RandomWarm => "one at random, warm",
+            Self::RandomCold => "one at random, cold",
+            Self::Disk => "disk",
+            Self::StoreMemory => "memory to store",
+            Self::ReadMemory => "memory to read",
+        }
+    }
+
+    /// The name in CSV and JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::StoreSynced => "store_synced",
+            Self::StoreBuffered => "store_buffered",
+            Self::ReadWarm => "read_warm",
+            Self::ReadCold => "read_cold",
+            Self::OpenWarm => "open_warm",
+            Self::OpenCold => "open_cold",
+            Self::RandomWarm => "random_warm",
+            Self::RandomCold => "random_cold",
+            Self::Disk => "disk",
+            Self::StoreMemory => "store_memory",
+            Self::ReadMemory => "read_memory",
+        }
+    }
+
+    /// What its figures count.
+    pub const fn unit(self) -> Unit {
+        match self {
+            Self::Disk | Self::StoreMemory | Self::ReadMemory => Unit::Bytes,
+            _ => Unit::Seconds,
+        }
+    }
+
+    /// Whether it handles all images of the store, so that images a second can be told.
+    pub const fn handles_all(self) -> bool {
+        matches!(self, Self::StoreSynced | Self::StoreBuffered | Self::ReadWarm | Self::ReadCold)
+    }
+}
+
+impl Unit {
+    const fn name(self) -> &'static str {
+        match self {
+            Unit::Seconds => "seconds",
+            Unit::Bytes => "bytes",
+        }
+    }
+}
+
+/// The samples of one operation of one backend at one count.
+#[derive(Debug, Clone, Serialize)]
+pub struct Measurement {
+    /// The backend's name.
+    pub backend: String,
+    /// Images in the store.
+    pub count: u64,
+    /// What was done.
+    pub operation: Operation,
+    /// What the numbers count.
+    pub unit: Unit,
+    /// What the samples say together.
+    pub summary: Summary,
+    /// One a repetition. For single images at random it is the repetition's median.
+    pub samples: Vec<f64>,
+    /// For single images at random: what 95 % of them stay below.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p95: Option<f64>,
+    /// For single images at random: each of them, in the order read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub singles: Vec<f64>,
+}
+
+impl Measurement {
+    /// `None` where there are no samples.
+    pub(super) fn new(
+        backend: String,
+        count: u64,
+        operation: Operation,
+        samples: Vec<f64>,
+        singles: Vec<f64>,
+    ) -> Option<Self> {
+        let summary = Summary::of(&samples)?;
+        let mut sorted = singles.clone();
+        sorted.sort_by(f64::total_cmp);
+        let p95 = (!sorted.is_empty()).then(|| quantile(&sorted, 0.95));
+        Some(Measurement { backend, count, operation, unit: operation.unit(), summary, samples, p95, singles })
+    }
+
+    /// Images a second, where all images of the store were handled.
+    pub fn images_per_second(&self) -> Option<f64> {
+        (self.operation.handles_all() && self.summary.median > 0.0).then(|| self.count as f64 / self.summary.median)
+    }
+}
+
+impl Report {
+    /// The measurement of that backend, count and operation, where there is one.
+    pub fn find(&self, backend: &str, count: u64, operation: Operation) -> Option<&Measurement> {
+        self.measurements
+            .iter()
+            .find(|found| found.backend == backend && found.count == count && found.operation == operation)
+    }
+
+    /// The largest count.
+    pub fn largest(&self) -> u64 {
+        self.counts.last().copied().unwrap_or(0)
+    }
+
+    /// Writes all the files of the report into `folder`.
+    pub(super) fn write(&self, folder: &Path) -> Result<()> {
+        let write = |name: &str, bytes: &[u8]| {
+            let path = folder.join(name);
+            fs::write(&path, bytes).map_err(|error| Error::io(format!("cannot write {}", path.display()), error))
+        };
+        let json = serde_json::to_vec(self)
+            .map_err(|error| Error::new(ErrorKind::Backend, "cannot make JSON of the report").with_source(error))?;
+        write("report.json", &json)?;
+        write("report.csv", &self.csv()?)
+    }
+
+    fn csv(&self) -> Result<Vec<u8>> {
+        let failed = |error: csv::Error| Error::new(ErrorKind::Backend, "cannot make the CSV").with_source(error);
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        let head = "backend,count,operation,unit,samples,median,q1,q3,min,max,p95,images_per_second";
+        writer.write_record(head.split(',')).map_err(failed)?;
+        for found in &self.measurements {
+            let Summary { median, q1, q3, min, max } = found.summary;
+            let mut record = vec![
+                found.backend.clone(),
+                found.count.to_string(),
+                found.operation.name().to_owned(),
+                found.unit.name().to_owned(),
+                found.samples.len().to_string(),
+            ];
+            record.extend([median, q1, q3, min, max].map(|number| number.to_string()));
+            record.extend([found.p95, found.images_per_second()].map(|n| n.map_or(String::new(), |n| n.to_string())));
+            writer.write_record(&record).map_err(failed)?;
+        }
+        writer.into_inner().map_err(|error| failed(error.into_error().into()))
+    }
+}
