@@ -13,6 +13,7 @@ mod append;
 mod compact;
 mod environment;
 mod header;
+mod lookup;
 mod payload;
 mod properties;
 
@@ -33,6 +34,14 @@ use crate::backend::{
 use crate::descriptor::{Id, record};
 use crate::error::{Error, Result};
 use environment::{DATA_FILE, Environment, LOCK_FILE, TURN_FILE, Tables, Turn, failed};
+use lookup::{Lookup, Surroundings, will_need};
+use payload::Found;
+
+/// Requests of a batch whose places are found, and asked of the disk, before the first is pushed.
+const WINDOW: usize = 256;
+
+/// A single read of so many bytes is asked of the disk as a whole.
+const LONG: usize = 16 << 10;
 
 /// Opens or creates the store at `path`.
 pub(crate) fn open(path: &Path, mode: Mode, durability: Durability) -> Result<Box<dyn Backend>> {
@@ -45,7 +54,7 @@ pub(crate) fn open(path: &Path, mode: Mode, durability: Durability) -> Result<Bo
         });
     }
     let environment = Environment::at(path, mode)?;
-    let store = Lmdb { environment, mode, durability, given: AtomicU64::new(0) };
+    let store = Lmdb { environment, mode, durability, given: AtomicU64::new(0), surroundings: Surroundings::new() };
     match mode {
         Mode::Create => store.make_durable(path)?,
         Mode::Write => store.environment.check_writable()?,
@@ -89,6 +98,7 @@ struct Lmdb {
     durability: Durability,
     /// Ids below this one have been given away, as some transaction of this handle has seen.
     given: AtomicU64,
+    surroundings: Surroundings,
 }
 
 impl Lmdb {
@@ -148,9 +158,27 @@ impl Backend for Lmdb {
 
     fn read(&self, requests: &[ReadRequest], sink: &mut ReadSink<'_>) -> Result<()> {
         self.environment.read(|txn, tables| {
-            for (place, request) in requests.iter().enumerate() {
-                let is_given = |id| self.is_given(tables, txn, id);
-                payload::read(tables, txn, request, is_given, |bytes| sink(place, bytes))?;
+            let mut payloads = Lookup::new(&tables.payload, txn);
+            let mut find =
+                |request| payload::find(tables, txn, &mut payloads, request, |id| self.is_given(tables, txn, id));
+            if let [request] = requests {
+                let found = find(request)?;
+                if let Found::Lent(bytes) = found
+                    && bytes.len() >= LONG
+                {
+                    will_need(&mut [bytes]);
+                }
+                return push(0, found, sink);
+            }
+            let mut found = Vec::with_capacity(requests.len().min(WINDOW));
+            for (window, requests) in requests.chunks(WINDOW).enumerate() {
+                for request in requests {
+                    found.push(find(request)?);
+                }
+                will_need(&mut found.iter().filter_map(Found::lent).collect::<Vec<_>>());
+                for (place, found) in (window * WINDOW..).zip(found.drain(..)) {
+                    push(place, found, sink)?;
+                }
             }
             Ok(())
         })
@@ -158,10 +186,14 @@ impl Backend for Lmdb {
 
     fn describe(&self, ids: &[Id], sink: &mut DescribeSink<'_>) -> Result<()> {
         self.environment.read(|txn, tables| {
+            let mut records = Lookup::new(&tables.descriptor, txn);
             for (place, &id) in ids.iter().enumerate() {
-                let record = tables.descriptor.get(txn, &id.to_be_bytes());
-                let record = record.map_err(|error| failed("cannot read its descriptor", error).at_id(id))?;
-                sink(place, record.map(|record| record::decode(id, record)).transpose()?)?;
+                let record = records.get(id).map_err(|error| failed("cannot read its descriptor", error).at_id(id))?;
+                let descriptor = record.map(|record| {
+                    self.surroundings.read_along(record);
+                    record::decode(id, record)
+                });
+                sink(place, descriptor.transpose()?)?;
             }
             Ok(())
         })
@@ -174,6 +206,7 @@ impl Backend for Lmdb {
             let range = (Bound::Included(&first[..]), Bound::Unbounded);
             for entry in tables.descriptor.range(txn, &range).map_err(cannot)? {
                 let (key, record) = entry.map_err(cannot)?;
+                self.surroundings.read_along(record);
                 if let ControlFlow::Break(()) = sink(record::decode(id_of(key)?, record)?)? {
                     break;
                 }
@@ -254,6 +287,14 @@ impl Backend for Lmdb {
 
     fn sync(&self) -> Result<()> {
         if self.mode == Mode::Read { Ok(()) } else { self.force_sync() }
+    }
+}
+
+fn push(place: usize, found: Found<'_>, sink: &mut ReadSink<'_>) -> Result<()> {
+    match found {
+        Found::Nothing => sink(place, None),
+        Found::Lent(bytes) => sink(place, Some(bytes)),
+        Found::Spread(pieces, range) => sink(place, Some(&pieces.gather(range)?)),
     }
 }
 

@@ -9,6 +9,7 @@ use std::ops::Range;
 use heed::{RoTxn, RwTxn};
 
 use super::environment::{Table, Tables, failed};
+use super::lookup::{Lookup, will_need};
 use crate::backend::ReadRequest;
 use crate::descriptor::{Id, record};
 use crate::error::{Error, Result};
@@ -35,31 +36,46 @@ impl Key {
     }
 }
 
-/// Pushes the bytes that `request` asks for, `None` where there is no such image. `is_visible` says whether an id whose
-/// payload is there has been given away: an append that is under way, or was broken off, leaves pieces of later ones.
-pub(super) fn read(
-    tables: &Tables,
-    txn: &RoTxn<'_>,
+/// Where the bytes are that a request asks for.
+pub(super) enum Found<'t> {
+    /// There is no such image.
+    Nothing,
+    /// In one piece, in the map.
+    Lent(&'t [u8]),
+    /// In several pieces.
+    Spread(Pieces<'t>, Range<u64>),
+}
+
+impl<'t> Found<'t> {
+    pub(super) fn lent(&self) -> Option<&'t [u8]> {
+        if let Found::Lent(bytes) = self { Some(bytes) } else { None }
+    }
+}
+
+/// Finds the bytes that `request` asks for. `is_given` says whether an id whose payload is there has been given away:
+/// an append that is under way, or was broken off, has put payloads of later ones.
+pub(super) fn find<'t>(
+    tables: &'t Tables,
+    txn: &'t RoTxn<'t>,
+    payloads: &mut Lookup<'t>,
     request: &ReadRequest,
-    is_visible: impl FnOnce(Id) -> Result<bool>,
-    push: impl FnOnce(Option<&[u8]>) -> Result<()>,
-) -> Result<()> {
+    is_given: impl FnOnce(Id) -> Result<bool>,
+) -> Result<Found<'t>> {
     let id = request.id;
-    let value = tables.payload.get(txn, &id.to_be_bytes()).map_err(|error| cannot_read(id, error))?;
-    match value {
-        Some(_) if !is_visible(id)? => push(None),
+    match payloads.get(id).map_err(|error| cannot_read(id, error))? {
+        Some(_) if !is_given(id)? => Ok(Found::Nothing),
         Some(whole) if whole.len() < PIECE => {
             let range = request.resolve(whole.len() as u64)?;
-            push(Some(&whole[range.start as usize..range.end as usize]))
+            Ok(Found::Lent(&whole[range.start as usize..range.end as usize]))
         }
         Some(first) => {
-            let Some(length) = length(tables, txn, id)? else { return push(None) };
+            let Some(length) = length(tables, txn, id)? else { return Ok(Found::Nothing) };
             let range = request.resolve(length)?;
-            Pieces { table: &tables.payload, txn, id, length, first }.push(range, push)
+            Pieces { table: &tables.payload, txn, id, length, first }.find(range)
         }
         None => match length(tables, txn, id)? {
             Some(length) => Err(Error::corrupt(format!("its payload of {length} bytes is missing")).at_id(id)),
-            None => push(None),
+            None => Ok(Found::Nothing),
         },
     }
 }
@@ -71,7 +87,7 @@ fn length(tables: &Tables, txn: &RoTxn<'_>, id: Id) -> Result<Option<u64>> {
 }
 
 /// A payload in pieces.
-struct Pieces<'t> {
+pub(super) struct Pieces<'t> {
     table: &'t Table,
     txn: &'t RoTxn<'t>,
     id: Id,
@@ -80,23 +96,36 @@ struct Pieces<'t> {
 }
 
 impl<'t> Pieces<'t> {
-    fn push(&self, range: Range<u64>, push: impl FnOnce(Option<&[u8]>) -> Result<()>) -> Result<()> {
+    fn find(self, range: Range<u64>) -> Result<Found<'t>> {
         if range.is_empty() {
-            return push(Some(&[]));
+            return Ok(Found::Lent(&[]));
         }
-        let piece = PIECE as u64;
-        let numbers = range.start / piece..(range.end - 1) / piece + 1;
+        let numbers = Self::numbers(&range);
         if numbers.end - numbers.start == 1 {
-            return push(Some(self.part(numbers.start, &range)?));
+            return Ok(Found::Lent(self.part(numbers.start, &range)?));
         }
+        Ok(Found::Spread(self, range))
+    }
+
+    /// The pieces that `range`, which is not empty, lies in.
+    fn numbers(range: &Range<u64>) -> Range<u64> {
+        range.start / PIECE as u64..(range.end - 1) / PIECE as u64 + 1
+    }
+
+    /// The bytes of `range`, gathered.
+    pub(super) fn gather(&self, range: Range<u64>) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        let too_large = || Error::invalid(format!("{} bytes do not fit in memory", range.end - range.start));
-        let length = usize::try_from(range.end - range.start).map_err(|_| too_large().at_id(self.id))?;
-        bytes.try_reserve_exact(length).map_err(|_| too_large().at_id(self.id))?;
-        for number in numbers {
-            bytes.extend_from_slice(self.part(number, &range)?);
+        let length = range.end - range.start;
+        usize::try_from(length)
+            .ok()
+            .and_then(|length| bytes.try_reserve_exact(length).ok())
+            .ok_or_else(|| Error::invalid(format!("{length} bytes do not fit in memory")).at_id(self.id))?;
+        for number in Self::numbers(&range) {
+            let part = self.part(number, &range)?;
+            will_need(&mut [part]);
+            bytes.extend_from_slice(part);
         }
-        push(Some(&bytes))
+        Ok(bytes)
     }
 
     /// What of `range` lies in the piece of that number.
