@@ -130,6 +130,11 @@ fn survives_a_full_disk(scheme: &str) {
     assert_holds(&*open(Mode::Write), &held);
 }
 
+#[test]
+fn files() {
+    survives_a_full_disk("files");
+}
+
 #[cfg(feature = "hdf5")]
 #[test]
 fn hdf5() {

@@ -203,6 +203,11 @@ fn disk_bytes(path: &Path) -> u64 {
     metadata.blocks() * 512 + inside
 }
 
+#[test]
+fn files() {
+    survives_kills("files");
+}
+
 #[cfg(feature = "hdf5")]
 #[test]
 fn hdf5() {
