@@ -18,7 +18,7 @@ Exit codes:
   1    failed; the error says why
   2    the command line makes no sense
   3    verify found images that are not sound
-  4    there is no such store, image, name or file
+  4    there is no such store, image, label or file
   130  interrupted by Ctrl-C; what was stored until then is safe";
 
 /// Stores millions of images, or a few enormous ones, and gives back any of them, fast.
@@ -28,11 +28,13 @@ Exit codes:
 pub struct Args {
     #[command(subcommand)]
     pub command: Command,
+}
 
-    /// Most bytes that an image in a PNG, JPEG or other encoded file may have once decoded
-    ///
-    /// Plain bytes, or with K, M or G (powers of 1024). Raw images have no limit.
-    #[arg(long, global = true, value_name = "SIZE", value_parser = size, default_value = "512M")]
+/// What the commands that decode image files share.
+#[derive(Debug, clap::Args)]
+pub struct DecodeArgs {
+    /// Most bytes that the image in an image file may have once decoded: plain, or with K, M or G (powers of 1024)
+    #[arg(long, value_name = "SIZE", value_parser = size, default_value = "512M")]
     pub max_image_bytes: u64,
 }
 
@@ -54,7 +56,7 @@ pub enum Command {
 /// How image files become payloads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum EncodingArg {
-    /// Keep the bytes of image files as they are; pixels that come as arrays are stored as suits the store
+    /// Image files keep their bytes; arrays are stored as suits the store
     Keep,
     /// Store the samples themselves: the fastest to read
     Raw,
@@ -104,6 +106,9 @@ pub struct ImportArgs {
     /// Sync to the disk once at the end instead of after each batch: a crash of the machine may undo the last batches
     #[arg(long)]
     pub buffered: bool,
+
+    #[command(flatten)]
+    pub decode: DecodeArgs,
 }
 
 /// Export all images: as files, arrays, or in a dataset's form
@@ -126,6 +131,9 @@ pub struct ExportArgs {
     /// What to write [default: by OUT's extension: .npy, .h5 or .hdf5, else folders]
     #[arg(long)]
     pub format: Option<FormatArg>,
+
+    #[command(flatten)]
+    pub decode: DecodeArgs,
 }
 
 /// What export writes.
@@ -191,6 +199,9 @@ pub struct GetArgs {
     /// The stored bytes as they are, whatever they mean
     #[arg(long, conflicts_with = "region")]
     pub payload: bool,
+
+    #[command(flatten)]
+    pub decode: DecodeArgs,
 }
 
 /// Put image files into a store, which is made if there is none; prints their ids
@@ -230,6 +241,9 @@ pub struct PutArgs {
     /// Leave the files where they are and store only their paths
     #[arg(long, conflicts_with = "encoding")]
     pub link: bool,
+
+    #[command(flatten)]
+    pub decode: DecodeArgs,
 }
 
 /// Remove images from a store
@@ -316,6 +330,9 @@ pub struct VerifyArgs {
     /// JSON lines, an object for each image that is not sound
     #[arg(long)]
     pub json: bool,
+
+    #[command(flatten)]
+    pub decode: DecodeArgs,
 }
 
 /// Give back the space of removed images and merge what many small appends left behind

@@ -2,16 +2,16 @@
 
 use std::process::ExitCode;
 
-use pinako::{OpenOptions, Result};
+use pinako::{Result, Store};
 
-use super::durable;
+use super::durability;
 use crate::args::CopyArgs;
 use crate::progress::{self, Job, images_text};
 use crate::report;
 
-pub fn run(args: &CopyArgs, options: OpenOptions) -> Result<ExitCode> {
-    let from = options.open_read_only(&args.from)?;
-    let to = durable(options, args.buffered).open_or_create(&args.to)?;
+pub fn run(args: &CopyArgs) -> Result<ExitCode> {
+    let from = Store::options().open_read_only(&args.from)?;
+    let to = Store::options().durability(durability(args.buffered)).open_or_create(&args.to)?;
     let mut job = Job::start("copying");
     let copied = from.copy_to(&to, &mut |progress| job.watch(progress))?;
     to.sync()?;

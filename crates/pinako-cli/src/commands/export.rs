@@ -2,14 +2,14 @@
 
 use std::process::ExitCode;
 
+use pinako::Result;
 use pinako::export::{self, Format};
-use pinako::{OpenOptions, Result};
 
 use crate::args::{ExportArgs, FormatArg};
 use crate::progress::{self, Job};
 use crate::report;
 
-pub fn run(args: &ExportArgs, options: OpenOptions) -> Result<ExitCode> {
+pub fn run(args: &ExportArgs) -> Result<ExitCode> {
     let format = match args.format {
         None => Format::of(&args.out),
         Some(FormatArg::Folders) => Format::Folders,
@@ -17,7 +17,7 @@ pub fn run(args: &ExportArgs, options: OpenOptions) -> Result<ExitCode> {
         Some(FormatArg::Hdf5) => Format::Hdf5,
         Some(FormatArg::Cifar) => Format::CifarPython,
     };
-    let store = options.open_read_only(&args.store)?;
+    let store = args.decode.options().open_read_only(&args.store)?;
     let mut job = Job::start("exporting");
     let exported = export::export(&store, &args.out, format, &mut |progress| job.watch(progress))?;
     let took = job.finish();

@@ -1,18 +1,18 @@
 //! `pinako get`
 
-use std::fs::{File, Permissions};
+use std::ffi::OsString;
+use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::ExitCode;
 
 use pinako::export::{FileFormat, image_file};
-use pinako::{Error, ErrorKind, ImageFormat, OpenOptions, Result};
+use pinako::{Error, ErrorKind, ImageFormat, Result};
 
 use crate::args::GetArgs;
 use crate::report::{self, written};
 
-pub fn run(args: &GetArgs, options: OpenOptions) -> Result<ExitCode> {
+pub fn run(args: &GetArgs) -> Result<ExitCode> {
     if args.output.is_none() && report::output_is_terminal() {
         return Err(Error::new(ErrorKind::InvalidInput, "an image makes no sense on a terminal")
             .with_hint("say where to with -o FILE, or pipe the output into a program"));
@@ -21,7 +21,7 @@ pub fn run(args: &GetArgs, options: OpenOptions) -> Result<ExitCode> {
         Some(file) if !args.payload => FileFormat::of(file)?,
         _ => FileFormat::Image(ImageFormat::Png),
     };
-    let store = options.open_read_only(&args.store)?;
+    let store = args.decode.options().open_read_only(&args.store)?;
     let id = args.image.resolve(&store)?;
     let bytes = match args.payload {
         true => store.payload(id)?,
@@ -47,13 +47,20 @@ fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
         Ok(target) => target, // what a link points to is replaced, not the link
         Err(_) => file.to_owned(),
     };
-    let folder = match target.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
+    let Some(name) = target.file_name() else { return Err(io::ErrorKind::IsADirectory.into()) };
+    let mut aside = OsString::from(".");
+    aside.push(name);
+    aside.push(format!(".partial-{}", std::process::id()));
+    let aside = target.with_file_name(aside);
+    let write = || {
+        let mut file = File::create_new(&aside)?;
+        if let Ok(old) = target.metadata() {
+            file.set_permissions(old.permissions())?;
+        }
+        file.write_all(bytes)?;
+        fs::rename(&aside, &target)
     };
-    let permissions = target.metadata().map_or_else(|_| Permissions::from_mode(0o666), |old| old.permissions());
-    let mut aside = tempfile::Builder::new().prefix(".pinako-").permissions(permissions).tempfile_in(folder)?;
-    aside.write_all(bytes)?;
-    aside.persist(target)?;
-    Ok(())
+    write().inspect_err(|_| {
+        let _ = fs::remove_file(&aside); // it may not have been made
+    })
 }

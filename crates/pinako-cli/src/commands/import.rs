@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 
-use pinako::{Error, ImportEncoding, ImportOptions, Imported, OpenOptions, Result, source};
+use pinako::{Error, ErrorKind, ImportEncoding, ImportOptions, Imported, Result, source};
 
-use super::durable;
+use super::durability;
 use crate::args::{EncodingArg, ImportArgs};
 use crate::progress::{self, Job, images_text};
 use crate::report;
@@ -12,10 +12,11 @@ use crate::report;
 /// Skipped images that are named in the summary; more of them are only counted.
 const MOST_SKIPPED: usize = 10_000;
 
-pub fn run(args: &ImportArgs, options: OpenOptions) -> Result<ExitCode> {
+pub fn run(args: &ImportArgs) -> Result<ExitCode> {
     // All sources first: one that cannot be opened must not leave an empty store behind.
     let sources = args.sources.iter().map(|path| source::open(path)).collect::<Result<Vec<_>>>()?;
-    let store = durable(options, args.buffered).open_or_create(&args.store)?;
+    let options = args.decode.options().durability(durability(args.buffered));
+    let store = options.open_or_create(&args.store)?;
     let how = ImportOptions {
         encoding: match args.encoding {
             _ if args.link => ImportEncoding::Link,
@@ -46,7 +47,12 @@ pub fn run(args: &ImportArgs, options: OpenOptions) -> Result<ExitCode> {
                 sum.present += imported.present;
             }
             Err(error) => {
-                outcome = Err(error);
+                outcome = Err(match error.kind() {
+                    ErrorKind::Corrupt | ErrorKind::Unsupported if !args.skip_bad => error.with_hint(
+                        "mend or remove it and run the same import again, or leave such images out with --skip-bad",
+                    ),
+                    _ => error,
+                });
                 break;
             }
         }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use indicatif::DecimalBytes;
 use pinako::backend::{Footprint, Properties};
-use pinako::{Descriptor, Encoding, Label, OpenOptions, Result, Store};
+use pinako::{Descriptor, Encoding, Label, Result, Store};
 use serde::Serialize;
 
 use crate::args::InfoArgs;
@@ -18,8 +18,8 @@ const MOST_GROUPS: usize = 10_000;
 /// Rows of a table; JSON has all.
 const MOST_ROWS: usize = 20;
 
-pub fn run(args: &InfoArgs, options: OpenOptions) -> Result<ExitCode> {
-    let store = options.open_read_only(&args.store)?;
+pub fn run(args: &InfoArgs) -> Result<ExitCode> {
+    let store = Store::options().open_read_only(&args.store)?;
     let text = match &args.image {
         Some(image) => about_image(&store, image.resolve(&store)?, args.json)?,
         None => about_store(&store, args.json)?,

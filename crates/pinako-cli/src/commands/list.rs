@@ -3,14 +3,14 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use pinako::{Descriptor, OpenOptions, Result};
+use pinako::{Descriptor, Result, Store};
 
 use crate::args::ListArgs;
 use crate::report::{self, written};
 use crate::table::{self, ImageJson, Pages};
 
-pub fn run(args: &ListArgs, options: OpenOptions) -> Result<ExitCode> {
-    let store = options.open_read_only(&args.store)?;
+pub fn run(args: &ListArgs) -> Result<ExitCode> {
+    let store = Store::options().open_read_only(&args.store)?;
     let label_names = store.label_names()?;
     let label = args.label.as_ref().map(|label| label.resolve(&label_names)).transpose()?;
     let wanted = |descriptor: &Result<Descriptor>| {

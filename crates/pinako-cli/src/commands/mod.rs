@@ -13,30 +13,35 @@ mod verify;
 
 use std::process::ExitCode;
 
-use pinako::{OpenOptions, Result, Store};
+use pinako::{Durability, OpenOptions, Result, Store};
 
-use crate::args::{Args, Command};
+use crate::args::{Args, Command, DecodeArgs};
 
 /// Does what the command line says.
 pub fn run(args: Args) -> Result<ExitCode> {
-    let max_image_bytes = args.max_image_bytes;
-    let options = Store::options().max_image_bytes(max_image_bytes);
     match args.command {
-        Command::Import(args) => import::run(&args, options),
-        Command::Export(args) => export::run(&args, options),
-        Command::Copy(args) => copy::run(&args, options),
-        Command::Get(args) => get::run(&args, options),
-        Command::Put(args) => put::run(&args, options, max_image_bytes),
-        Command::Remove(args) => upkeep::remove(&args, options),
-        Command::Info(args) => info::run(&args, options),
-        Command::List(args) => list::run(&args, options),
-        Command::Verify(args) => verify::run(&args, options),
-        Command::Compact(args) => upkeep::compact(&args, options),
+        Command::Import(args) => import::run(&args),
+        Command::Export(args) => export::run(&args),
+        Command::Copy(args) => copy::run(&args),
+        Command::Get(args) => get::run(&args),
+        Command::Put(args) => put::run(&args),
+        Command::Remove(args) => upkeep::remove(&args),
+        Command::Info(args) => info::run(&args),
+        Command::List(args) => list::run(&args),
+        Command::Verify(args) => verify::run(&args),
+        Command::Compact(args) => upkeep::compact(&args),
         Command::Completions(args) => completions::run(&args),
     }
 }
 
-/// The options for a command that stores many images.
-fn durable(options: OpenOptions, buffered: bool) -> OpenOptions {
-    options.durability(if buffered { pinako::Durability::Buffered } else { pinako::Durability::Full })
+impl DecodeArgs {
+    /// The options for a store in which images are decoded.
+    fn options(&self) -> OpenOptions {
+        Store::options().max_image_bytes(self.max_image_bytes)
+    }
+}
+
+/// What `--buffered` means.
+fn durability(buffered: bool) -> Durability {
+    if buffered { Durability::Buffered } else { Durability::Full }
 }

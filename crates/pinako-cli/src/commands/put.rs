@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-use pinako::{Error, ErrorKind, Image, Label, NewImage, OpenOptions, PixelEncoding, Result, Store};
+use pinako::{Error, ErrorKind, Image, Label, NewImage, PixelEncoding, Result, Store};
 
 use crate::args::{EncodingArg, PutArgs};
 use crate::pick::LabelPick;
@@ -17,15 +17,15 @@ enum Loaded<'a> {
     Linked(&'a Path),
 }
 
-pub fn run(args: &PutArgs, options: OpenOptions, max_image_bytes: u64) -> Result<ExitCode> {
+pub fn run(args: &PutArgs) -> Result<ExitCode> {
     if args.name.is_some() && args.files.len() > 1 {
         return Err(Error::new(ErrorKind::InvalidInput, "one name does not do for several files")
             .with_hint("leave --name out: each image is named after its file"));
     }
     let names = args.files.iter().map(|file| name(args, file)).collect::<Result<Vec<_>>>()?;
-    let loaded = args.files.iter().map(|file| load(args, file, max_image_bytes)).collect::<Result<Vec<_>>>()?;
+    let loaded = args.files.iter().map(|file| load(args, file)).collect::<Result<Vec<_>>>()?;
 
-    let store = options.open_or_create(&args.store)?;
+    let store = args.decode.options().open_or_create(&args.store)?;
     let label = args.label.as_ref().map(|label| label_in(&store, label)).transpose()?;
     let images = loaded.iter().zip(names).map(|(loaded, name)| {
         let image = match loaded {
@@ -61,9 +61,9 @@ fn name(args: &PutArgs, file: &Path) -> Result<Option<String>> {
 }
 
 /// Reads a file and decodes it, whatever is stored of it: a damaged one is to be found out now, not when it is needed.
-fn load<'a>(args: &PutArgs, file: &'a Path, max_image_bytes: u64) -> Result<Loaded<'a>> {
+fn load<'a>(args: &PutArgs, file: &'a Path) -> Result<Loaded<'a>> {
     let bytes = std::fs::read(file).map_err(|error| Error::io(format!("cannot read {}", file.display()), error))?;
-    let image = Image::decode(&bytes, max_image_bytes).map_err(|error| error.context(file.display()))?;
+    let image = Image::decode(&bytes, args.decode.max_image_bytes).map_err(|error| error.context(file.display()))?;
     Ok(match args.encoding {
         _ if args.link => Loaded::Linked(file),
         EncodingArg::Keep => Loaded::Kept(bytes),

@@ -3,14 +3,14 @@
 use std::process::ExitCode;
 
 use indicatif::DecimalBytes;
-use pinako::{OpenOptions, Result};
+use pinako::{Result, Store};
 
 use crate::args::{CompactArgs, RemoveArgs};
 use crate::progress::images_text;
 use crate::report;
 
-pub fn remove(args: &RemoveArgs, options: OpenOptions) -> Result<ExitCode> {
-    let store = options.open(&args.store)?;
+pub fn remove(args: &RemoveArgs) -> Result<ExitCode> {
+    let store = Store::open(&args.store)?;
     let mut ids = Vec::new();
     let mut missing = Vec::new();
     for image in &args.images {
@@ -28,8 +28,8 @@ pub fn remove(args: &RemoveArgs, options: OpenOptions) -> Result<ExitCode> {
     Ok(ExitCode::from(report::NOT_THERE))
 }
 
-pub fn compact(args: &CompactArgs, options: OpenOptions) -> Result<ExitCode> {
-    let store = options.open(&args.store)?;
+pub fn compact(args: &CompactArgs) -> Result<ExitCode> {
+    let store = Store::open(&args.store)?;
     let before = store.footprint()?.disk_bytes;
     store.compact()?;
     let after = store.footprint()?.disk_bytes;

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use pinako::store::Problem;
-use pinako::{Id, OpenOptions, Result};
+use pinako::{Id, Result};
 use serde::Serialize;
 
 use crate::args::VerifyArgs;
@@ -20,8 +20,8 @@ struct ProblemJson<'a> {
     problem: &'a str,
 }
 
-pub fn run(args: &VerifyArgs, options: OpenOptions) -> Result<ExitCode> {
-    let store = options.open_read_only(&args.store)?;
+pub fn run(args: &VerifyArgs) -> Result<ExitCode> {
+    let store = args.decode.options().open_read_only(&args.store)?;
     let mut shown = Ok(());
     let mut job = Job::start("verifying");
     let bar = job.bar();

@@ -153,7 +153,7 @@ fn damaged(format: ImageFormat, error: image::ImageError) -> Error {
     let name = format.name();
     match &error {
         image::ImageError::Limits(_) => Error::unsupported(format!("the {name} file goes beyond the decoder's limits"))
-            .with_hint("raise the limit if the file is to be trusted"),
+            .with_hint("raise max_image_bytes if the file is to be trusted"),
         image::ImageError::Unsupported(_) => Error::unsupported(format!("a {name} file of a kind that is not read")),
         _ => Error::corrupt(format!("a damaged {name} file")),
     }

@@ -110,6 +110,6 @@ pub(crate) fn check_image_bytes(shape: Shape, sample: SampleType, limit: u64) ->
         _ => Err(Error::unsupported(format!(
             "an image of {shape} {sample} takes {length} bytes once decoded, more than the limit of {limit}"
         ))
-        .with_hint("raise the limit if the file is to be trusted")),
+        .with_hint("raise max_image_bytes if the file is to be trusted")),
     }
 }

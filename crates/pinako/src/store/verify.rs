@@ -68,7 +68,7 @@ impl Store {
     }
 
     fn problem(&self, descriptor: &Descriptor) -> Option<Problem> {
-        let error = self.check_image(descriptor).err()?;
+        let error = self.check_image(descriptor).err()?.at_id(descriptor.id);
         Some(Problem { id: descriptor.id, name: descriptor.name.clone(), error })
     }
 

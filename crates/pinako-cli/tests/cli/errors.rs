@@ -1,0 +1,140 @@
+//! What bad input gets, and how the command ends.
+
+use std::fs::File;
+use std::io;
+
+use crate::support::Place;
+
+#[test]
+fn a_store_that_is_not_there_is_told() {
+    let place = Place::new();
+    place.write("folder/notes.txt", "no store");
+    insta::assert_snapshot!(place.run("info nothing"), @"
+    ! error: there is no store at nothing
+    ! hint: give the path of a store, or files:DIR, lmdb:DIR, hdf5:DIR or sqlite:FILE
+    exit code 4
+    ");
+    insta::assert_snapshot!(place.run("list lmdb:nothing"), @"
+    ! error: lmdb:nothing: cannot open nothing
+    ! caused by: No such file or directory (os error 2)
+    exit code 4
+    ");
+    insta::assert_snapshot!(place.run("info folder"), @"
+    ! error: folder is no Pinako store
+    ! hint: to put the images in it into a store: pinako import folder STORE
+    exit code 1
+    ");
+    insta::assert_snapshot!(place.run("info s4://bucket/x"), @"
+    ! error: s4:// is no kind of store that this version knows
+    exit code 1
+    ");
+    insta::assert_snapshot!(place.run("info sqlite:"), @r#"
+    ! error: "sqlite:" names no path
+    ! hint: write sqlite:PATH
+    exit code 1
+    "#);
+    assert_eq!(place.names(), ["folder"]);
+}
+
+#[test]
+fn an_image_that_is_not_there_is_told() {
+    let place = Place::new();
+    place.picture("a.ppm", 1);
+    place.ok("put store a.ppm");
+    insta::assert_snapshot!(place.run("get store 7"), @"
+    ! error: lmdb:store: there is no image 7
+    ! hint: name:7 means the image that is named 7
+    exit code 4
+    ");
+    insta::assert_snapshot!(place.run("info store nobody"), @r#"
+    ! error: lmdb:store: there is no image named "nobody"
+    ! hint: pinako list lmdb:store shows what there is
+    exit code 4
+    "#);
+    insta::assert_snapshot!(place.run("get store 0 -o nowhere/a.png"), @"
+    ! error: cannot write nowhere/a.png
+    ! caused by: No such file or directory (os error 2)
+    exit code 4
+    ");
+    insta::assert_snapshot!(place.run("get store 0 -o a.xyz"), @"
+    ! error: the extension of a.xyz does not say what to write
+    ! hint: end it in .png or .npy, or in that of the file the image was kept as
+    exit code 1
+    ");
+}
+
+#[test]
+fn a_command_line_that_makes_no_sense_is_told() {
+    let place = Place::new();
+    for args in [
+        "lost",
+        "import only-one",
+        "get store",
+        "get store 99999999999999999999",
+        "get store 1 --region 1,2,3",
+        "get store 1 --region 0,0,0,1",
+        "get store 1 --region 0,0,-1,1",
+        "get store 1 --region 4294967295,0,1,1",
+        "list store --limit many",
+        "list store --from -1",
+        "get store 1 --max-image-bytes 1T",
+        "import a b --encoding jpeg",
+        "put store a.png --link --encoding raw",
+        "put store a.png --name a --unnamed",
+    ] {
+        let ended = place.run(args);
+        assert_eq!((ended.code, &ended.bytes[..]), (2, &b""[..]), "pinako {args}\n{ended}");
+        assert!(ended.talk.starts_with("error: "), "{ended}");
+    }
+    insta::assert_snapshot!(place.run("get store 99999999999999999999"), @"
+    ! error: invalid value '99999999999999999999' for '<ID|NAME>': ids end at 18446744073709551615; write name:99999999999999999999 if it is a name
+    ! 
+    ! For more information, try '--help'.
+    exit code 2
+    ");
+    insta::assert_snapshot!(place.run("get store 1 --max-image-bytes 1T"), @"
+    ! error: invalid value '1T' for '--max-image-bytes <SIZE>': T is no unit of size: K, M or G is
+    ! 
+    ! For more information, try '--help'.
+    exit code 2
+    ");
+}
+
+#[test]
+fn a_reader_that_went_away_is_no_error() {
+    let place = Place::new();
+    place.picture("a.ppm", 1);
+    place.ok("put store a.ppm");
+    for args in [&["list", "store"][..], &["info", "store"], &["get", "store", "0"], &["completions", "bash"]] {
+        let (reader, writer) = io::pipe().unwrap();
+        drop(reader);
+        let output = place.command(args).stdout(writer).output().unwrap();
+        assert_eq!((output.status.code(), &output.stderr[..]), (Some(0), &b""[..]), "{args:?}");
+    }
+}
+
+#[test]
+fn an_output_that_cannot_be_written_is_an_error() {
+    let place = Place::new();
+    place.picture("a.ppm", 1);
+    place.ok("put store a.ppm");
+    for args in [&["list", "store"][..], &["info", "store", "--json"], &["get", "store", "0"]] {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let output = place.command(args).stdout(full).output().unwrap();
+        let talk = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {talk}");
+        assert!(talk.starts_with("error: cannot write to the standard output\ncaused by: "), "{talk}");
+    }
+}
+
+#[test]
+fn an_image_beyond_the_limit_is_refused() {
+    let place = Place::new();
+    place.picture("a.ppm", 1);
+    insta::assert_snapshot!(place.run("put store a.ppm --max-image-bytes 35"), @"
+    ! error: a.ppm: an image of 3x4x3 u8 takes 36 bytes once decoded, more than the limit of 35
+    ! hint: raise max_image_bytes if the file is to be trusted
+    exit code 1
+    ");
+    place.ok("put store a.ppm --max-image-bytes 36");
+}

@@ -1,0 +1,169 @@
+//! Whole stores: import, export, copy, verify, compact, and being interrupted.
+
+use crate::support::{Place, pixels};
+
+const KINDS: [&str; 4] = ["lmdb:lmdb", "files:files", "hdf5:hdf5", "sqlite:sqlite.db"];
+
+/// Two class folders with two images each.
+fn classes() -> Place {
+    let place = Place::new();
+    for (seed, name) in ["cat/a.pnm", "cat/b.pnm", "dog/a.pnm", "dog/c.pnm"].into_iter().enumerate() {
+        place.picture(&format!("pets/{name}"), seed as u8);
+    }
+    place
+}
+
+#[test]
+fn an_import_run_again_stores_nothing_twice() {
+    let place = classes();
+    insta::assert_snapshot!(place.run("import pets store"), @"
+    ! pets: image files in 2 class folders
+    ! imported 4 images (188 B) in [time]
+    exit code 0
+    ");
+    insta::assert_snapshot!(place.run("import pets store"), @"
+    ! pets: image files in 2 class folders
+    ! imported 0 images (0 B) in [time]
+    ! there before: 4 images
+    exit code 0
+    ");
+    place.picture("pets/dog/b.pnm", 9);
+    insta::assert_snapshot!(place.run("import pets store"), @"
+    ! pets: image files in 2 class folders
+    ! imported 1 image (47 B) in [time]
+    ! there before: 4 images
+    exit code 0
+    ");
+    insta::assert_snapshot!(place.ok("list store"), @"
+    id  label  shape  type  encoding  bytes  name
+     0  0 cat  3x4x3  u8    kept:pnm     47  cat/a.pnm
+     1  0 cat  3x4x3  u8    kept:pnm     47  cat/b.pnm
+     2  1 dog  3x4x3  u8    kept:pnm     47  dog/a.pnm
+     3  1 dog  3x4x3  u8    kept:pnm     47  dog/c.pnm
+     4  1 dog  3x4x3  u8    kept:pnm     47  dog/b.pnm
+    ");
+}
+
+#[test]
+fn an_import_takes_several_sources_under_names_with_a_prefix() {
+    let place = classes();
+    place.picture("more/dog/x.pnm", 5);
+    place.ok("import pets/cat more store --name-prefix all/ --encoding raw");
+    insta::assert_snapshot!(place.ok("list store"), @"
+    id  label  shape  type  encoding  bytes  name
+     0  -      3x4x3  u8    raw:row      36  all/a.pnm
+     1  -      3x4x3  u8    raw:row      36  all/b.pnm
+     2  -      3x4x3  u8    raw:row      36  all/dog/x.pnm
+    ");
+}
+
+#[test]
+fn bad_files_end_an_import_or_are_listed() {
+    let place = classes();
+    place.write("pets/cat/broken.png", "no image");
+    place.write("pets/dog/cut.pnm", "P6 4 3 255\nab");
+    insta::assert_snapshot!(place.run("import pets store"), @"
+    ! pets: image files in 2 class folders
+    ! error: pets/cat/broken.png: not an image file: it starts like none of JPEG, PNG, WebP, TIFF, BMP, GIF, QOI, PNM
+    ! hint: mend or remove it and run the same import again, or leave such images out with --skip-bad
+    exit code 1
+    ");
+    insta::assert_snapshot!(place.run("import pets store --skip-bad"), @"
+    ! pets: image files in 2 class folders
+    ! imported 4 images (188 B) in [time]
+    ! skipped: 2 images
+    !   pets/cat/broken.png: not an image file: it starts like none of JPEG, PNG, WebP, TIFF, BMP, GIF, QOI, PNM
+    !   pets/dog/cut.pnm: a damaged pnm file: failed to fill whole buffer
+    exit code 0
+    ");
+    assert_eq!(place.ok("list store --json").lines().count(), 4);
+}
+
+#[test]
+fn a_source_that_is_not_there_makes_no_store() {
+    let place = Place::new();
+    insta::assert_snapshot!(place.run("import nothing store"), @"
+    ! error: cannot open nothing
+    ! caused by: No such file or directory (os error 2)
+    exit code 4
+    ");
+    assert!(place.names().is_empty());
+}
+
+#[test]
+fn a_copy_holds_the_same_in_every_kind_of_store() {
+    let place = classes();
+    place.ok("import pets store");
+    let all = place.ok("list store --json");
+    let mut from = "store";
+    for to in KINDS {
+        place.ok(&format!("copy {from} {to}"));
+        assert_eq!(place.ok(&format!("list {to} --json")), all, "{to}");
+        assert!(place.ok(&format!("verify {to}")).is_empty());
+        from = to;
+    }
+    insta::assert_snapshot!(place.run("copy store files:files"), @"
+    ! copied 0 images (0 B) in [time]
+    ! 4 images had been copied before
+    exit code 0
+    ");
+}
+
+#[test]
+fn an_export_follows_the_extension_and_replaces_nothing() {
+    let place = classes();
+    place.ok("import pets store");
+    insta::assert_snapshot!(place.run("export store out"), @"
+    ! exported 4 images (188 B) in [time]
+    exit code 0
+    ");
+    assert_eq!(place.read("out/dog/c.pnm"), place.read("pets/dog/c.pnm"));
+    place.ok("export store out.npy");
+    assert!(place.read("out.npy").ends_with(&pixels(3)) && place.path("out.labels.npy").is_file());
+    place.ok("export store out.h5");
+    assert!(place.read("out.h5").starts_with(b"\x89HDF"));
+    insta::assert_snapshot!(place.run("export store out"), @"
+    ! error: out is there already
+    ! hint: choose another name, or remove it first
+    exit code 1
+    ");
+    insta::assert_snapshot!(place.run("export store batches --format cifar"), @"
+    ! error: lmdb:store: image 0: CIFAR-10's layout takes images of one shape: this one is 3x4x3 u8, not 32x32x3 u8
+    ! hint: export image files in class folders instead
+    exit code 1
+    ");
+}
+
+#[test]
+fn verify_names_what_is_not_sound() {
+    let place = classes();
+    place.ok("import pets/cat store");
+    place.ok("put store pets/dog/c.pnm --link");
+    insta::assert_snapshot!(place.run("verify store"), @"
+    ! verified 3 images (111 B) in [time]
+    ! every image is sound
+    exit code 0
+    ");
+
+    let mut bytes = place.read("store/data.mdb");
+    let payload = pixels(1);
+    let places: Vec<usize> = (0..bytes.len() - 36).filter(|&at| bytes[at..at + 36] == payload).collect();
+    assert!(!places.is_empty(), "the payload is stored as it is");
+    places.into_iter().for_each(|at| bytes[at] ^= 1);
+    place.write("store/data.mdb", bytes);
+    place.picture("pets/dog/c.pnm", 100);
+    insta::assert_snapshot!(place.run("verify store"), @r#"
+    lmdb:store: image 1: its payload's checksum is 1242bcdd, its descriptor says 218e0761: the payload is damaged (named "b.pnm")
+    lmdb:store: image 2: the linked file store/../pets/dog/c.pnm was changed since it was linked: its checksum is c43d02bf, not 79f1d02c (named "c.pnm")
+    ! verified 3 images (111 B) in [time]
+    ! not sound: 2 images
+    exit code 3
+    "#);
+    insta::assert_snapshot!(place.run("verify store --json"), @r#"
+    {"id":1,"name":"b.pnm","problem":"lmdb:store: image 1: its payload's checksum is 1242bcdd, its descriptor says 218e0761: the payload is damaged"}
+    {"id":2,"name":"c.pnm","problem":"lmdb:store: image 2: the linked file store/../pets/dog/c.pnm was changed since it was linked: its checksum is c43d02bf, not 79f1d02c"}
+    ! verified 3 images (111 B) in [time]
+    ! not sound: 2 images
+    exit code 3
+    "#);
+}

@@ -1,0 +1,7 @@
+//! The real command, run as a person runs it.
+
+mod errors;
+mod help;
+mod images;
+mod jobs;
+mod support;
