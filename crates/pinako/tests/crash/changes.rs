@@ -1,9 +1,10 @@
 //! An endless sequence of changes to a store, the same in the process that makes them and in the one that checks them.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 
 use pinako::backend::{Backend, Entry, Payload, ReadRequest};
-use pinako::conformance::{assert_holds, pattern};
+use pinako::conformance::{assert_holds, pattern, pattern_reader};
 use pinako::{Attributes, Descriptor, Encoding, ErrorKind, Id, ImageFormat, Layout, Result, SampleType, Shape};
 
 /// One change, whole or not at all.
@@ -102,6 +103,14 @@ fn image(number: u64, place: u64, streamed_at: Option<u64>, random: &mut Random)
         checksum: crc32c::crc32c(&payload),
     };
     (descriptor, payload, streamed)
+}
+
+/// An image that has fewer bytes than it says.
+pub fn endless_image() -> (Descriptor, impl Read + Send) {
+    let (descriptor, _, _) = image(0, 0, Some(0), &mut Random { seed: 0, drawn: 0 });
+    let length = 10 << 20;
+    let descriptor = Descriptor { name: Some("endless".to_owned()), payload_length: length, checksum: 0, ..descriptor };
+    (descriptor, pattern_reader(0, length / 2))
 }
 
 /// What a store must hold after the changes that were made.

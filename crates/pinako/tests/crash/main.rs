@@ -4,96 +4,22 @@
 //! `PINAKO_CRASH_RUNS` says how often each backend's process is killed.
 
 mod changes;
+mod process;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use changes::{Change, Expected};
-use pinako::Durability;
 use pinako::backend::Backend;
 use pinako::backends::{self, Mode};
-
-/// What starts the line that the writing process prints after each change that was made.
-const DONE: &str = "done ";
+use pinako::{Durability, ErrorKind};
+use process::Process;
 
 /// Kills of each backend's process where nobody says how many.
 const FEW_RUNS: u64 = 8;
-
-/// How a run opens the store: whether synced or not, a killed process loses nothing.
-fn durability(run: u64) -> Durability {
-    if run % 4 < 2 { Durability::Full } else { Durability::Buffered }
-}
-
-/// Not a test but the process that the others start and kill.
-#[test]
-#[ignore = "runs in a process of its own, started by the tests"]
-fn writer() {
-    let (Ok(url), Ok(run), Ok(first)) =
-        (std::env::var("PINAKO_CRASH_URL"), std::env::var("PINAKO_CRASH_RUN"), std::env::var("PINAKO_CRASH_FIRST"))
-    else {
-        return;
-    };
-    let store = backends::open(&url, Mode::Write, durability(run.parse().unwrap())).unwrap();
-    // Not `println!`, which the test harness would hold back.
-    let mut out = std::io::stdout();
-    for number in first.parse().unwrap().. {
-        let next_id = store.properties().unwrap().next_id;
-        Change::number(number, next_id).make(&*store).unwrap();
-        writeln!(out, "\n{DONE}{number}").and_then(|()| out.flush()).unwrap();
-    }
-}
-
-/// The writing process; it does not outlive its handle.
-struct Writer {
-    process: Child,
-    out: BufReader<ChildStdout>,
-}
-
-impl Writer {
-    fn start(url: &str, run: u64, first: u64) -> Writer {
-        let mut process = Command::new(std::env::current_exe().unwrap())
-            .args(["writer", "--exact", "--ignored", "--nocapture"])
-            .env("PINAKO_CRASH_URL", url)
-            .env("PINAKO_CRASH_RUN", run.to_string())
-            .env("PINAKO_CRASH_FIRST", first.to_string())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let out = BufReader::new(process.stdout.take().unwrap());
-        Writer { process, out }
-    }
-
-    /// The number of the next change that was made; `None` where the process has ended.
-    fn done(&mut self) -> Option<u64> {
-        loop {
-            let mut line = String::new();
-            if self.out.read_line(&mut line).unwrap() == 0 {
-                return None;
-            }
-            if let Some(number) = line.strip_suffix('\n').and_then(|line| line.strip_prefix(DONE)) {
-                return Some(number.parse().unwrap());
-            }
-        }
-    }
-
-    fn kill(&mut self) {
-        assert!(self.process.try_wait().unwrap().is_none(), "the writer ended before it was killed");
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-    }
-}
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
 
 /// Random enough for the moments of death, which nobody could repeat anyway.
 fn random_below(end: u64) -> u64 {
@@ -128,7 +54,7 @@ impl Ruin {
 
     /// Lets a process make changes, watched by a `witness` in this one, and kills it.
     fn kill_a_writer(&mut self, run: u64, witness: Option<&dyn Backend>) {
-        let mut writer = Writer::start(&self.url, run, self.next);
+        let mut writer = Process::writer(&self.url, run, self.next);
         // Some die while they open the store, most in the middle of a change.
         let patience = if run % 5 == 4 { 0 } else { 1 + random_below(40) };
         for _ in 0..patience {
@@ -201,6 +127,62 @@ fn disk_bytes(path: &Path) -> u64 {
         false => 0,
     };
     metadata.blocks() * 512 + inside
+}
+
+/// A process is killed in the middle of an append. Before, this one may try to append too, which takes long.
+fn survives_an_append_that_never_ends(scheme: &str, try_beside: bool) {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("{scheme}:{}", folder.path().join("store").display());
+    let mut ruin = Ruin { url, expected: Expected::default(), next: 0 };
+    let store = ruin.open(Mode::Create);
+    for _ in 0..5 {
+        Change::number(ruin.next, ruin.expected.next_id).make(&*store).unwrap();
+        ruin.made();
+    }
+
+    let mut writer = Process::endless_writer(&ruin.url);
+    ruin.expected.assert_holds(&*store);
+    if try_beside {
+        let attempt = store.set_label_names(&["beside".to_owned()]);
+        // Where it is refused, that is what it must be refused with.
+        match attempt {
+            Ok(()) => ruin.expected.make(Change::SetLabelNames(vec!["beside".to_owned()])),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Conflict, "{scheme}: {error}"),
+        }
+        ruin.expected.assert_holds(&*store);
+    }
+    writer.kill();
+    for store in [store, ruin.open(Mode::Write)] {
+        ruin.expected.assert_holds(&*store);
+        Change::number(ruin.next, ruin.expected.next_id).make(&*store).unwrap();
+        ruin.made();
+        ruin.expected.assert_holds(&*store);
+    }
+}
+
+const SCHEMES: &[&str] = &[
+    "files",
+    "lmdb",
+    "sqlite",
+    #[cfg(feature = "hdf5")]
+    "hdf5",
+];
+
+#[test]
+fn a_death_in_the_middle_of_a_stream_frees_the_store() {
+    for scheme in SCHEMES {
+        survives_an_append_that_never_ends(scheme, false);
+    }
+}
+
+#[test]
+#[ignore = "a writer's patience is half a minute"]
+fn a_writer_gives_up_when_another_process_does_not_end() {
+    thread::scope(|scope| {
+        for scheme in SCHEMES {
+            scope.spawn(|| survives_an_append_that_never_ends(scheme, true));
+        }
+    });
 }
 
 #[test]
