@@ -1,10 +1,13 @@
 //! The command line as plain values. Nothing here opens, reads or decides anything.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 use clap::{Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use pinako::{Id, Region};
+use pinako_bench::stores::Options;
 
 use crate::pick::{ImagePick, LabelPick};
 
@@ -20,6 +23,10 @@ Exit codes:
   3    verify found images that are not sound
   4    there is no such store, image, label or file
   130  interrupted by Ctrl-C; what was stored until then is safe";
+
+/// The defaults of lists, as a person would write them.
+static COUNTS: LazyLock<String> = LazyLock::new(|| Options::COUNTS.map(|count| count.to_string()).join(","));
+static BACKENDS: LazyLock<String> = LazyLock::new(|| Options::BACKENDS.join(","));
 
 /// Stores millions of images, or a few enormous ones, and gives back any of them, fast.
 #[derive(Debug, Parser)]
@@ -50,6 +57,7 @@ pub enum Command {
     List(ListArgs),
     Verify(VerifyArgs),
     Compact(CompactArgs),
+    Bench(BenchArgs),
     Completions(CompletionsArgs),
 }
 
@@ -346,6 +354,66 @@ pub struct CompactArgs {
     /// Which store
     #[arg(value_name = "STORE", value_hint = ValueHint::AnyPath)]
     pub store: String,
+}
+
+/// Measure which way of storing suits your images on your machine
+#[derive(Debug, clap::Args)]
+#[command(disable_help_subcommand = true)]
+pub struct BenchArgs {
+    #[command(subcommand)]
+    pub experiment: Experiment,
+}
+
+/// What is measured.
+#[derive(Debug, Subcommand)]
+pub enum Experiment {
+    Stores(BenchStoresArgs),
+}
+
+/// Compare the kinds of store at storing and reading many small images
+///
+/// Stores and reads one image, then more and more of them, with warm and cold caches, synced to the disk and not, each
+/// several times in turn; reads single images at random; measures disk and memory. Every image that is read is compared
+/// with the one that was stored. The report in OUT has a page to read (index.html), plots (SVG, PNG) and all figures
+/// (JSON, CSV).
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  pinako bench stores
+  pinako bench stores --counts 1,100,10000 --backends lmdb,files
+  pinako bench stores --data cifar-10-batches-py --folder /mnt/ssd --out cifar-report")]
+pub struct BenchStoresArgs {
+    /// The images to store: whatever import takes [default: images like photographs, made up]
+    #[arg(long, value_name = "SOURCE", value_hint = ValueHint::AnyPath)]
+    pub data: Option<PathBuf>,
+
+    /// How many images to store; where the data has fewer, they are taken again and again
+    #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = COUNTS.as_str())]
+    pub counts: Vec<u64>,
+
+    /// The kinds of store to compare
+    #[arg(long, value_name = "KIND,...", value_delimiter = ',', default_value = BACKENDS.as_str())]
+    pub backends: Vec<String>,
+
+    /// The folder for the report
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, default_value = "bench-stores")]
+    pub out: PathBuf,
+
+    /// A folder on the disk to measure, for the stores that are made and removed [default: OUT]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub folder: Option<PathBuf>,
+
+    /// How often everything is measured at the largest count; small counts are measured more often
+    #[arg(long, value_name = "N", default_value = "3")]
+    pub repetitions: NonZeroU32,
+
+    /// Another number makes other images up and reads others at random
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+
+    /// The whole report as JSON instead of a table
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Print a completion script for a shell

@@ -4,8 +4,9 @@ use std::io::IsTerminal;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use indicatif::{DecimalBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use pinako::Progress;
+use pinako_bench::figures;
 
 use crate::{interrupt, report};
 
@@ -14,8 +15,8 @@ const LINE_EVERY: Duration = Duration::from_secs(10);
 
 /// A job that is shown, and that Ctrl-C stops.
 pub struct Job {
-    /// `importing`, `copying`, ...
-    verb: &'static str,
+    /// What is being done: `importing`, `copying`, ...
+    what: String,
     bar: ProgressBar,
     started: Instant,
     last_line: Instant,
@@ -25,17 +26,17 @@ pub struct Job {
 
 impl Job {
     /// Starts the clock.
-    pub fn start(verb: &'static str) -> Self {
+    pub fn start(what: &'static str) -> Self {
         interrupt::listen();
         let bar = match std::io::stderr().is_terminal() {
             true => ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10)),
             false => ProgressBar::hidden(),
         };
         bar.set_style(style("{msg} {spinner} {human_pos} images  {per_sec}  {elapsed}"));
-        bar.set_message(verb);
+        bar.set_message(what);
         bar.enable_steady_tick(Duration::from_millis(250));
         let now = Instant::now();
-        Job { verb, bar, started: now, last_line: now, first: None }
+        Job { what: what.to_owned(), bar, started: now, last_line: now, first: None }
     }
 
     /// Shows how far the job is, and says whether it is to go on.
@@ -52,12 +53,18 @@ impl Job {
         self.bar.set_position(progress.images);
         if self.bar.is_hidden() && self.last_line.elapsed() >= LINE_EVERY {
             self.last_line = Instant::now();
-            report::say(line(self.verb, first, progress, self.started.elapsed()));
+            report::say(line(&self.what, first, progress, self.started.elapsed()));
         }
         match interrupt::asked() {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
         }
+    }
+
+    /// Says what is being done now.
+    pub fn step(&mut self, what: &str) {
+        self.bar.set_message(what.to_owned());
+        what.clone_into(&mut self.what);
     }
 
     /// The bar, for what writes above it while the job runs: [`ProgressBar::suspend`].
@@ -82,43 +89,47 @@ impl Drop for Job {
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).expect("the templates here are sound").progress_chars("=> ").with_key(
         "per_sec",
-        |state: &indicatif::ProgressState, out: &mut dyn std::fmt::Write| {
-            let _ = write!(out, "{}/s", HumanCount(state.per_sec() as u64));
+        |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+            let _ = write!(out, "{}/s", figures::rate(state.per_sec()));
         },
     )
 }
 
-/// `importing: 12,000 of 60,000 images, 36.86 MB, 3,400 images/s, 14 s left`
-fn line(verb: &str, first: Progress, now: Progress, elapsed: Duration) -> String {
-    let mut line = format!("{verb}: {}", HumanCount(now.images));
+/// `importing: 12,000 of 60,000 images, 36.9 MB, 3,400 images/s, 14.1 s left`
+fn line(what: &str, first: Progress, now: Progress, elapsed: Duration) -> String {
+    let mut line = format!("{what}: {}", figures::count(now.images));
     if let Some(total) = now.total {
-        line += &format!(" of {}", HumanCount(total));
+        line += &format!(" of {}", figures::count(total));
     }
-    line += &format!(" images, {}", DecimalBytes(now.bytes));
+    line += " images";
+    if now.bytes > 0 {
+        line += &format!(", {}", figures::bytes(now.bytes as f64));
+    }
     let rate = now.images.saturating_sub(first.images) as f64 / elapsed.as_secs_f64().max(1e-9);
     if rate >= 1.0 {
-        line += &format!(", {} images/s", HumanCount(rate as u64));
+        line += &format!(", {} images/s", figures::rate(rate));
         if let Some(total) = now.total {
             let left = total.saturating_sub(now.images) as f64 / rate;
-            line += &format!(", {left:.0} s left");
+            line += &format!(", {} left", figures::seconds(left));
         }
     }
     line
 }
 
-/// `60,000 images (184.32 MB) in 2.1 s, 28,571 images/s`
+/// `60,000 images (184 MB) in 2.10 s, 28,600 images/s`
 pub fn summary(images: u64, bytes: u64, took: Duration) -> String {
     let seconds = took.as_secs_f64();
-    let mut text = format!("{} ({}) in {seconds:.1} s", images_text(images), DecimalBytes(bytes));
+    let size = figures::bytes(bytes as f64);
+    let mut text = format!("{} ({size}) in {}", images_text(images), figures::seconds(seconds));
     if images > 0 && seconds > 0.0 {
-        text += &format!(", {} images/s", HumanCount((images as f64 / seconds) as u64));
+        text += &format!(", {} images/s", figures::rate(images as f64 / seconds));
     }
     text
 }
 
 /// `1 image`, `2 images`.
 pub fn images_text(count: u64) -> String {
-    format!("{} image{}", HumanCount(count), if count == 1 { "" } else { "s" })
+    format!("{} image{}", figures::count(count), if count == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]
@@ -131,9 +142,9 @@ mod tests {
         let line = |first, now| line("copying", first, now, Duration::from_secs(10));
         assert_eq!(
             line(at(1000, Some(60_000)), at(21_000, Some(60_000))),
-            "copying: 21,000 of 60,000 images, 21.00 MB, 2,000 images/s, 20 s left"
+            "copying: 21,000 of 60,000 images, 21.0 MB, 2,000 images/s, 19.5 s left"
         );
-        assert_eq!(line(at(0, None), at(50, None)), "copying: 50 images, 50.00 kB, 5 images/s");
+        assert_eq!(line(at(0, None), at(50, None)), "copying: 50 images, 50.0 kB, 5.00 images/s");
         assert_eq!(line(at(5, None), at(5, None)), "copying: 5 images, 5.00 kB");
     }
 }

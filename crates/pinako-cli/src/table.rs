@@ -1,7 +1,6 @@
 //! Tables for people, and one image as a row of a table or as JSON.
 
 use comfy_table::{CellAlignment, ColumnConstraint, Table, Width, presets};
-use indicatif::HumanCount;
 use pinako::{Descriptor, Encoding, Label};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -144,11 +143,6 @@ pub fn encoding_text(encoding: Encoding) -> String {
         Encoding::Linked(link) => format!("linked:{}", link.format.name()),
         other => other.to_string(),
     }
-}
-
-/// A number with its thousands apart.
-pub fn count(number: u64) -> String {
-    HumanCount(number).to_string()
 }
 
 /// Text of somebody else's without what would move the cursor.

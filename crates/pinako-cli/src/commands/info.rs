@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::ExitCode;
 
-use indicatif::DecimalBytes;
 use pinako::backend::{Footprint, Properties};
 use pinako::{Descriptor, Encoding, Label, Result, Store};
+use pinako_bench::figures;
 use serde::Serialize;
 
 use crate::args::InfoArgs;
@@ -40,17 +40,17 @@ fn about_image(store: &Store, id: pinako::Id, json: bool) -> Result<String> {
         ("id", descriptor.id.to_string()),
         ("name", descriptor.name.clone().unwrap_or_else(|| "-".to_owned())),
         ("label", table::label_text(descriptor.label, &label_names)),
-        ("width", format!("{} pixels", table::count(shape.width().into()))),
-        ("height", format!("{} pixels", table::count(shape.height().into()))),
+        ("width", format!("{} pixels", figures::count(shape.width().into()))),
+        ("height", format!("{} pixels", figures::count(shape.height().into()))),
         ("channels", shape.channels().to_string()),
         ("sample type", descriptor.sample_type.to_string()),
         ("encoding", table::encoding_text(descriptor.encoding)),
     ];
     if let Encoding::Linked(link) = descriptor.encoding {
         rows.push(("linked file", table::one_line(&String::from_utf8_lossy(&store.payload(id)?))));
-        rows.push(("its length", DecimalBytes(link.length).to_string()));
+        rows.push(("its length", figures::bytes(link.length as f64)));
     }
-    rows.push(("payload", format!("{} bytes", table::count(descriptor.payload_length))));
+    rows.push(("payload", format!("{} bytes", figures::count(descriptor.payload_length))));
     rows.push(("checksum", format!("{:08x}", descriptor.checksum)));
     if let Some(attributes) = &descriptor.attributes {
         rows.push(("attributes", attributes.as_str().to_owned()));
@@ -72,10 +72,10 @@ fn store_tables(url: &str, properties: &Properties, footprint: Footprint, groups
     let rows = [
         ("store", url.to_owned()),
         ("format version", properties.format_version.to_string()),
-        ("images", table::count(properties.count)),
-        ("next id", table::count(properties.next_id)),
-        ("payload", DecimalBytes(footprint.payload_bytes).to_string()),
-        ("on disk", DecimalBytes(footprint.disk_bytes).to_string()),
+        ("images", figures::count(properties.count)),
+        ("next id", figures::count(properties.next_id)),
+        ("payload", figures::bytes(footprint.payload_bytes as f64)),
+        ("on disk", figures::bytes(footprint.disk_bytes as f64)),
     ];
     let mut text = table::pairs(&rows).trim_fmt();
 
@@ -85,14 +85,14 @@ fn store_tables(url: &str, properties: &Properties, footprint: Footprint, groups
         let mut table = table::with_header(&["shape", "type", "encoding", "images"], &[3]);
         for (kind, images) in kinds.iter().take(MOST_ROWS) {
             let shape = format!("{}x{}x{}", kind.height, kind.width, kind.channels);
-            table.add_row([shape, kind.sample_type.to_owned(), kind.encoding.clone(), table::count(**images)]);
+            table.add_row([shape, kind.sample_type.to_owned(), kind.encoding.clone(), figures::count(**images)]);
         }
         text += &format!("\n\n{}{}", table.trim_fmt(), more(kinds.len()));
     }
     if !groups.labels.is_empty() {
         let mut table = table::with_header(&["label", "images"], &[1]);
         for (label, images) in groups.labels.iter().take(MOST_ROWS) {
-            table.add_row([table::label_text(*label, &properties.label_names), table::count(*images)]);
+            table.add_row([table::label_text(*label, &properties.label_names), figures::count(*images)]);
         }
         text += &format!("\n\n{}{}", table.trim_fmt(), more(groups.labels.len()));
     }

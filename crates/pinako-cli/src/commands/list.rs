@@ -4,6 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use pinako::{Descriptor, Result, Store};
+use pinako_bench::figures;
 
 use crate::args::ListArgs;
 use crate::report::{self, written};
@@ -44,7 +45,7 @@ fn row(descriptor: &Descriptor, label_names: &[String]) -> Vec<String> {
         descriptor.shape.to_string(),
         descriptor.sample_type.to_string(),
         table::encoding_text(descriptor.encoding),
-        table::count(descriptor.payload_length),
+        figures::count(descriptor.payload_length),
         descriptor.name.clone().unwrap_or_else(|| "-".to_owned()),
     ]
 }

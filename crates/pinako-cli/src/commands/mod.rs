@@ -1,5 +1,6 @@
 //! One file for each command, or for a few that belong together.
 
+mod bench;
 mod completions;
 mod copy;
 mod export;
@@ -30,6 +31,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         Command::List(args) => list::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Compact(args) => upkeep::compact(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Completions(args) => completions::run(&args),
     }
 }

@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use indicatif::DecimalBytes;
 use pinako::{Result, Store};
+use pinako_bench::figures;
 
 use crate::args::{CompactArgs, RemoveArgs};
 use crate::progress::images_text;
@@ -33,6 +33,6 @@ pub fn compact(args: &CompactArgs) -> Result<ExitCode> {
     let before = store.footprint()?.disk_bytes;
     store.compact()?;
     let after = store.footprint()?.disk_bytes;
-    report::say(format_args!("{} on disk before, {} now", DecimalBytes(before), DecimalBytes(after)));
+    report::say(format_args!("{} on disk before, {} now", figures::bytes(before as f64), figures::bytes(after as f64)));
     Ok(ExitCode::SUCCESS)
 }

@@ -1,7 +1,7 @@
 use crate::support::Place;
 
-const COMMANDS: [&str; 11] =
-    ["import", "export", "copy", "get", "put", "remove", "info", "list", "verify", "compact", "completions"];
+const COMMANDS: [&str; 12] =
+    ["import", "export", "copy", "get", "put", "remove", "info", "list", "verify", "compact", "bench", "completions"];
 
 #[test]
 fn help_says_what_each_command_does() {
@@ -10,6 +10,7 @@ fn help_says_what_each_command_does() {
     for command in COMMANDS {
         insta::assert_snapshot!(format!("help_{command}"), place.ok(&format!("{command} --help")));
     }
+    insta::assert_snapshot!("help_bench_stores", place.ok("bench stores --help"));
 }
 
 #[test]

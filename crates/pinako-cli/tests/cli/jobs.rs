@@ -167,3 +167,26 @@ fn verify_names_what_is_not_sound() {
     exit code 3
     "#);
 }
+
+#[test]
+fn bench_stores_shows_figures_of_each_kind_and_writes_a_report() {
+    let place = Place::new();
+    let table = place.ok("bench stores --counts 1,10 --backends lmdb,files --repetitions 1");
+    let rows: Vec<Vec<&str>> =
+        table.lines().skip(2).take(4).map(|row| row.split_whitespace().take(2).collect()).collect();
+    assert_eq!(rows, [["1", "lmdb"], ["1", "files"], ["10", "lmdb"], ["10", "files"]], "{table}");
+    assert!(place.path("bench-stores/report.json").is_file());
+
+    let report = place.ok("bench stores --counts 5 --backends sqlite --repetitions 1 --json --out again");
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    assert_eq!((&report["counts"][0], &report["backends"][0]), (&5.into(), &"sqlite".into()));
+    insta::assert_snapshot!(place.run("bench stores --backends oracle"), @r#"
+    ! error: "oracle" is no backend that can be compared
+    ! hint: choose from files, lmdb, hdf5, sqlite
+    exit code 1
+    "#);
+    insta::assert_snapshot!(place.run("bench stores --counts 0"), @"
+    ! error: 0 is no count of images
+    exit code 1
+    ");
+}

@@ -1,0 +1,89 @@
+//! `pinako bench`
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use pinako::{Progress, Result};
+use pinako_bench::figures;
+use pinako_bench::stores::{self, Measurement, Operation, Options, Report, Unit};
+
+use crate::args::{BenchArgs, BenchStoresArgs, Experiment};
+use crate::progress::Job;
+use crate::report::{self, written};
+use crate::table;
+
+/// What the table shows; the report has the rest.
+const COLUMNS: [Operation; 7] = [
+    Operation::StoreSynced,
+    Operation::StoreBuffered,
+    Operation::ReadWarm,
+    Operation::ReadCold,
+    Operation::RandomWarm,
+    Operation::RandomCold,
+    Operation::Disk,
+];
+
+pub fn run(args: &BenchArgs) -> Result<ExitCode> {
+    match &args.experiment {
+        Experiment::Stores(args) => compare_stores(args),
+    }
+}
+
+fn compare_stores(args: &BenchStoresArgs) -> Result<ExitCode> {
+    let options = Options {
+        data: args.data.clone(),
+        counts: args.counts.clone(),
+        backends: args.backends.clone(),
+        out: args.out.clone(),
+        folder: args.folder.clone(),
+        repetitions: args.repetitions.get(),
+        seed: args.seed,
+    };
+    let mut job = Job::start("measuring");
+    let found = stores::run(&options, &mut |progress| {
+        job.step(progress.step);
+        let total = (progress.total > 0).then_some(progress.total);
+        job.watch(Progress { images: progress.done, total, bytes: 0 })
+    })?;
+    let took = job.finish();
+
+    let text = match args.json {
+        true => table::to_json_line(&found),
+        false => to_text(&found),
+    };
+    let mut out = report::output();
+    written(writeln!(out, "{text}").and_then(|()| out.flush()))?;
+    let seconds = figures::seconds(took.as_secs_f64());
+    report::say(format_args!("measured in {seconds}; the report is in {}", args.out.display()));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The medians, and what follows from them.
+fn to_text(found: &Report) -> String {
+    let titles = COLUMNS.map(|operation| operation.title().replace(", ", ",\n")); // narrow enough for a terminal
+    let mut header = vec!["images", "store"];
+    header.extend(titles.iter().map(String::as_str));
+    let right: Vec<usize> = (0..header.len()).filter(|&column| column != 1).collect();
+    let mut table = table::with_header(&header, &right);
+    for &count in &found.counts {
+        for backend in &found.backends {
+            let figure = |operation| found.find(backend, count, operation).map_or_else(|| "-".to_owned(), median);
+            let mut row = vec![figures::count(count), backend.clone()];
+            row.extend(COLUMNS.map(figure));
+            table.add_row(row);
+        }
+    }
+    let mut text = table.trim_fmt();
+    text += &format!("\n\n{}", found.recommendation.headline);
+    for advice in &found.recommendation.advice {
+        text += &format!("\n- If you {}: {}", advice.purpose, advice.text);
+    }
+    text
+}
+
+fn median(found: &Measurement) -> String {
+    match found.unit {
+        Unit::Seconds => figures::seconds(found.summary.median),
+        Unit::Bytes => figures::bytes(found.summary.median),
+    }
+}
