@@ -146,9 +146,8 @@ impl Datasets {
     ///
     /// # Errors
     /// `Corrupt` where it is no HDF5 file.
-    pub(super) fn of(file: &File, length: u64) -> Result<Self> {
-        let handle = file.try_clone().map_err(|error| Error::io("cannot open it twice", error))?;
-        let source = ReadSeekSource::new(handle).map_err(|error| damaged(error.into()))?;
+    pub(super) fn of(file: File, length: u64) -> Result<Self> {
+        let source = ReadSeekSource::new(file).map_err(|error| damaged(error.into()))?;
         let file = hdf5_pure::File::from_source(source).map_err(damaged)?;
         Ok(Datasets { file, length })
     }

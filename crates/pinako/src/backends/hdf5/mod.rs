@@ -195,9 +195,12 @@ impl Hdf5 {
             return Ok(());
         }
         let names: Vec<(u64, &str)> = names.into_iter().map(|name| (name_hash(name), name)).collect();
-        for part in manifest.parts().iter().filter(|part| part.named > 0) {
+        for part in manifest.parts() {
+            if !names.iter().any(|&(hash, _)| part.may_name(hash)) {
+                continue;
+            }
             let open = self.files.part(part)?.ok_or_else(|| self.files.gone(part.part))?;
-            for &(hash, name) in &names {
+            for &(hash, name) in names.iter().filter(|&&(hash, _)| part.may_name(hash)) {
                 let found = open.find(name, hash).map_err(|error| self.at_part(part, error))?;
                 if found.iter().any(|&id| !manifest.removed().contains(id)) {
                     return Err(name_taken(name));
@@ -240,18 +243,34 @@ impl Backend for Hdf5 {
 
     fn read(&self, requests: &[ReadRequest], sink: &mut ReadSink<'_>) -> Result<()> {
         let mut view = self.view()?;
+        // Neighbours asked for one after another are fetched from the disk together.
+        let mut expected = 0;
         for (place, request) in requests.iter().enumerate() {
-            view.read(place, request, sink)?;
+            let whole = |request: &ReadRequest| request.range.is_none().then_some(request.id);
+            let neighbours = match place < expected {
+                true => 0,
+                false => in_a_row(requests[place..].iter().map_while(whole)).max(1),
+            };
+            expected = expected.max(place + neighbours);
+            view.read(request, neighbours as u64, &mut |bytes| sink(place, bytes))?;
         }
         Ok(())
     }
 
     fn describe(&self, ids: &[Id], sink: &mut DescribeSink<'_>) -> Result<()> {
         let mut view = self.view()?;
+        let mut expected = 0;
         for (place, &id) in ids.iter().enumerate() {
             let descriptor = match view.find(id)? {
                 None => None,
-                Some((open, row)) => Some(open.descriptor(row).map_err(|error| self.at_part(open.part(), error))?),
+                Some((open, row)) => {
+                    if place >= expected {
+                        let neighbours = in_a_row(ids[place..].iter().copied());
+                        open.expect_descriptors(row, neighbours as u64);
+                        expected = place + neighbours;
+                    }
+                    Some(open.descriptor(row).map_err(|error| self.at_part(open.part(), error))?)
+                }
             };
             sink(place, descriptor)?;
         }
@@ -262,6 +281,7 @@ impl Backend for Hdf5 {
         let mut view = self.view()?;
         let mut next = first;
         while let Some(open) = view.part_from(next)? {
+            open.expect_descriptors(open.row_from(next), open.part().count);
             for row in open.row_from(next)..open.part().count {
                 let at_part = |error| self.at_part(open.part(), error);
                 let id = open.id(row);
@@ -283,7 +303,7 @@ impl Backend for Hdf5 {
         // A compaction may put other parts in place of those not looked at yet: then it begins anew.
         'anew: loop {
             let manifest = Arc::clone(&view.manifest);
-            for part in manifest.parts().iter().rev().filter(|part| part.named > 0) {
+            for part in manifest.parts().iter().rev().filter(|part| part.may_name(hash)) {
                 let Some(open) = view.open(part)? else { continue 'anew };
                 let found = open.find(name, hash).map_err(|error| self.at_part(part, error))?;
                 if let Some(id) = found.into_iter().find(|&id| !manifest.removed().contains(id)) {
@@ -417,23 +437,34 @@ impl View<'_> {
         }
     }
 
-    /// Pushes what a request asks for.
-    fn read(&mut self, place: usize, request: &ReadRequest, sink: &mut ReadSink<'_>) -> Result<()> {
+    /// Pushes what a request asks for. If it is the first of some `neighbours`, the others will follow.
+    fn read(
+        &mut self,
+        request: &ReadRequest,
+        neighbours: u64,
+        sink: &mut dyn FnMut(Option<&[u8]>) -> Result<()>,
+    ) -> Result<()> {
         let store = self.store;
         loop {
-            let Some((open, row)) = self.find(request.id)? else { return sink(place, None) };
+            let Some((open, row)) = self.find(request.id)? else { return sink(None) };
             let part = open.part();
             if part.kind == Kind::Pieces {
                 let part = part.clone();
                 let range = request.resolve(part.payload_bytes)?;
-                if self.read_pieces(&part, range, &mut |bytes| sink(place, Some(bytes)))? {
+                if self.read_pieces(&part, range, sink)? {
                     return Ok(());
                 }
                 continue;
             }
             let payload = open.payload(row).map_err(|error| store.at_part(part, error))?;
             let range = request.resolve(payload.len() as u64)?;
-            return sink(place, Some(&payload[range.start as usize..range.end as usize]));
+            let bytes = &payload[range.start as usize..range.end as usize];
+            match neighbours {
+                0 => {}
+                1 => open.expect(bytes),
+                _ => open.expect_payloads(row, neighbours),
+            }
+            return sink(Some(bytes));
         }
     }
 
@@ -442,7 +473,7 @@ impl View<'_> {
         &mut self,
         part: &Part,
         range: Range<u64>,
-        sink: &mut dyn FnMut(&[u8]) -> Result<()>,
+        sink: &mut dyn FnMut(Option<&[u8]>) -> Result<()>,
     ) -> Result<bool> {
         let mut gathered = Vec::new();
         let mut start = 0;
@@ -455,8 +486,9 @@ impl View<'_> {
                     return Ok(false);
                 };
                 let bytes = &open.payload()[(from - start) as usize..(to - start) as usize];
+                open.expect(bytes);
                 if bytes.len() as u64 == range.end - range.start {
-                    sink(bytes)?;
+                    sink(Some(bytes))?;
                     return Ok(true);
                 }
                 if gathered.is_empty() {
@@ -469,9 +501,16 @@ impl View<'_> {
             }
             start = end;
         }
-        sink(&gathered)?;
+        sink(Some(&gathered))?;
         Ok(true)
     }
+}
+
+/// How many of `ids` follow one after another from the first on, as far as is worth looking ahead.
+fn in_a_row(ids: impl Iterator<Item = Id>) -> usize {
+    const AHEAD: usize = 1024;
+    let mut next = None;
+    ids.take(AHEAD).take_while(|&id| next.replace(id.wrapping_add(1)).is_none_or(|next| next == id)).count()
 }
 
 /// Makes an empty store at `path`.

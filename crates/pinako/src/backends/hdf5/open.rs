@@ -10,7 +10,7 @@ use crate::backends::manifest::{Kind, Manifest, Part, Piece};
 use crate::error::{Error, Result};
 
 /// Most parts, and most pieces, that stay open. A process may have some 65,000 maps on Linux.
-const MOST_OPEN: usize = 1024;
+const MOST_OPEN: usize = 4096;
 
 /// Opens parts and keeps them open.
 #[derive(Debug)]

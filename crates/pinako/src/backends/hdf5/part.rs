@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 
 use memmap2::{Advice, Mmap};
@@ -71,14 +72,13 @@ pub(super) fn name_hash(name: &str) -> u64 {
 
 /// The file of a part or a piece, mapped.
 #[derive(Debug)]
-pub(super) struct Mapped {
+struct Mapped {
     map: Mmap,
-    file: File,
 }
 
 impl Mapped {
-    /// Maps the file at `path`, which has `length` bytes. `None` where there is no such file.
-    fn open(path: &Path, length: u64) -> Result<Option<Self>> {
+    /// Maps the file at `path`, which has `length` bytes, and finds its datasets. `None` where there is no such file.
+    fn open(path: &Path, length: u64) -> Result<Option<(Self, Datasets)>> {
         let cannot = |error| Error::io("cannot open it", error);
         let file = match File::open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -94,12 +94,23 @@ impl Mapped {
         let map = unsafe { Mmap::map(&file) }.map_err(|error| Error::io("cannot map it", error))?;
         // Otherwise each cold read of one small image drags in megabytes. It is advice: without it all is right, too.
         let _ = map.advise(Advice::Random);
-        Ok(Some(Mapped { map, file }))
+        Ok(Some((Mapped { map }, Datasets::of(file, length)?)))
     }
 
     fn bytes(&self, place: &Place) -> &[u8] {
         // `Datasets::place` checked that it lies inside the file.
         &self.map[place.start..place.start + place.length]
+    }
+
+    /// Tells the system that these bytes of the map will be read soon, if they are so many that it should fetch them in
+    /// one go rather than page by page. It is advice, and may go unheard.
+    fn expect(&self, bytes: &[u8]) {
+        /// Bytes from which one call more is nothing beside the pages' way from the disk.
+        const MANY: usize = 32 << 10;
+        let start = (bytes.as_ptr() as usize).checked_sub(self.map.as_ptr() as usize);
+        if let Some(start) = start.filter(|_| bytes.len() >= MANY) {
+            let _ = self.map.advise_range(Advice::WillNeed, start, bytes.len());
+        }
     }
 
     fn number(&self, place: &Place, row: u64) -> Option<u64> {
@@ -121,8 +132,8 @@ impl OpenPiece {
     /// # Errors
     /// `Corrupt` where it is not what the manifest says.
     pub(super) fn open(path: &Path, piece: &Piece) -> Result<Option<Self>> {
-        let Some(mapped) = Mapped::open(path, piece.file_bytes)? else { return Ok(None) };
-        let payload = Datasets::of(&mapped.file, piece.file_bytes)?.place(PAYLOAD, &[Element::Byte])?;
+        let Some((mapped, datasets)) = Mapped::open(path, piece.file_bytes)? else { return Ok(None) };
+        let payload = datasets.place(PAYLOAD, &[Element::Byte])?;
         if payload.length as u64 != piece.payload_bytes {
             return Err(unlike(PAYLOAD, piece.payload_bytes, &payload));
         }
@@ -131,6 +142,11 @@ impl OpenPiece {
 
     pub(super) fn payload(&self) -> &[u8] {
         self.mapped.bytes(&self.payload)
+    }
+
+    /// Tells the system that all of these bytes of the piece will be read soon.
+    pub(super) fn expect(&self, bytes: &[u8]) {
+        self.mapped.expect(bytes);
     }
 }
 
@@ -162,8 +178,7 @@ impl OpenPart {
     /// # Errors
     /// `Corrupt` where it is not what the manifest says.
     pub(super) fn open(path: &Path, part: &Part) -> Result<Option<Self>> {
-        let Some(mapped) = Mapped::open(path, part.file_bytes)? else { return Ok(None) };
-        let datasets = Datasets::of(&mapped.file, part.file_bytes)?;
+        let Some((mapped, datasets)) = Mapped::open(path, part.file_bytes)? else { return Ok(None) };
         let row_of = |name: &str, element: Element, length: Option<u64>| {
             let place = datasets.place(name, &[element])?;
             match length {
@@ -249,7 +264,7 @@ impl OpenPart {
     /// `Corrupt` where there is none that can be read or it does not fit the payload.
     pub(super) fn descriptor(&self, row: u64) -> Result<Descriptor> {
         let id = self.id(row).ok_or_else(|| self.no_row(row))?;
-        let record = self.slice(&self.records, &self.record_offsets, row);
+        let record = self.span(&self.records, &self.record_offsets, row..row.saturating_add(1));
         let record = record.ok_or_else(|| Error::corrupt("its descriptor is not where it should be").at_id(id))?;
         let descriptor = record::decode(id, record)?;
         let length = self.payload_length(row)?;
@@ -274,31 +289,52 @@ impl OpenPart {
 
     /// The payload of the image in `row`; empty where it is in pieces.
     pub(super) fn payload(&self, row: u64) -> Result<&[u8]> {
-        let payload = match &self.payloads {
-            Payloads::Equal(images, each) => usize::try_from(row).ok().and_then(|row| {
-                let start = row.checked_mul(*each)?;
-                self.mapped.bytes(images).get(start..start.checked_add(*each)?)
-            }),
-            Payloads::Any(payload, offsets) => self.slice(payload, offsets, row),
-            Payloads::Pieces => Some(&[][..]),
-        };
-        payload.ok_or_else(|| match self.id(row) {
+        self.payloads(row..row.saturating_add(1)).ok_or_else(|| match self.id(row) {
             Some(id) => Error::corrupt("its payload is not where it should be").at_id(id),
             None => self.no_row(row),
         })
     }
 
-    fn slice(&self, bytes: &Place, offsets: &Place, row: u64) -> Option<&[u8]> {
-        let start = self.mapped.number(offsets, row)?;
-        let end = self.mapped.number(offsets, row.checked_add(1)?)?;
-        self.mapped.bytes(bytes).get(usize::try_from(start).ok()?..usize::try_from(end).ok()?)
+    /// The payloads in `rows`, one after another; `None` where they are not where they should be.
+    fn payloads(&self, rows: Range<u64>) -> Option<&[u8]> {
+        match &self.payloads {
+            Payloads::Equal(images, each) => {
+                let place = |row| usize::try_from(row).ok()?.checked_mul(*each);
+                self.mapped.bytes(images).get(place(rows.start)?..place(rows.end)?)
+            }
+            Payloads::Any(payload, offsets) => self.span(payload, offsets, rows),
+            Payloads::Pieces => Some(&[]),
+        }
+    }
+
+    /// The bytes of `rows`, each of which has some.
+    fn span(&self, bytes: &Place, offsets: &Place, rows: Range<u64>) -> Option<&[u8]> {
+        let place = |row| usize::try_from(self.mapped.number(offsets, row)?).ok();
+        self.mapped.bytes(bytes).get(place(rows.start)?..place(rows.end)?)
+    }
+
+    /// Tells the system that all of these bytes of the part will be read soon.
+    pub(super) fn expect(&self, bytes: &[u8]) {
+        self.mapped.expect(bytes);
+    }
+
+    /// Tells the system that the payloads of so many rows from `first` on will be read soon.
+    pub(super) fn expect_payloads(&self, first: u64, count: u64) {
+        let end = first.saturating_add(count).min(self.part.count);
+        self.mapped.expect(self.payloads(first..end).unwrap_or_default());
+    }
+
+    /// Tells the system that the descriptors of so many rows from `first` on will be read soon.
+    pub(super) fn expect_descriptors(&self, first: u64, count: u64) {
+        let end = first.saturating_add(count).min(self.part.count);
+        self.mapped.expect(self.span(&self.records, &self.record_offsets, first..end).unwrap_or_default());
     }
 
     fn no_row(&self, row: u64) -> Error {
         Error::corrupt(format!("it has no row {row}"))
     }
 
-    /// The descriptors of the images named `name`; `hash` is the name's.
+    /// The ids of the images named `name`; `hash` is the name's.
     ///
     /// # Errors
     /// `Corrupt` where what is looked up leads nowhere.

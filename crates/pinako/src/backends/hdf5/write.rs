@@ -225,7 +225,7 @@ impl Files<'_, '_> {
             _ => Form::Payloads(payload_bytes),
         };
         let mut rows = Rows::of(entries);
-        let datasets = part::datasets(form, entries.len() as u64, rows.record_bytes(), rows.names.len() as u64);
+        let datasets = part::datasets(form, rows.count(), rows.records.len() as u64, rows.names.len() as u64);
         let (number, file_bytes) = self.file(&datasets, |output| {
             if output.payloads(entries)? {
                 rows = Rows::of(entries);
@@ -233,9 +233,9 @@ impl Files<'_, '_> {
             if let Form::Payloads(_) = form {
                 output.numbers(offsets(entries.iter().map(|entry| entry.descriptor.payload_length)))?;
             }
-            output.rows(entries, &rows)
+            output.rows(&rows)
         })?;
-        Ok(described(entries, kind, number, payload_bytes, file_bytes, rows.names.len() as u64))
+        Ok(rows.part(number, kind, payload_bytes, file_bytes))
     }
 
     /// Writes a payload in pieces, and the part that says what they are.
@@ -252,34 +252,19 @@ impl Files<'_, '_> {
         if let Payload::Stream(_) = entry.payload {
             entry.descriptor.checksum = checksum;
         }
-        let entries = std::slice::from_ref(entry);
-        let rows = Rows::of(entries);
-        let datasets = part::datasets(Form::Pieces, 1, rows.record_bytes(), rows.names.len() as u64);
-        let (number, file_bytes) = self.file(&datasets, |output| output.rows(entries, &rows))?;
         let payload_bytes = entry.descriptor.payload_length;
-        let entries = std::slice::from_ref(entry);
-        let part = described(entries, Kind::Pieces, number, payload_bytes, file_bytes, rows.names.len() as u64);
-        Ok(Part { pieces, ..part })
+        let rows = Rows::of(std::slice::from_ref(entry));
+        let datasets = part::datasets(Form::Pieces, 1, rows.records.len() as u64, rows.names.len() as u64);
+        let (number, file_bytes) = self.file(&datasets, |output| output.rows(&rows))?;
+        Ok(Part { pieces, ..rows.part(number, Kind::Pieces, payload_bytes, file_bytes) })
     }
 }
 
-fn described(entries: &[Entry<'_>], kind: Kind, part: u64, payload_bytes: u64, file_bytes: u64, named: u64) -> Part {
-    let id = |entry: Option<&Entry<'_>>| entry.map_or(0, |entry| entry.descriptor.id);
-    Part {
-        part,
-        kind,
-        first: id(entries.first()),
-        last: id(entries.last()),
-        count: entries.len() as u64,
-        named,
-        payload_bytes,
-        file_bytes,
-        pieces: Vec::new(),
-    }
-}
-
-/// What is written of the images beside their payloads and ids.
+/// What is written of the images beside their payloads.
+#[derive(Default)]
 struct Rows {
+    labels: Vec<i64>,
+    ids: Vec<Id>,
     records: Vec<u8>,
     record_offsets: Vec<u64>,
     /// Hashes and rows, ascending.
@@ -288,18 +273,37 @@ struct Rows {
 
 impl Rows {
     fn of(entries: &[Entry<'_>]) -> Self {
-        let mut rows = Rows { records: Vec::new(), record_offsets: vec![0], names: Vec::new() };
-        for (row, entry) in entries.iter().enumerate() {
-            record::encode(&entry.descriptor, &mut rows.records);
+        let mut rows = Rows { record_offsets: vec![0], ..Rows::default() };
+        for (row, Entry { descriptor, .. }) in entries.iter().enumerate() {
+            rows.labels.push(descriptor.label.unwrap_or(NO_LABEL));
+            rows.ids.push(descriptor.id);
+            record::encode(descriptor, &mut rows.records);
             rows.record_offsets.push(rows.records.len() as u64);
-            rows.names.extend(entry.descriptor.name.as_deref().map(|name| (name_hash(name), row as u64)));
+            rows.names.extend(descriptor.name.as_deref().map(|name| (name_hash(name), row as u64)));
         }
         rows.names.sort_unstable();
         rows
     }
 
-    fn record_bytes(&self) -> u64 {
-        self.records.len() as u64
+    fn count(&self) -> u64 {
+        self.ids.len() as u64
+    }
+
+    /// What a commit says of the part that was written.
+    fn part(&self, part: u64, kind: Kind, payload_bytes: u64, file_bytes: u64) -> Part {
+        let few = self.names.len() <= Part::FEW_NAMES;
+        Part {
+            part,
+            kind,
+            first: self.ids.first().copied().unwrap_or(0),
+            last: self.ids.last().copied().unwrap_or(0),
+            count: self.count(),
+            named: self.names.len() as u64,
+            name_hashes: if few { self.names.iter().map(|&(hash, _)| hash).collect() } else { Vec::new() },
+            payload_bytes,
+            file_bytes,
+            pieces: Vec::new(),
+        }
     }
 }
 
@@ -340,7 +344,11 @@ impl Output {
     }
 
     fn numbers(&mut self, numbers: impl Iterator<Item = u64>) -> Result<()> {
-        self.put(&numbers.flat_map(u64::to_le_bytes).collect::<Vec<u8>>())
+        let mut bytes = Vec::new();
+        for number in numbers {
+            bytes.extend_from_slice(&number.to_le_bytes());
+        }
+        self.put(&bytes)
     }
 
     /// Writes all payloads, one after another; says whether that gave checksums to descriptors.
@@ -402,10 +410,9 @@ impl Output {
     }
 
     /// Writes the datasets that follow the payloads.
-    fn rows(&mut self, entries: &[Entry<'_>], rows: &Rows) -> Result<()> {
-        let labels = entries.iter().map(|entry| entry.descriptor.label.unwrap_or(NO_LABEL));
-        self.put(&labels.flat_map(i64::to_le_bytes).collect::<Vec<u8>>())?;
-        self.numbers(entries.iter().map(|entry| -> Id { entry.descriptor.id }))?;
+    fn rows(&mut self, rows: &Rows) -> Result<()> {
+        self.numbers(rows.labels.iter().map(|label| label.cast_unsigned()))?;
+        self.numbers(rows.ids.iter().copied())?;
         self.numbers(rows.record_offsets.iter().copied())?;
         self.put(&rows.records)?;
         self.numbers(rows.names.iter().map(|&(hash, _)| hash))?;

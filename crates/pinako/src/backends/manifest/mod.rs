@@ -94,6 +94,9 @@ pub(crate) struct Part {
     pub(crate) count: u64,
     /// How many of them have a name.
     pub(crate) named: u64,
+    /// The hashes of the names, where they are few, so that a name is found without opening every small part.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) name_hashes: Vec<u64>,
     /// Bytes of their payloads.
     pub(crate) payload_bytes: u64,
     /// Length of its file.
@@ -114,6 +117,14 @@ pub(crate) struct Piece {
 }
 
 impl Part {
+    /// Most hashes of names that are listed.
+    pub(crate) const FEW_NAMES: usize = 16;
+
+    /// Whether a name with that hash may be in it.
+    pub(crate) fn may_name(&self, hash: u64) -> bool {
+        self.named > 0 && (self.name_hashes.is_empty() || self.name_hashes.contains(&hash))
+    }
+
     /// Whether it has every id from its first to its last.
     pub(crate) fn is_dense(&self) -> bool {
         self.last - self.first == self.count - 1
@@ -131,7 +142,9 @@ impl Part {
             Kind::Pieces => self.count == 1 && !self.pieces.is_empty() && in_pieces == self.payload_bytes,
             _ => self.pieces.is_empty(),
         };
-        (self.count > 0 && self.count <= span && self.named <= self.count && pieces_fit).then_some(())
+        let names_fit =
+            self.named <= self.count && (self.name_hashes.is_empty() || self.name_hashes.len() as u64 == self.named);
+        (self.count > 0 && self.count <= span && names_fit && pieces_fit).then_some(())
     }
 }
 
@@ -332,6 +345,7 @@ mod tests {
             last: first + count - 1,
             count,
             named: 0,
+            name_hashes: Vec::new(),
             payload_bytes: 100,
             file_bytes: 200,
             pieces: Vec::new(),
@@ -364,6 +378,7 @@ mod tests {
             with(Part { count: 4, ..part(1, 10, 3) }),
             with(Part { last: 9, ..part(1, 10, 3) }),
             with(Part { kind: Kind::Pieces, ..part(1, 10, 1) }),
+            with(Part { named: 2, name_hashes: vec![7], ..part(1, 10, 3) }),
             with(Part { payload_bytes: u64::MAX, ..part(1, 10, 1) }),
             Commit { next_id: 9, ..base.clone() },
             Commit { next_part: 0, ..base.clone() },
