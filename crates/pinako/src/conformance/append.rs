@@ -183,7 +183,7 @@ pub fn a_stream_gets_its_checksum(fixture: &dyn Fixture) {
 
 pub fn many_images_in_one_batch(fixture: &dyn Fixture) {
     let store = fixture.create();
-    let mut images = small(0..3000);
+    let mut images = small(0..1500);
     append(&*store, &mut images);
     assert_holds(&*store, &images);
     drop(store);
