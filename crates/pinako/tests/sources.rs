@@ -5,7 +5,9 @@ use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use pinako::{Image, ImportEncoding, ImportOptions, Imported, NewImage, PixelEncoding, Result, Shape, Store, source};
+use pinako::{
+    Image, ImportEncoding, ImportOptions, Imported, NewImage, PixelEncoding, Progress, Result, Shape, Store, source,
+};
 
 /// A PNG file of a small image that `seed` decides.
 fn png(seed: u8) -> Vec<u8> {
@@ -59,6 +61,11 @@ fn class_folders_are_imported_with_names_labels_and_bytes() {
     }
 }
 
+/// A watch that breaks off once something was done.
+fn stop_midway(progress: Progress) -> ControlFlow<()> {
+    if progress.images > 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+}
+
 #[test]
 fn an_import_that_was_interrupted_goes_on_and_one_done_again_adds_nothing() {
     let root = tempfile::tempdir().unwrap();
@@ -66,7 +73,7 @@ fn an_import_that_was_interrupted_goes_on_and_one_done_again_adds_nothing() {
     let store = Store::create("memory:").unwrap();
     let options = ImportOptions::default();
     let mut source = source::open(&root.path().join("cat/3.png")).unwrap();
-    store.import(&mut *source, &options, &mut |_| {}, &mut |_| ControlFlow::Break(())).unwrap_err();
+    store.import(&mut *source, &options, &mut |_| {}, &mut stop_midway).unwrap_err();
     assert_eq!(store.count().unwrap(), 1, "the batch before the break stays");
 
     assert_eq!(import(&store, root.path(), &options).0.unwrap().images, 10, "3.png is not cat/3.png");

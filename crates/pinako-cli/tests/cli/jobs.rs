@@ -1,5 +1,8 @@
 //! Whole stores: import, export, copy, verify, compact, and being interrupted.
 
+use std::io::{BufRead, BufReader, Read};
+use std::process::Stdio;
+
 use crate::support::{Place, pixels};
 
 const KINDS: [&str; 4] = ["lmdb:lmdb", "files:files", "hdf5:hdf5", "sqlite:sqlite.db"];
@@ -169,17 +172,61 @@ fn verify_names_what_is_not_sound() {
 }
 
 #[test]
+fn compact_says_what_it_gave_back() {
+    let place = Place::new();
+    place.specks("specks.idx", 20_000);
+    place.ok("import specks.idx store");
+    let disk = || {
+        let info: serde_json::Value = serde_json::from_str(&place.ok("info store --json")).unwrap();
+        info["disk_bytes"].as_u64().unwrap()
+    };
+    let before = disk();
+    let ids: Vec<String> = (10..20_000).map(|id: u32| id.to_string()).collect();
+    place.ok(&format!("remove store {}", ids.join(" ")));
+    let ended = place.run("compact store");
+    assert_eq!(ended.code, 0, "{ended}");
+    assert!(ended.talk.contains(" on disk before, ") && disk() < before / 2, "{ended}");
+    assert_eq!(place.ok("list store --json").lines().count(), 10);
+}
+
+#[test]
+fn an_interrupted_import_leaves_a_sound_store_and_goes_on() {
+    const COUNT: u32 = 80_000;
+    let place = Place::new();
+    place.specks("specks.idx", COUNT);
+    let mut child = place.command(["import", "specks.idx", "store"]).stderr(Stdio::piped()).spawn().unwrap();
+    let mut talk = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    talk.read_line(&mut line).unwrap(); // the source is open, the first batch under way
+    let id = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap();
+    let status = child.wait().unwrap();
+    talk.read_to_string(&mut line).unwrap();
+    assert_eq!(status.code(), Some(130), "{line}");
+    assert!(line.contains("interrupted: stopped after ") && line.contains("hint: "), "{line}");
+
+    let count = || {
+        let info: serde_json::Value = serde_json::from_str(&place.ok("info store --json")).unwrap();
+        info["count"].as_u64().unwrap()
+    };
+    assert!((1..u64::from(COUNT)).contains(&count()), "{line}");
+    assert_eq!(place.run("verify store").code, 0);
+    place.ok("import specks.idx store");
+    assert_eq!(count(), u64::from(COUNT));
+}
+
+#[test]
 fn bench_stores_shows_figures_of_each_kind_and_writes_a_report() {
     let place = Place::new();
-    let table = place.ok("bench stores --counts 1,10 --backends lmdb,files --repetitions 1");
+    let table = place.ok("bench stores --counts 1,3 --backends lmdb,files --repetitions 1");
     let rows: Vec<Vec<&str>> =
         table.lines().skip(2).take(4).map(|row| row.split_whitespace().take(2).collect()).collect();
-    assert_eq!(rows, [["1", "lmdb"], ["1", "files"], ["10", "lmdb"], ["10", "files"]], "{table}");
+    assert_eq!(rows, [["1", "lmdb"], ["1", "files"], ["3", "lmdb"], ["3", "files"]], "{table}");
     assert!(place.path("bench-stores/report.json").is_file());
 
-    let report = place.ok("bench stores --counts 5 --backends sqlite --repetitions 1 --json --out again");
+    let report = place.ok("bench stores --counts 5 --backends hdf5 --repetitions 1 --json --out again");
     let report: serde_json::Value = serde_json::from_str(&report).unwrap();
-    assert_eq!((&report["counts"][0], &report["backends"][0]), (&5.into(), &"sqlite".into()));
+    assert_eq!((&report["counts"][0], &report["backends"][0]), (&5.into(), &"hdf5".into()));
     insta::assert_snapshot!(place.run("bench stores --backends oracle"), @r#"
     ! error: "oracle" is no backend that can be compared
     ! hint: choose from files, lmdb, hdf5, sqlite

@@ -36,6 +36,13 @@ impl Place {
         self.write(name, [&b"P6 4 3 255\n"[..], &pixels(seed)].concat());
     }
 
+    /// Writes many images of one pixel as an IDX file.
+    pub fn specks(&self, name: &str, count: u32) {
+        let header = [&[0, 0, 8, 3], &count.to_be_bytes()[..], &[0, 0, 0, 1, 0, 0, 0, 1]].concat();
+        let samples: Vec<u8> = (0..count).map(|place| place as u8).collect();
+        self.write(name, [header, samples].concat());
+    }
+
     /// The names of what is in the folder, sorted.
     pub fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(self.0.path()).expect("the folder is there");

@@ -61,6 +61,7 @@ pub struct Exported {
 /// says so. In each case nothing was written.
 pub fn export(store: &Store, out: &Path, format: Format, watch: &mut Watch<'_>) -> Result<Exported> {
     let mut batches = Batches { store, total: store.count()?, done: Exported::default(), watch };
+    batches.go_on()?;
     match format {
         Format::Folders => folders::export(&mut batches, out),
         Format::Npy => npy::export(&mut batches, out),
@@ -120,6 +121,11 @@ impl Batches<'_, '_> {
         self.done.images += batch.len() as u64;
         self.done.bytes += batch.iter().map(|descriptor| descriptor.payload_length).sum::<u64>();
         batch.clear();
+        self.go_on()
+    }
+
+    /// Tells the watch how far the export has come.
+    fn go_on(&mut self) -> Result<()> {
         let progress = Progress { images: self.done.images, total: Some(self.total), bytes: self.done.bytes };
         go_on(self.watch, progress)
     }

@@ -49,6 +49,7 @@ impl Store {
         let total = self.count()?;
         let present = self.copied_before(to, &labels)?;
         let mut copied = Copied { present, ..Copied::default() };
+        go_on(watch, Progress { images: present, total: Some(total), bytes: 0 })?;
         std::thread::scope(|scope| {
             let (send, receive) = sync_channel(1);
             let reader = scope.spawn(move || self.send_batches(present, &send));

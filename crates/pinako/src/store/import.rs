@@ -82,6 +82,7 @@ impl Store {
         let importer = Importer { store: self, options, labels, label_names: properties.label_names.len() };
         let total = source.len();
         let mut imported = Imported::default();
+        go_on(watch, Progress { total, ..Progress::default() })?;
         std::thread::scope(|scope| {
             let (send, receive) = sync_channel(1);
             scope.spawn(|| importer.send_batches(source, send));

@@ -312,8 +312,8 @@ pub struct Progress {
     pub bytes: u64,
 }
 
-/// Told now and then how far a long job has come; breaks it off by saying so. What was done until then stays, and the
-/// job ends with an `Interrupted` error.
+/// Told at the start of a long job and after each batch how far it has come; breaks it off by saying so. What was done
+/// until then stays, and the job ends with an `Interrupted` error.
 pub type Watch<'a> = dyn FnMut(Progress) -> ControlFlow<()> + 'a;
 
 /// Asks the watch whether to go on.

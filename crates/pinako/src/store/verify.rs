@@ -42,6 +42,7 @@ impl Store {
     pub fn verify(&self, found: &mut dyn FnMut(Problem), watch: &mut Watch<'_>) -> Result<Verified> {
         let total = Some(self.count()?);
         let mut verified = Verified::default();
+        go_on(watch, Progress { total, ..Progress::default() })?;
         let mut batch: Vec<Descriptor> = Vec::new();
         let mut bytes = 0;
         let mut check = |batch: &mut Vec<Descriptor>| {
