@@ -53,6 +53,34 @@ pub fn ratio(ratio: f64) -> String {
     }
 }
 
+/// A time on an axis: `0`, `10 µs`, `0.5 s`.
+pub fn short_seconds(seconds: f64) -> String {
+    match seconds {
+        s if s < 0.5e-12 => "0".to_owned(),
+        s if s < 999.5e-9 => format!("{} ns", trimmed(s * 1e9)),
+        s if s < 999.5e-6 => format!("{} µs", trimmed(s * 1e6)),
+        s if s < 999.5e-3 => format!("{} ms", trimmed(s * 1e3)),
+        s => format!("{} s", trimmed(s)),
+    }
+}
+
+/// Bytes on an axis: `0`, `500 kB`, `1.5 GB`.
+pub fn short_bytes(bytes: f64) -> String {
+    match bytes {
+        b if b < 0.5 => "0".to_owned(),
+        b if b < 999.5 => format!("{} B", trimmed(b)),
+        b if b < 999.5e3 => format!("{} kB", trimmed(b / 1e3)),
+        b if b < 999.5e6 => format!("{} MB", trimmed(b / 1e6)),
+        b => format!("{} GB", trimmed(b / 1e9)),
+    }
+}
+
+/// A number on an axis, to three decimals at most and without zeros at its end.
+pub fn trimmed(number: f64) -> String {
+    let text = format!("{number:.3}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 /// Three digits.
 fn digits(number: f64) -> String {
     match number {
@@ -76,6 +104,8 @@ mod tests {
         assert_eq!([512.0, 40_960.0, 393e6, 1.5e9].map(bytes), ["512 B", "41.0 kB", "393 MB", "1.50 GB"]);
         assert_eq!([0, 999, 1_000, 100_000, 1_234_567].map(count), ["0", "999", "1,000", "100,000", "1,234,567"]);
         assert_eq!([12.34, 54_321.0, 4_123_456.0].map(rate), ["12.3", "54,300", "4,120,000"]);
+        assert_eq!([0.0, 1e-5, 0.5, 0.02, 100.0].map(short_seconds), ["0", "10 µs", "500 ms", "20 ms", "100 s"]);
+        assert_eq!([0.0, 2.5e3, 1e6].map(short_bytes), ["0", "2.5 kB", "1 MB"]);
         assert_eq!([1.26, 9.96, 1650.0].map(ratio), ["1.3x", "10x", "1,650x"]);
     }
 }

@@ -26,6 +26,7 @@
 //! | [`memory`] | how much memory does a piece of work take? |
 //! | [`machine`] | what was it measured on? |
 
+mod chart;
 pub mod cold;
 pub mod figures;
 pub mod machine;

@@ -5,7 +5,7 @@ use std::ops::{ControlFlow, Range};
 use std::path::Path;
 
 use pinako::source::{self, Content};
-use pinako::{Error, Image, Label, NewImage, Result, SampleType, Shape, Store};
+use pinako::{Error, Image, ImageView, Label, NewImage, PixelEncoding, Result, SampleType, Shape, Store};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -18,6 +18,10 @@ const MOST_BYTES: u64 = 512 << 20;
 /// Most pictures that are made up: as many as CIFAR-10 has to train with.
 const MOST_MADE: u64 = 50_000;
 
+/// Images on the sheet, and most pixels along their sides.
+const SHEET: usize = 16;
+const SHEET_SIDE: u32 = 128;
+
 /// What was stored.
 #[derive(Debug, Clone, Serialize)]
 pub struct Data {
@@ -29,6 +33,9 @@ pub struct Data {
     pub bytes: u64,
     /// Shape and sample type, where all have the same.
     pub shape: Option<String>,
+    /// A PNG file of the first few side by side, where they are small and have one shape that PNG has.
+    #[serde(skip)]
+    pub sheet: Option<Vec<u8>>,
 }
 
 /// Source images, with labels.
@@ -89,6 +96,10 @@ impl SourceImages {
             images: images.len() as u64,
             bytes: images.iter().map(|(image, _)| image.bytes().len() as u64).sum(),
             shape: like.map(|(shape, sample_type)| format!("{shape} {sample_type}")),
+            sheet: match like {
+                Some((shape, SampleType::U8)) => sheet(shape, &images)?,
+                _ => None,
+            },
         };
         Ok(SourceImages { data, images, like })
     }
@@ -125,6 +136,23 @@ impl SourceImages {
         pieces.push(start..count);
         pieces
     }
+}
+
+/// A PNG file of the first images, side by side.
+fn sheet(shape: Shape, images: &[(Image, Option<Label>)]) -> Result<Option<Vec<u8>>> {
+    let images = &images[..images.len().min(SHEET)];
+    if !matches!(shape.channels(), 1 | 3) || shape.width().max(shape.height()) > SHEET_SIDE {
+        return Ok(None);
+    }
+    let row = shape.width() as usize * usize::from(shape.channels());
+    let rows = (0..shape.height() as usize)
+        .flat_map(|y| images.iter().map(move |(image, _)| &image.bytes()[y * row..][..row]));
+    let bytes = rows.collect::<Vec<_>>().concat();
+    let shape = Shape::new(shape.height(), shape.width() * images.len() as u32, shape.channels())?;
+    let encoder = Store::create("memory:")?;
+    let view = ImageView::new(shape, SampleType::U8, &bytes)?;
+    let id = encoder.append([NewImage::encoded(view, PixelEncoding::Png)])?.start;
+    encoder.payload(id).map(Some)
 }
 
 /// Decodes an image file, by storing it.

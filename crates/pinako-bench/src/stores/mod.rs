@@ -10,6 +10,8 @@
 mod contender;
 mod data;
 mod measure;
+mod page;
+mod plots;
 mod recommendation;
 mod report;
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use pinako::{Error, ErrorKind, Result};
 use serde::Serialize;
 
-use super::{Data, Recommendation};
+use super::{Data, Recommendation, page, plots};
 use crate::machine::Machine;
 use crate::summary::{Summary, quantile};
 
@@ -219,7 +219,13 @@ impl Report {
         let json = serde_json::to_vec(self)
             .map_err(|error| Error::new(ErrorKind::Backend, "cannot make JSON of the report").with_source(error))?;
         write("report.json", &json)?;
-        write("report.csv", &self.csv()?)
+        write("report.csv", &self.csv()?)?;
+        let charts = plots::charts(self);
+        for chart in &charts {
+            write(&format!("{}.svg", chart.name), chart.svg().as_bytes())?;
+            write(&format!("{}.png", chart.name), &chart.png()?)?;
+        }
+        write("index.html", page::page(self, &charts).as_bytes())
     }
 
     fn csv(&self) -> Result<Vec<u8>> {

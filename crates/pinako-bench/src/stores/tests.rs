@@ -150,3 +150,111 @@ fn a_store_that_does_not_fit_the_disk_is_refused() {
     let error = check_space(folder.path(), &images, options.counts[0]).unwrap_err();
     assert!(error.hint().unwrap().contains("smaller counts"), "{error}");
 }
+
+/// A report as a run of all backends might give it; the figures are made up.
+fn made_up() -> Report {
+    let scale = [
+        ("files", [250e-6, 90e-6, 170e-6, 15e-6, 80e-6, 30e-6, 400e-6, 4_200.0]),
+        ("lmdb", [9e-6, 5e-6, 2e-6, 2.2e-6, 9e-6, 0.9e-6, 130e-6, 4_190.0]),
+        ("hdf5", [4e-6, 3e-6, 1.5e-6, 1.4e-6, 5e-6, 2e-6, 210e-6, 3_140.0]),
+        ("sqlite", [14e-6, 9e-6, 4e-6, 4e-6, 12e-6, 8e-6, 260e-6, 4_096.0]),
+    ];
+    let mut measurements = Vec::new();
+    for (backend, figures) in scale {
+        for count in Options::COUNTS {
+            let n = count as f64;
+            let [synced, buffered, _, warm, cold, random, far, disk] = figures;
+            let mut add = |operation, value: f64, spread: f64| {
+                let samples = vec![value, value * (1.0 + spread), value * (1.0 - spread / 2.0)];
+                let singles = match operation {
+                    Operation::RandomCold | Operation::RandomWarm => samples.clone(),
+                    _ => Vec::new(),
+                };
+                measurements.extend(Measurement::new(backend.into(), count, operation, samples, singles));
+            };
+            add(Operation::StoreSynced, 6e-3 + synced * n, 0.3);
+            add(Operation::StoreBuffered, 1e-3 + buffered * n, 0.1);
+            add(Operation::ReadWarm, 2e-4 + warm * n, 0.05);
+            add(Operation::ReadCold, 2e-3 + cold * n, 0.2);
+            add(Operation::OpenWarm, 1e-4, 0.05);
+            add(Operation::OpenCold, 1e-3, 0.05);
+            add(Operation::Disk, 16_384.0 + disk * n, 0.0);
+            add(Operation::StoreMemory, (4e6 + 100.0 * n).min(5e7), 0.0);
+            add(Operation::ReadMemory, 1e6, 0.0);
+            if count == 100_000 {
+                add(Operation::RandomWarm, random, 0.4);
+                add(Operation::RandomCold, far, 0.9);
+            }
+        }
+    }
+    Report {
+        pinako_version: "0.1.0".into(),
+        command: "pinako bench stores --out <report>".into(),
+        date: "2026-01-02T03:04:05Z".into(),
+        seconds: 245.0,
+        debug_build: false,
+        machine: Machine::here(Path::new(".")),
+        data: Data {
+            description: "pictures made up, seed 0".into(),
+            images: 50_000,
+            bytes: 153_600_000,
+            shape: Some("32x32x3 u8".into()),
+            sheet: SourceImages::make(0, 16).unwrap().data.sheet,
+        },
+        folder: "/data/report".into(),
+        cold_is_cold: true,
+        backends: Options::BACKENDS.map(str::to_owned).to_vec(),
+        counts: Options::COUNTS.to_vec(),
+        recommendation: recommendation::recommend(&measurements),
+        measurements,
+    }
+}
+
+#[test]
+fn the_report_is_complete_and_needs_nothing_from_elsewhere() {
+    let folder = tempfile::tempdir().unwrap();
+    made_up().write(folder.path()).unwrap();
+    let mut names: Vec<String> =
+        fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    let plots =
+        ["disk", "disk-per-image", "random", "read-linear", "read-log", "store-and-read", "store-linear", "store-log"];
+    let mut expected: Vec<String> =
+        plots.iter().flat_map(|name| [format!("{name}.png"), format!("{name}.svg")]).collect();
+    expected.extend(["index.html", "report.csv", "report.json"].map(str::to_owned));
+    expected.sort();
+    assert_eq!(names, expected);
+
+    for name in plots {
+        let png = fs::read(folder.path().join(format!("{name}.png"))).unwrap();
+        assert!(png.starts_with(b"\x89PNG\r\n\x1a\n"), "{name}");
+        let svg = fs::read_to_string(folder.path().join(format!("{name}.svg"))).unwrap();
+        assert!(svg.starts_with("<svg ") && svg.contains("viewBox") && !svg.contains("var("), "{name}");
+    }
+    let page = fs::read_to_string(folder.path().join("index.html")).unwrap();
+    let page = page.replace("url(#", ""); // a place in the page itself
+    for outside in ["<script", "<link", "src=\"http", "url(", "@import"] {
+        assert!(!page.contains(outside), "{outside}");
+    }
+    assert!(page.contains("Against hdf5, lmdb reads single images 2.2x faster."));
+    assert!(page.contains("pinako bench stores --out &lt;report&gt;"), "what others wrote is escaped");
+    assert!(page.contains("25.0 s") && page.contains("314 MB") && page.contains("data:image/png;base64,iVBOR"));
+    assert!(!page.contains("class=\"warning\""));
+}
+
+#[test]
+fn a_report_that_deserves_no_trust_says_so() {
+    let mut report = made_up();
+    (report.debug_build, report.cold_is_cold) = (true, false);
+    let page = page::page(&report, &[]);
+    assert_eq!(page.matches("class=\"warning\"").count(), 2);
+}
+
+#[test]
+fn one_count_of_one_image_is_enough_for_a_report() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options { counts: vec![1], backends: vec!["lmdb".into()], ..tiny(&folder) };
+    let report = run(&options, &mut to_the_end).unwrap();
+    assert_eq!(report.recommendation.headline, "Only lmdb was measured, so there is nothing to choose from.");
+    assert!(options.out.join("random.png").exists() && !options.out.join("store-log.png").exists());
+}

@@ -1,0 +1,301 @@
+//! The report for people: one HTML file that needs nothing else, no script and no network, and follows the reader's
+//! light or dark.
+
+use std::fmt::Write;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
+use super::plots;
+use super::report::{Measurement, Operation, Report, Unit};
+use crate::chart::{Chart, Color};
+use crate::figures;
+
+const CSS: &str = include_str!("page.css");
+
+/// What the main table shows, and what that means.
+const ROWS: [(Operation, &str); 9] = [
+    (Operation::StoreSynced, "from making the store to closing it, all on the disk"),
+    (Operation::StoreBuffered, "the same, without waiting for the disk"),
+    (Operation::ReadWarm, "from opening the store to having all pixels; files in memory"),
+    (Operation::ReadCold, "the same; files on the disk"),
+    (Operation::RandomWarm, "a single read in an open store"),
+    (Operation::RandomCold, "the same, right after opening; files on the disk"),
+    (Operation::Disk, "blocks of the file system"),
+    (Operation::StoreMemory, "peak, beyond the source images"),
+    (Operation::ReadMemory, "peak, beyond the pixels' own"),
+];
+
+/// The whole page.
+pub(super) fn page(report: &Report, charts: &[Chart]) -> String {
+    let images = figures::count(report.largest());
+    let title = format!("Which store for {images} images?");
+    let mut page = String::new();
+    let mut put = |part: String| page += &part;
+    put(format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <title>{title}</title>\n<style>\n{CSS}</style>\n</head>\n<body>\n"
+    ));
+    put(header(report, &title));
+    put(format!("<section class=\"answer\"><p>{}</p></section>\n", escape(&report.recommendation.headline)));
+    put(warnings(report));
+    put(advice(report));
+    put(main_table(report));
+    put(pictures(charts));
+    put(all_figures(report));
+    put(method(report));
+    put(machine(report));
+    put("<footer>Every sample is in <code>report.json</code>, their summaries are in <code>report.csv</code>, and each \
+         picture is beside this page as SVG and PNG.</footer>\n</body>\n</html>\n"
+        .to_owned());
+    page
+}
+
+fn header(report: &Report, title: &str) -> String {
+    let data = &report.data;
+    let shape = data.shape.as_ref().map_or("of different shapes".to_owned(), |shape| format!("of {shape} each"));
+    let again = if data.images < report.largest() { ", taken again and again" } else { "" };
+    let mut text = format!(
+        "<header>\n<h1>{title}</h1>\n<p class=\"quiet\">{} compared on {}: {} {}, {}{again}. {}</p>\n",
+        report.backends.iter().map(|backend| escape(backend)).collect::<Vec<_>>().join(", "),
+        escape(&data.description),
+        figures::count(data.images),
+        if data.images == 1 { "image" } else { "images" },
+        escape(&shape),
+        escape(report.date.split('T').next().unwrap_or_default()),
+    );
+    if let Some(sheet) = &data.sheet {
+        let _ = writeln!(
+            text,
+            "<img class=\"sheet\" alt=\"The first of the images\" src=\"data:image/png;base64,{}\">",
+            BASE64.encode(sheet)
+        );
+    }
+    text + "</header>\n"
+}
+
+fn warnings(report: &Report) -> String {
+    let mut text = String::new();
+    if report.debug_build {
+        text += "<p class=\"warning\">Pinako was compiled without optimisation: no time on this page says anything about \
+                 it. Build it with <code>--release</code>.</p>\n";
+    }
+    if !report.cold_is_cold {
+        text += "<p class=\"warning\">The file system of the stores does not give up what it has in memory, so everything \
+                 that is called cold on this page was warm.</p>\n";
+    }
+    text
+}
+
+fn advice(report: &Report) -> String {
+    let mut text = "<h2>What to choose</h2>\n<ul class=\"advice\">\n".to_owned();
+    for advice in &report.recommendation.advice {
+        let names: String = advice.best.iter().map(|backend| name(report, backend)).collect();
+        let _ = writeln!(
+            text,
+            "<li><small>If you {}</small><br>{names}<p>{}</p></li>",
+            escape(&advice.purpose),
+            escape(&advice.text)
+        );
+    }
+    text + "</ul>\n"
+}
+
+fn name(report: &Report, backend: &str) -> String {
+    let color = css(plots::color(report, backend));
+    format!("<span class=\"name\"><span class=\"dot\" style=\"background:{color}\"></span>{}</span>", escape(backend))
+}
+
+fn css(color: Color) -> String {
+    match color {
+        Color::Hue(place) => format!("var(--hue-{place})"),
+        Color::Step(place) => format!("var(--step-{place})"),
+    }
+}
+
+fn main_table(report: &Report) -> String {
+    let count = report.largest();
+    let mut text = format!(
+        "<h2>{} {}, side by side</h2>\n<p class=\"quiet\">Medians, and below them the least and the greatest sample, or how \
+         long 95 % of single reads take at most. Shorter bars are better; a tick marks the best, and those that cannot be \
+         told apart from it.</p>\n<div class=\"scroll\"><table>\n<thead><tr><th></th>",
+        figures::count(count),
+        if count == 1 { "image" } else { "images" }
+    );
+    for backend in &report.backends {
+        let _ = write!(text, "<th>{}</th>", name(report, backend));
+    }
+    text += "</tr></thead>\n<tbody>\n";
+    for (operation, meaning) in ROWS {
+        let found: Vec<Option<&Measurement>> =
+            report.backends.iter().map(|backend| report.find(backend, count, operation)).collect();
+        let medians = || found.iter().flatten().map(|found| found.summary.median);
+        let most = medians().fold(0.0, f64::max);
+        let Some(best) = found.iter().flatten().min_by(|a, b| a.summary.median.total_cmp(&b.summary.median)) else {
+            continue;
+        };
+        let _ = write!(text, "<tr><th>{}<small>{meaning}</small></th>", capital(operation.title()));
+        for (backend, found) in report.backends.iter().zip(&found) {
+            let Some(found) = found else {
+                text += "<td></td>";
+                continue;
+            };
+            let class = if found.summary.ties_with(&best.summary) { " class=\"best\"" } else { "" };
+            let width = if most > 0.0 { found.summary.median / most * 100.0 } else { 0.0 };
+            let _ = write!(
+                text,
+                "<td{class}><span>{}</span><span class=\"bar\" style=\"width:{width:.1}%;background:{}\"></span>\
+                 <small>{}</small></td>",
+                figure(found.unit, found.summary.median),
+                css(plots::color(report, backend)),
+                spread(found)
+            );
+        }
+        text += "</tr>\n";
+    }
+    text + "</tbody></table></div>\n"
+}
+
+fn spread(found: &Measurement) -> String {
+    if let Some(p95) = found.p95 {
+        return format!("95 %: {}", figure(found.unit, p95));
+    }
+    let mut text = match found.summary.min == found.summary.max {
+        true => String::new(),
+        false => format!("{} to {}", figure(found.unit, found.summary.min), figure(found.unit, found.summary.max)),
+    };
+    if let Some(rate) = found.images_per_second() {
+        let _ = write!(text, "{}{} images/s", if text.is_empty() { "" } else { "<br>" }, figures::rate(rate));
+    }
+    text
+}
+
+fn pictures(charts: &[Chart]) -> String {
+    let mut text = "<h2>In pictures</h2>\n<div class=\"plots\">\n".to_owned();
+    for chart in charts {
+        let _ = writeln!(
+            text,
+            "<figure><figcaption><strong>{}</strong><small>{}</small></figcaption>{}</figure>",
+            escape(&chart.title),
+            escape(&chart.caption),
+            chart.inline_svg()
+        );
+    }
+    text + "</div>\n"
+}
+
+fn all_figures(report: &Report) -> String {
+    let mut text = "<details><summary>All medians, by number of images</summary>\n<div class=\"scroll\">\n".to_owned();
+    for operation in Operation::ALL {
+        let counts: Vec<u64> = report
+            .counts
+            .iter()
+            .copied()
+            .filter(|&count| report.backends.iter().any(|backend| report.find(backend, count, operation).is_some()))
+            .collect();
+        if counts.is_empty() {
+            continue;
+        }
+        let _ = write!(text, "<table><thead><tr><th>{}</th>", capital(operation.title()));
+        for &count in &counts {
+            let _ = write!(text, "<th>{}</th>", figures::count(count));
+        }
+        text += "</tr></thead><tbody>\n";
+        for backend in &report.backends {
+            let _ = write!(text, "<tr><th>{}</th>", escape(backend));
+            for &count in &counts {
+                let shown =
+                    report.find(backend, count, operation).map(|found| figure(found.unit, found.summary.median));
+                let _ = write!(text, "<td>{}</td>", shown.unwrap_or_default());
+            }
+            text += "</tr>\n";
+        }
+        text += "</tbody></table>\n";
+    }
+    text + "</div></details>\n"
+}
+
+fn method(report: &Report) -> String {
+    let repetitions =
+        |count| report.backends.first().and_then(|backend| report.find(backend, count, Operation::StoreSynced));
+    let repetitions: Vec<usize> =
+        report.counts.iter().filter_map(|&count| repetitions(count)).map(|found| found.samples.len()).collect();
+    let (least, most) = (repetitions.iter().min().unwrap_or(&0), repetitions.iter().max().unwrap_or(&0));
+    let repetitions = if least == most { format!("{most}") } else { format!("{least} to {most}") };
+    let singles = |operation| {
+        let found = report.backends.first().and_then(|backend| report.find(backend, report.largest(), operation));
+        figures::count(found.map_or(0, |found| found.singles.len() as u64))
+    };
+    let (warm, cold) = (singles(Operation::RandomWarm), singles(Operation::RandomCold));
+    format!(
+        "<h2>How it was measured</h2>\n<ul class=\"prose\">\n\
+         <li>Each of {repetitions} repetitions, more where there are fewer images, goes through all backends in turn, so \
+         that what disturbs the machine for a while disturbs all of them. What is shown is the median; two are called \
+         level where the middle halves of their samples overlap, or their medians differ by less than 3 %.</li>\n\
+         <li>Storing goes from making the store to closing it, in batches as large as those of an import. Reading all goes \
+         from opening the store to having the pixels in memory, in order, on all cores, with checksums checked. Images have \
+         their default encoding: PNG in files, raw pixels elsewhere.</li>\n\
+         <li>Single images are read one after another by one thread: {warm} with a warm cache and {cold} with a cold one, by \
+         each backend, at random places that are the same for all.</li>\n\
+         <li>Cold means that the store was closed, written to the disk and dropped from the page cache of this machine \
+         before. A disk, or the host of a virtual machine, may still have had it in memory.</li>\n\
+         <li>Memory is anonymous memory, what the process itself allocates: pages of mapped or cached files belong to the \
+         system, which takes them back when it needs them. It was looked at twice a millisecond in a run of its own.</li>\n\
+         <li>Every image that was read was compared with the one that was stored, outside the time that is shown; a single \
+         difference would have ended the run.</li>\n</ul>\n\
+         <h2>What these figures do not say</h2>\n<ul class=\"prose\">\n\
+         <li>How it is on another machine, disk or file system, or with images of another size: run it there, on yours, with \
+         <code>--data</code>.</li>\n\
+         <li>How it is with several readers or writers at once, or with sets that are larger than memory.</li>\n\
+         <li>What else matters: files can be looked at by any program; LMDB, HDF5 and SQLite are one file or a few, which \
+         are quickly copied.</li>\n</ul>\n"
+    )
+}
+
+fn machine(report: &Report) -> String {
+    let machine = &report.machine;
+    let facts = [
+        ("Processor", format!("{}, {} cores used", machine.cpu, machine.cores)),
+        ("Memory", figures::bytes(machine.memory_bytes as f64)),
+        ("System", machine.system.clone()),
+        ("Stores in", report.folder.display().to_string()),
+        ("File system", machine.file_system.clone()),
+        ("Disk", machine.disk.clone()),
+        ("Date", report.date.clone()),
+        ("Took", figures::seconds(report.seconds)),
+        ("Pinako", report.pinako_version.clone()),
+        ("Command", report.command.clone()),
+    ];
+    let mut text = "<h2>The machine</h2>\n<dl>\n".to_owned();
+    for (key, value) in facts {
+        let _ = writeln!(text, "<dt>{key}</dt><dd>{}</dd>", escape(&value));
+    }
+    text + "</dl>\n"
+}
+
+fn figure(unit: Unit, number: f64) -> String {
+    match unit {
+        Unit::Seconds => figures::seconds(number),
+        Unit::Bytes => figures::bytes(number),
+    }
+}
+
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or(String::new(), |first| first.to_uppercase().collect::<String>() + letters.as_str())
+}
+
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '&' => escaped += "&amp;",
+            '<' => escaped += "&lt;",
+            '>' => escaped += "&gt;",
+            '"' => escaped += "&quot;",
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}
