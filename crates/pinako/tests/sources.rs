@@ -229,3 +229,73 @@ fn an_idx_file_that_claims_more_than_it_has_is_an_error_and_takes_no_memory() {
     fs::write(&path, gzip(&idx(8, &[1, u32::MAX, u32::MAX], &[0; 784]))).unwrap();
     assert!(source::open(&path).is_err());
 }
+
+#[test]
+fn a_png_that_claims_a_thousand_million_pixels_is_refused() {
+    let root = tempfile::tempdir().unwrap();
+    let mut file = png(1);
+    file[16..24].copy_from_slice(&[0, 0, 0x80, 0, 0, 0, 0x80, 0]); // 32768 x 32768
+    let mut sum = flate2::Crc::new();
+    sum.update(&file[12..29]);
+    file[29..33].copy_from_slice(&sum.sum().to_be_bytes());
+    fs::write(root.path().join("huge.png"), file).unwrap();
+    let error = import(&Store::create("memory:").unwrap(), root.path(), &ImportOptions::default()).0.unwrap_err();
+    assert!(error.to_string().contains("huge.png"), "{error}");
+}
+
+#[test]
+fn labels_that_are_missing_are_told() {
+    let root = tempfile::tempdir().unwrap();
+    for number in 0..4 {
+        fs::write(root.path().join(format!("{number}.png")), png(number)).unwrap();
+    }
+    fs::write(root.path().join("4.csv"), "7\r\n8\r\n9\r\n").unwrap();
+    let error = source::open(root.path()).err().unwrap();
+    assert!(error.to_string().contains("4.csv: 3 labels"), "{error}");
+
+    fs::rename(root.path().join("4.csv"), root.path().join("3.csv")).unwrap();
+    let store = Store::create("memory:").unwrap();
+    let error = import(&store, root.path(), &ImportOptions::default()).0.unwrap_err();
+    assert!(error.to_string().contains("3.png has no label"), "{error}");
+    let (imported, skipped) = import(&store, root.path(), &ImportOptions { skip_bad: true, ..Default::default() });
+    assert_eq!((imported.unwrap().images, skipped.len()), (3, 1));
+    assert_eq!(store.descriptor(store.find("2").unwrap().unwrap()).unwrap().label, Some(9));
+
+    fs::write(root.path().join("3.csv"), "7\r\ncat\r\n9\r\n").unwrap();
+    let error = import(&Store::create("memory:").unwrap(), root.path(), &ImportOptions::default()).0.unwrap_err();
+    assert!(error.to_string().contains("\"cat\" is no label"), "{error}");
+}
+
+#[test]
+fn a_label_that_does_not_fit_the_label_names_is_an_error() {
+    let root = tempfile::tempdir().unwrap();
+    let mut record = vec![3];
+    record.extend(cifar_picture(5).0);
+    fs::write(root.path().join("test_batch.bin"), &record).unwrap();
+    fs::write(root.path().join("batches.meta.txt"), "airplane\nautomobile\n").unwrap();
+    let error = import(&Store::create("memory:").unwrap(), root.path(), &ImportOptions::default()).0.unwrap_err();
+    assert!(error.to_string().contains("test_batch.bin, image 0") && error.to_string().contains("label 3"), "{error}");
+}
+
+#[test]
+fn what_holds_no_images_says_what_was_looked_for() {
+    let root = tempfile::tempdir().unwrap();
+    fs::write(root.path().join("readme.txt"), "nothing").unwrap();
+    for path in [root.path().to_owned(), root.path().join("readme.txt")] {
+        let error = source::open(&path).err().unwrap();
+        assert!(error.kind() == pinako::ErrorKind::Unsupported && error.hint().unwrap().contains("CIFAR"), "{error:?}");
+    }
+    assert_eq!(source::open(&root.path().join("nowhere")).err().unwrap().kind(), pinako::ErrorKind::NotFound);
+}
+
+#[test]
+fn a_store_of_ours_is_copied_not_imported() {
+    let root = tempfile::tempdir().unwrap();
+    for scheme in ["files", "lmdb", "sqlite"] {
+        let path = root.path().join(scheme);
+        let store = Store::create(&format!("{scheme}:{}", path.display())).unwrap();
+        store.append([NewImage::pixels(&picture(1))]).unwrap();
+        let error = source::open(&path).err().unwrap();
+        assert!(error.hint().unwrap().contains("pinako copy"), "{error:?}");
+    }
+}

@@ -107,6 +107,11 @@ fn locate(url: &str, mode: Mode) -> Result<Location> {
     }
 }
 
+/// Whether a store of ours is at `path`; an LMDB environment may be anybody's and is not looked into.
+pub(crate) fn is_store(path: &Path) -> bool {
+    recognise(path, Mode::Read).is_ok_and(|location| !matches!(location, Location::Lmdb(_)))
+}
+
 fn recognise(path: &Path, mode: Mode) -> Result<Location> {
     type Kind = (fn(&Path) -> bool, fn(PathBuf) -> Location);
     let kinds: [Kind; 4] = [

@@ -230,12 +230,34 @@ pub(super) fn expect_end(stream: &mut dyn Read) -> Result<()> {
 
 /// Labels in a stream of whole numbers.
 pub(super) struct Labels {
-    pub(super) stream: Box<dyn Read + Send>,
-    pub(super) element: Element,
-    pub(super) order: Order,
+    stream: Box<dyn Read + Send>,
+    element: Element,
+    order: Order,
 }
 
 impl Labels {
+    /// The labels in an array for `count` images, N or N,1.
+    ///
+    /// # Errors
+    /// `Corrupt` where they are not as many; `Unsupported` where they are not whole numbers.
+    pub(super) fn of_array(
+        stream: Box<dyn Read + Send>,
+        element: Element,
+        order: Order,
+        dimensions: &[u64],
+        count: u64,
+    ) -> Result<Self> {
+        match *dimensions {
+            [] if count == 1 => {}
+            [labels] | [labels, 1] if labels == count => {}
+            _ => return Err(Error::corrupt(format!("labels of the shape {dimensions:?} for {count} images"))),
+        }
+        match element {
+            Element::F32 | Element::F64 => Err(Error::unsupported("labels that are not whole numbers")),
+            _ => Ok(Labels { stream, element, order }),
+        }
+    }
+
     /// Reads the next label.
     ///
     /// # Errors

@@ -26,7 +26,7 @@ fn format() -> Result<Format> {
 }
 
 /// The data set in a folder in either form, if there is one.
-pub(super) fn open_folder(folder: &Path) -> Result<Option<DataSet>> {
+pub(super) fn open_folder(folder: &Path, _: &[PathBuf]) -> Result<Option<DataSet>> {
     let there = |names: &[&str]| -> Vec<PathBuf> {
         names.iter().map(|name| folder.join(name)).filter(|path| path.is_file()).collect()
     };

@@ -140,10 +140,7 @@ impl Idx {
     /// The labels in a file of `count`.
     fn labels(path: &Path, count: u64) -> Result<Labels> {
         let Idx { element, dimensions, stream, .. } = Self::open(path)?;
-        if dimensions != [count] {
-            return Err(Error::corrupt(format!("an array of {dimensions:?} labels for {count} images")));
-        }
-        Ok(Labels { stream, element, order: Order::Big })
+        Labels::of_array(stream, element, Order::Big, &dimensions, count)
     }
 }
 

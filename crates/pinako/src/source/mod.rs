@@ -9,21 +9,34 @@
 //! | --- | --- |
 //! | CIFAR-10, CIFAR-100 | `data_batch_1` ... or `meta` and `train`, or these with `.bin`; a pickle by itself |
 //! | IDX (MNIST and its kin) | names with `images` and `idx`; a file by itself by its first bytes |
+//! | PNG and CSV files of a Python tutorial | `0.png` and a CSV file named by a number |
+//! | LMDB of pickles of the same | `data.mdb` |
+//! | `.npy`, `.npz` | their first bytes |
+//! | HDF5 | its first bytes; a folder of `.h5` files |
 //! | an image file, or a tree of them | their extensions, one file by its first bytes too |
 
 mod array;
 mod cifar;
 mod dataset;
 mod folder;
+#[cfg(feature = "hdf5")]
+mod hdf5;
+#[cfg(not(feature = "hdf5"))]
+#[path = "no_hdf5.rs"]
+mod hdf5;
 mod idx;
-#[expect(dead_code, reason = "objects and arrays are read by the sources that come next")]
+mod lmdb;
+mod npy;
 mod pickle;
+mod png_csv;
 
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use self::dataset::DataSet;
+use crate::backends;
 use crate::descriptor::{Attributes, Label};
 use crate::encoding;
 use crate::error::{Error, Result};
@@ -88,29 +101,43 @@ impl fmt::Debug for Content {
 /// that is damaged from its very start.
 pub fn open(path: &Path) -> Result<Box<dyn Source>> {
     let metadata = path.metadata().map_err(|error| Error::io(format!("cannot open {}", path.display()), error))?;
+    if backends::is_store(path) {
+        return Err(Error::invalid(format!("{} is a Pinako store, which is copied, not imported", path.display()))
+            .with_hint(format!("pinako copy {} STORE", path.display())));
+    }
     if metadata.is_dir() { open_folder(path) } else { open_file(path) }
 }
 
+/// Opens a folder, given the files in it that are no images, if it is of the kind looked for.
+type OpenFolder = fn(&Path, &[PathBuf]) -> Result<Option<DataSet>>;
+
+/// Opens a file, given its first bytes, if it is of the kind looked for.
+type OpenFile = fn(&Path, &[u8]) -> Result<Option<DataSet>>;
+
 fn open_folder(path: &Path) -> Result<Box<dyn Source>> {
-    if let Some(source) = cifar::open_folder(path)? {
-        return Ok(Box::new(source));
-    }
-    if let Some(source) = idx::open_folder(path, &files_in(path)?)? {
-        return Ok(Box::new(source));
+    let files = files_in(path)?;
+    let data_sets: [OpenFolder; 4] = [cifar::open_folder, lmdb::open_folder, idx::open_folder, png_csv::open_folder];
+    for open in data_sets {
+        if let Some(source) = open(path, &files)? {
+            return Ok(Box::new(source));
+        }
     }
     if let Some(source) = folder::Folder::open(path)? {
         return Ok(Box::new(source));
     }
-    Err(unknown(path))
+    match hdf5::open_folder(path, &files)? {
+        Some(source) => Ok(Box::new(source)),
+        None => Err(unknown(path)),
+    }
 }
 
 fn open_file(path: &Path) -> Result<Box<dyn Source>> {
     let head = head(path)?;
-    if let Some(source) = cifar::open_file(path, &head)? {
-        return Ok(Box::new(source));
-    }
-    if let Some(source) = idx::open_file(path, &head)? {
-        return Ok(Box::new(source));
+    let data_sets: [OpenFile; 4] = [cifar::open_file, idx::open_file, npy::open_file, hdf5::open_file];
+    for open in data_sets {
+        if let Some(source) = open(path, &head)? {
+            return Ok(Box::new(source));
+        }
     }
     if folder::has_image_extension(path) || encoding::is_image_file(&head) {
         return Ok(Box::new(folder::SingleFile::new(path)?));
