@@ -13,6 +13,9 @@ use crate::{interrupt, report};
 /// Time between two lines where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
+/// A step that does not fit the terminal is cut off.
+const BAR: &str = "{prefix} [{bar:24}] {human_pos}/{human_len} images  {per_sec}  {eta} left  {wide_msg}";
+
 /// A job that is shown, and that Ctrl-C stops.
 pub struct Job {
     /// What is being done: `importing`, `copying`, ...
@@ -32,8 +35,8 @@ impl Job {
             true => ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10)),
             false => ProgressBar::hidden(),
         };
-        bar.set_style(style("{msg} {spinner} {human_pos} images  {per_sec}  {elapsed}"));
-        bar.set_message(what);
+        bar.set_style(style("{prefix} {spinner} {human_pos} images  {per_sec}  {elapsed}  {msg}"));
+        bar.set_prefix(what);
         bar.enable_steady_tick(Duration::from_millis(250));
         let now = Instant::now();
         Job { what: what.to_owned(), bar, started: now, last_line: now, first: None }
@@ -44,7 +47,7 @@ impl Job {
         let first = *self.first.get_or_insert_with(|| {
             if let Some(total) = progress.total {
                 self.bar.set_length(total);
-                self.bar.set_style(style("{msg} [{bar:30}] {human_pos}/{human_len} images  {per_sec}  {eta} left"));
+                self.bar.set_style(style(BAR));
             }
             self.bar.set_position(progress.images);
             self.bar.reset_eta(); // what was done before says nothing of the speed

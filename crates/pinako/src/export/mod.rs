@@ -127,7 +127,7 @@ impl Batches<'_, '_> {
     /// Tells the watch how far the export has come.
     fn go_on(&mut self) -> Result<()> {
         let progress = Progress { images: self.done.images, total: Some(self.total), bytes: self.done.bytes };
-        go_on(self.watch, progress)
+        go_on(self.watch, progress).map_err(|error| error.with_hint("nothing was written"))
     }
 
     /// The shape and sample type of the first image.

@@ -42,7 +42,8 @@ impl Store {
     pub fn verify(&self, found: &mut dyn FnMut(Problem), watch: &mut Watch<'_>) -> Result<Verified> {
         let total = Some(self.count()?);
         let mut verified = Verified::default();
-        go_on(watch, Progress { total, ..Progress::default() })?;
+        let mut go_on = |progress| go_on(watch, progress).map_err(|error| error.with_hint("nothing was changed"));
+        go_on(Progress { total, ..Progress::default() })?;
         let mut batch: Vec<Descriptor> = Vec::new();
         let mut bytes = 0;
         let mut check = |batch: &mut Vec<Descriptor>| {
@@ -53,7 +54,7 @@ impl Store {
             verified.images += batch.len() as u64;
             verified.bytes += batch.iter().map(|descriptor| descriptor.payload_length).sum::<u64>();
             batch.clear();
-            go_on(watch, Progress { images: verified.images, total, bytes: verified.bytes })
+            go_on(Progress { images: verified.images, total, bytes: verified.bytes })
         };
         for descriptor in self.scan(0) {
             let descriptor = descriptor?;
