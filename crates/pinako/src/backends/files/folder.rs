@@ -81,7 +81,7 @@ impl Folder {
 
     /// Replaces a file, durably: whoever looks, now or after a crash, finds the old contents or the new.
     pub(super) fn replace(&self, name: &str, write: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
-        let aside = format!("{name}{ASIDE}");
+        let aside = aside(name);
         let mut file = self.create_file(&aside).map_err(|error| self.cannot("create", &aside, error))?;
         let replaced = write(&mut file).and_then(|()| {
             file.sync_all().map_err(|error| self.cannot("sync", &aside, error))?;
@@ -153,8 +153,10 @@ impl Folder {
     }
 }
 
-/// What is added to the name of a file while its replacement is written.
-pub(super) const ASIDE: &str = ".tmp";
+/// The name under which the replacement of a file is written.
+pub(super) fn aside(name: &str) -> String {
+    format!("{name}.tmp")
+}
 
 /// The right to write.
 pub(super) struct Lock {

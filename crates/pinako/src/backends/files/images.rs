@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fs::File;
-use std::io::{ErrorKind as Io, Write};
+use std::io::{ErrorKind as Io, Read, Write};
 use std::os::unix::fs::FileExt;
 
 use super::folder::Folder;
@@ -77,6 +77,33 @@ pub(super) fn unlink_all(folder: &Folder, first: Id, entries: &[Entry<'_>]) {
             let _ = folder.unlink(&file_name(id, extension));
         }
     }
+}
+
+/// Checks the length and the checksum of the file that this line names, if it names one.
+pub(super) fn check_file(folder: &Folder, line: &Line<'_>) -> Result<()> {
+    if extension(line.encoding()?).is_none() {
+        return Ok(());
+    }
+    let name = &*line.file_name;
+    let cannot = |error| folder.cannot("read", name, error);
+    let mut file = folder.open_file(name).map_err(cannot)?;
+    let mut piece = vec![0; line.payload_length.min(PIECE) as usize + 1];
+    let (mut length, mut checksum) = (0, 0);
+    loop {
+        match file.read(&mut piece) {
+            Ok(0) => break,
+            Ok(count) => {
+                length += count as u64;
+                checksum = crc32c::crc32c_append(checksum, &piece[..count]);
+            }
+            Err(error) if error.kind() == Io::Interrupted => {}
+            Err(error) => return Err(cannot(error)),
+        }
+    }
+    if (length, checksum) != (line.payload_length, line.checksum) {
+        return Err(Error::corrupt(format!("{} is damaged", folder.path_of(name).display())));
+    }
+    Ok(())
 }
 
 /// Reads payloads, one after another, into one buffer.

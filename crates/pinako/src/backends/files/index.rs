@@ -14,8 +14,10 @@ use std::thread;
 use rustix::fs::Stat;
 
 use super::folder::Folder;
+use super::images;
 use super::line::{Line, MAX_LINE};
 use super::lookup::Lookup;
+use super::pinako_json::{PinakoJson, Unsynced};
 use crate::descriptor::Id;
 use crate::error::{Error, Result};
 
@@ -39,6 +41,9 @@ pub(super) struct Index {
     names: BTreeSet<(u32, u32)>,
     hasher: RandomState,
     payload_bytes: u64,
+    /// From this byte on a batch counts only if all of its files are as its lines say: the machine went down before they
+    /// were synced.
+    doubtful_from: Option<u64>,
 }
 
 struct LineStart {
@@ -58,6 +63,7 @@ struct Entry {
 impl Index {
     /// Reads the whole file.
     pub(super) fn load(folder: &Folder) -> Result<Index> {
+        let unsynced = PinakoJson::read(folder)?.unsynced;
         let file = folder.open_file(METADATA).map_err(|error| missing(folder, error))?;
         let stat = rustix::fs::fstat(&file).map_err(|error| folder.cannot("read", METADATA, error))?;
         let mut index = Index {
@@ -69,6 +75,7 @@ impl Index {
             names: BTreeSet::new(),
             hasher: RandomState::new(),
             payload_bytes: 0,
+            doubtful_from: unsynced.filter(Unsynced::is_in_doubt).map(|unsynced| unsynced.from),
         };
         index.read_on(folder)?;
         index.lines.shrink_to_fit();
@@ -111,6 +118,11 @@ impl Index {
     /// Where the last whole batch ends, and where the file does.
     pub(super) fn ends(&self) -> (u64, u64) {
         (self.end, self.seen)
+    }
+
+    /// Takes note that all there is was synced.
+    pub(super) fn trust(&mut self) {
+        self.doubtful_from = None;
     }
 
     pub(super) fn contains(&self, id: Id) -> bool {
@@ -191,7 +203,19 @@ impl Index {
             return Err(Error::corrupt(format!("{} became shorter", folder.path_of(METADATA).display())));
         }
         let mut names = Vec::new();
-        let read = self.read_batches(folder, length, &mut names);
+        let sound = self.doubtful_from.map_or(length, |from| length.min(from));
+        let mut read = self.read_batches(folder, sound, false, &mut names);
+        if let (Ok(()), Some(from)) = (&read, self.doubtful_from) {
+            read = if self.end >= from {
+                self.read_batches(folder, length, true, &mut names)
+            } else {
+                let path = folder.path_of(METADATA);
+                Err(Error::corrupt(format!(
+                    "{} was synced up to byte {from}, but has no batch that ends there",
+                    path.display()
+                )))
+            };
+        }
         if self.names.is_empty() {
             self.names = names.into_iter().collect();
         } else {
@@ -201,7 +225,14 @@ impl Index {
         read
     }
 
-    fn read_batches(&mut self, folder: &Folder, length: u64, names: &mut Vec<(u32, u32)>) -> Result<()> {
+    /// Takes in the whole batches from `end` to `length`; where that is `doubtful`, to the first that is not sound.
+    fn read_batches(
+        &mut self,
+        folder: &Folder,
+        length: u64,
+        doubtful: bool,
+        names: &mut Vec<(u32, u32)>,
+    ) -> Result<()> {
         // Lines whose batch did not end yet, and where to go on reading.
         let mut batch: Vec<Entry> = Vec::new();
         let mut hole = None;
@@ -214,7 +245,7 @@ impl Index {
             self.file.read_exact_at(&mut piece[left..], offset).map_err(cannot)?;
             offset += (piece.len() - left) as u64;
             let whole = piece.iter().rposition(|&byte| byte == b'\n').map_or(0, |last| last + 1);
-            for parsed in parse_lines(&piece[..whole], &self.hasher) {
+            for parsed in parse_lines(&piece[..whole], &self.hasher, doubtful.then_some(folder)) {
                 let number = self.lines.len() + batch.len() + 1;
                 let at_line =
                     |error: Error| error.context(format!("{}, line {number}", folder.path_of(METADATA).display()));
@@ -238,6 +269,7 @@ impl Index {
                             self.take_batch(&mut batch, names).map_err(at_line)?;
                         }
                     }
+                    Err(_) if doubtful => return Ok(()),
                     // Where the machine went down before a batch was synced, what did not reach the disk reads as
                     // zeros. That is no damage unless a later batch stands on it.
                     Err((error, true)) if hole.is_none() => hole = Some(at_line(error)),
@@ -277,13 +309,14 @@ impl Index {
     }
 }
 
-/// Parses whole lines; of one that is damaged, says whether it has a zero byte.
+/// Parses whole lines; of one that is damaged, says whether it has a zero byte. Where a folder is `doubted`, a line is
+/// damaged too where its file is.
 ///
 /// On threads of its own, not rayon's: the caller holds locks, and a thread of rayon's that waits takes up other work,
 /// which may want the same locks.
-fn parse_lines(lines: &[u8], hasher: &RandomState) -> Vec<Result<Entry, (Error, bool)>> {
+fn parse_lines(lines: &[u8], hasher: &RandomState, doubted: Option<&Folder>) -> Vec<Result<Entry, (Error, bool)>> {
     let parse = |lines: &[u8]| -> Vec<_> {
-        lines.split_inclusive(|&byte| byte == b'\n').map(|line| parse_line(line, hasher)).collect()
+        lines.split_inclusive(|&byte| byte == b'\n').map(|line| parse_line(line, hasher, doubted)).collect()
     };
     let middle =
         lines[lines.len() / 2..].iter().position(|&byte| byte == b'\n').map_or(0, |at| lines.len() / 2 + at + 1);
@@ -299,10 +332,13 @@ fn parse_lines(lines: &[u8], hasher: &RandomState) -> Vec<Result<Entry, (Error, 
     })
 }
 
-fn parse_line(line: &[u8], hasher: &RandomState) -> Result<Entry, (Error, bool)> {
+fn parse_line(line: &[u8], hasher: &RandomState, doubted: Option<&Folder>) -> Result<Entry, (Error, bool)> {
     let parse = || {
         let parsed = Line::parse(line)?;
         let descriptor = parsed.descriptor()?;
+        if let Some(folder) = doubted {
+            images::check_file(folder, &parsed)?;
+        }
         Ok(Entry {
             id: descriptor.id,
             bytes: line.len() as u64,

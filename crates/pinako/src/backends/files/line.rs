@@ -39,7 +39,7 @@ pub(super) struct Line<'a> {
     #[serde(borrow)]
     attributes: Cow<'a, str>,
     pub(super) payload_length: u64,
-    checksum: u32,
+    pub(super) checksum: u32,
     /// Whether it is the last line of what was appended at once: lines count only with the one that ends their batch.
     pub(super) ends_batch: bool,
 }

@@ -22,10 +22,10 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
-use self::folder::{ASIDE, Folder};
+use self::folder::{Folder, aside};
 use self::index::{Index, METADATA};
 use self::line::{Line, file_name};
-use self::pinako_json::{PINAKO_JSON, PinakoJson};
+use self::pinako_json::{PINAKO_JSON, PinakoJson, Unsynced};
 use super::Mode;
 use crate::backend::{
     Backend, DescribeSink, Durability, Entry, Footprint, IoHints, Properties, ReadRequest, ReadSink, ScanSink,
@@ -60,12 +60,11 @@ fn create(path: &Path) -> Result<()> {
         .map_err(|error| Error::io(format!("cannot create the folder {}", path.display()), error))?;
     let folder = Folder::open(path)?;
     let check_empty = || {
-        folder.each_name(|name| match name.strip_suffix(ASIDE).unwrap_or(name) {
-            PINAKO_JSON if name == PINAKO_JSON => {
-                Err(Error::conflict(format!("there is a store at {} already", path.display())))
-            }
+        folder.each_name(|name| match name {
+            PINAKO_JSON => Err(Error::conflict(format!("there is a store at {} already", path.display()))),
             // A creation that was killed leaves these.
-            PINAKO_JSON | METADATA | folder::LOCK => Ok(()),
+            METADATA | folder::LOCK => Ok(()),
+            name if [METADATA, PINAKO_JSON].map(aside).iter().any(|aside| aside == name) => Ok(()),
             _ => Err(Error::conflict(format!("{} is not empty: it has {name:?} in it", path.display()))
                 .with_hint("name a new folder or an empty one")),
         })
@@ -114,11 +113,6 @@ impl Files {
             return Err(Error::new(ErrorKind::Denied, "the store was opened for reading only"));
         }
         Ok(())
-    }
-
-    /// The id that the next image gets.
-    fn next_id(&self, index: &Index) -> Result<Id> {
-        Ok(PinakoJson::read(&self.folder)?.next_id.max(index.next_id()))
     }
 
     fn find_in(&self, index: RwLockReadGuard<'_, Index>, name: &str) -> Result<Option<Id>> {
@@ -172,13 +166,33 @@ impl Files {
         self.folder.open_to_change(METADATA)?.set_len(end).map_err(cannot)
     }
 
-    /// Cuts off what a crash has left behind the last whole batch, and says where that ends.
-    fn cut_torn_batch(&self) -> Result<u64> {
+    /// Cuts off what a crash has left behind the last whole batch, and makes durable whatever is not yet: after that all
+    /// that `metadata.jsonl` has in it counts.
+    fn settle(&self) -> Result<PinakoJson> {
         let (end, seen) = self.index()?.ends();
         if seen > end {
             self.cut(end)?;
         }
-        Ok(end)
+        let mut head = PinakoJson::read(&self.folder)?;
+        if head.unsynced.take().is_some() {
+            self.folder.sync_everything()?;
+            head.write(&self.folder)?;
+            self.index.write().unwrap_or_else(PoisonError::into_inner).trust();
+        }
+        Ok(head)
+    }
+
+    /// Gets ready for an append that is not synced: says so in `pinako.json`, unless that is said already.
+    fn settle_until_crash(&self) -> Result<PinakoJson> {
+        let head = PinakoJson::read(&self.folder)?;
+        let (end, seen) = self.index()?.ends();
+        if seen == end && head.unsynced.as_ref().is_some_and(|unsynced| !unsynced.is_in_doubt()) {
+            return Ok(head);
+        }
+        let mut head = self.settle()?;
+        head.unsynced = Some(Unsynced::new(end));
+        head.write(&self.folder)?;
+        Ok(head)
     }
 
     /// Replaces `metadata.jsonl` by one without the lines at `places`, which ascend.
@@ -220,14 +234,21 @@ impl Backend for Files {
             entry.check_length()?;
         }
         let _lock = self.folder.lock()?;
-        let first = self.next_id(&*self.index()?)?;
-        let next = first.checked_add(entries.len() as u64).filter(|&next| next < Id::MAX);
-        let next = next.ok_or_else(|| Error::invalid("there are no ids left"))?;
         if entries.is_empty() {
-            return Ok(first..first);
+            let next_id = PinakoJson::read(&self.folder)?.next_id.max(self.index()?.next_id());
+            return Ok(next_id..next_id);
         }
         self.check_names(entries)?;
-        let end = self.cut_torn_batch()?;
+        let head = match self.durability {
+            Durability::Full => self.settle()?,
+            Durability::Buffered => self.settle_until_crash()?,
+        };
+        let (first, end) = {
+            let index = self.index()?;
+            (head.next_id.max(index.next_id()), index.ends().0)
+        };
+        let next = first.checked_add(entries.len() as u64).filter(|&next| next < Id::MAX);
+        let next = next.ok_or_else(|| Error::invalid("there are no ids left"))?;
         let alone = entries.len() == 1 && self.durability == Durability::Full;
         let appended = images::write_all(&self.folder, first, entries, alone)
             .and_then(|names| self.append_lines(end, first, names, entries));
@@ -309,6 +330,7 @@ impl Backend for Files {
     fn remove(&self, ids: &[Id]) -> Result<u64> {
         self.check_writable()?;
         let _lock = self.folder.lock()?;
+        let mut head = self.settle()?;
         let index = self.index()?;
         let mut places: Vec<usize> = ids.iter().filter_map(|&id| index.place(id)).collect();
         places.sort_unstable();
@@ -322,7 +344,6 @@ impl Backend for Files {
             names.extend(line.and_then(|line| Some(file_name(line.id, line::extension(line.encoding().ok()?)?))));
             Ok(ControlFlow::Continue(()))
         })?;
-        let mut head = PinakoJson::read(&self.folder)?;
         head.next_id = head.next_id.max(index.next_id());
         head.write(&self.folder)?;
         self.rewrite_without(&index, &places)?;
@@ -374,39 +395,41 @@ impl Backend for Files {
     fn compact(&self) -> Result<()> {
         self.check_writable()?;
         let _lock = self.folder.lock()?;
-        self.cut_torn_batch()?;
-        let index = self.index()?;
-        let mut leftovers = Vec::new();
+        self.settle()?;
+        let mut files = Vec::new();
         self.folder.each_name(|name| {
-            if is_leftover(name, &index) {
-                leftovers.push(name.to_owned());
-            }
+            files.extend(id_in_file_name(name).map(|id| (id, name.to_owned())));
             Ok(())
         })?;
-        for name in leftovers {
-            self.folder.unlink(&name).map_err(|error| self.folder.cannot("remove", &name, error))?;
+        let mut leftovers: Vec<&str> = Vec::new();
+        for files in files.chunks(CHUNK) {
+            self.index()?.look_up(files.iter().map(|(id, _)| *id)).each(&self.folder, |place, line| {
+                let name = &*files[place].1;
+                if line.is_none_or(|line| line.file_name != name) {
+                    leftovers.push(name);
+                }
+                Ok(ControlFlow::Continue(()))
+            })?;
+        }
+        for name in leftovers.into_iter().chain([&*aside(METADATA), &*aside(PINAKO_JSON)]) {
+            self.folder.unlink(name).map_err(|error| self.folder.cannot("remove", name, error))?;
         }
         Ok(())
     }
 
     fn sync(&self) -> Result<()> {
-        match self.durability {
-            Durability::Full => Ok(()),
-            Durability::Buffered => self.folder.sync_everything(),
+        if self.read_only || PinakoJson::read(&self.folder)?.unsynced.is_none() {
+            return Ok(());
         }
+        let _lock = self.folder.lock()?;
+        self.settle().map(drop)
     }
 }
 
-/// Whether this is a file that a crash has left behind: of an image that is not there, or a replacement that did not
-/// come to be.
-fn is_leftover(name: &str, index: &Index) -> bool {
-    if [PINAKO_JSON, METADATA].into_iter().any(|file| name.strip_suffix(ASIDE) == Some(file)) {
-        return true;
-    }
-    let Some((number, extension)) = name.split_once('.') else { return false };
-    let ours = ["raw"].into_iter().chain(ImageFormat::ALL.map(ImageFormat::extension)).any(|ours| ours == extension);
-    match number.parse::<Id>() {
-        Ok(id) => ours && file_name(id, extension) == name && !index.contains(id),
-        Err(_) => false,
-    }
+/// The id of the image whose file may have this name.
+fn id_in_file_name(name: &str) -> Option<Id> {
+    let (number, extension) = name.split_once('.')?;
+    let id = number.parse().ok()?;
+    let ours = extension == "raw" || ImageFormat::ALL.iter().any(|format| format.extension() == extension);
+    (ours && file_name(id, extension) == name).then_some(id)
 }

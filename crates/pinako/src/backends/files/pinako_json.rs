@@ -22,6 +22,33 @@ pub(super) struct PinakoJson {
     pub(super) label_names: Vec<String>,
     /// The next id is this or larger: it is more than every id that was given before the last removal.
     pub(super) next_id: Id,
+    /// Set durably before the first append that is not synced, and taken back after a sync of everything.
+    pub(super) unsynced: Option<Unsynced>,
+}
+
+/// Which appends a crash of the machine may have damaged.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Unsynced {
+    /// Where the first of them begins in `metadata.jsonl`, in bytes.
+    pub(super) from: u64,
+    /// The run of the machine they belong to, as the kernel names it: while it lasts nothing is lost.
+    boot: String,
+}
+
+impl Unsynced {
+    pub(super) fn new(from: u64) -> Unsynced {
+        Unsynced { from, boot: boot() }
+    }
+
+    /// Whether the machine went down since.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.boot.is_empty() || self.boot != boot()
+    }
+}
+
+/// What the kernel calls this run of the machine; empty where that cannot be told.
+fn boot() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim_end().to_owned()
 }
 
 /// What says whether the rest can be understood.
@@ -35,7 +62,7 @@ impl PinakoJson {
     /// That of a new store.
     pub(super) fn new() -> PinakoJson {
         let form = Form { pinako: "files".to_owned(), format_version: FORMAT_VERSION };
-        PinakoJson { form, label_names: Vec::new(), next_id: 0 }
+        PinakoJson { form, label_names: Vec::new(), next_id: 0, unsynced: None }
     }
 
     pub(super) fn format_version(&self) -> u32 {
