@@ -1,0 +1,53 @@
+"""Reads an lmdb: store as FORMAT.md says, without Pinako: prints id, label, name and SHA-256 of each image's payload.
+
+    python lmdb_check.py DIR        prints one JSON object a line
+"""
+import hashlib
+import json
+import struct
+import sys
+
+import lmdb
+
+PIECE = 16 << 20
+
+
+def payload(txn, database, id, length):
+    """The payload's pieces, one after another."""
+    yield txn.get(id, db=database)
+    for number in range(1, -(-length // PIECE)):
+        yield txn.get(id + struct.pack(">I", number), db=database)
+
+
+def main(folder):
+    env = lmdb.open(folder, readonly=True, lock=False, max_dbs=4)
+    payloads, descriptors, names, store = (
+        env.open_db(name, create=False) for name in (b"payload", b"descriptor", b"name", b"store")
+    )
+    with env.begin(buffers=True) as txn:
+        assert bytes(txn.get(b"format", db=store)) == b"pinako"
+        assert bytes(txn.get(b"version", db=store)) == b"1"
+        total = 0
+        for key, record in txn.cursor(descriptors):
+            id = int.from_bytes(key, "big")
+            (version, _, encoding, _, _, _, _, _, flags, length, label, name_length, _) = struct.unpack_from(
+                "<BBBBIIIHHQqII", record
+            )
+            assert version == 1, version
+            start = 44 + (12 if encoding == 3 else 0)
+            name = bytes(record[start : start + name_length]).decode() if flags & 2 else None
+            if name is not None:
+                assert bytes(txn.get(name.encode(), db=names)) == bytes(key), name
+            digest, found = hashlib.sha256(), 0
+            for piece in payload(txn, payloads, bytes(key), length):
+                digest.update(piece)
+                found += len(piece)
+            assert found == length, (id, found, length)
+            total += length
+            row = {"id": id, "label": label if flags & 1 else None, "name": name, "sha256": digest.hexdigest()}
+            print(json.dumps(row))
+        assert int.from_bytes(txn.get(b"payload_bytes", db=store), "big") == total
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
