@@ -16,6 +16,8 @@ mod header;
 mod lookup;
 mod payload;
 mod properties;
+#[cfg(test)]
+mod tests;
 
 use std::fs::{self, File};
 use std::io;

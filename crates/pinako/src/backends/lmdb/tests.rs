@@ -1,0 +1,347 @@
+//! What the conformance suite cannot ask, because it knows nothing of files, pages and other processes.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use heed::types::Bytes;
+use heed::{CommitOrAbort, Database, EnvOpenOptions};
+use tempfile::TempDir;
+
+use super::environment::{DATA_FILE, LOCK_FILE};
+use super::payload::PIECE;
+use super::*;
+use crate::backend::Payload;
+use crate::conformance::pattern;
+use crate::descriptor::Descriptor;
+use crate::{Encoding, ErrorKind, ImageFormat, SampleType, Shape};
+
+/// More than one transaction takes.
+const LONG: u64 = (70 << 20) + 1;
+
+struct Folder {
+    _temporary: TempDir,
+    path: PathBuf,
+}
+
+impl Folder {
+    fn new() -> Self {
+        let temporary = tempfile::tempdir().unwrap();
+        Folder { path: temporary.path().join("store"), _temporary: temporary }
+    }
+
+    fn open(&self, mode: Mode) -> Result<Box<dyn Backend>> {
+        super::open(&self.path, mode, Durability::Full)
+    }
+
+    fn create(&self) -> Box<dyn Backend> {
+        self.open(Mode::Create).unwrap()
+    }
+
+    fn kind(&self, mode: Mode) -> ErrorKind {
+        self.open(mode).unwrap_err().kind()
+    }
+
+    /// Puts into databases as any program that uses LMDB may; the store must not be open.
+    fn put(&self, database: &str, entries: &[(&[u8], &[u8])]) {
+        fs::create_dir_all(&self.path).unwrap();
+        // SAFETY: nobody else has the environment open.
+        let env = unsafe { EnvOpenOptions::new().max_dbs(8).map_size(1 << 30).open(&self.path) }.unwrap();
+        let txn = env.write_txn().unwrap();
+        env.create_databases_and_commit(txn, |opener, txn| {
+            let table: Database<'_, Bytes, Bytes> = opener.create_database(txn, Some(database))?;
+            for (key, value) in entries {
+                table.put(txn, key, value)?;
+            }
+            Ok::<_, heed::Error>(CommitOrAbort::<_, ()>::Commit(table))
+        })
+        .unwrap();
+    }
+}
+
+fn descriptor(name: Option<&str>, payload_length: u64) -> Descriptor {
+    Descriptor {
+        id: 0,
+        name: name.map(str::to_owned),
+        shape: Shape::new(1, 1, 1).unwrap(),
+        sample_type: SampleType::U8,
+        encoding: Encoding::Kept(ImageFormat::Jpeg),
+        label: None,
+        attributes: None,
+        payload_length,
+        checksum: 0,
+    }
+}
+
+fn append(store: &dyn Backend, payloads: &[Vec<u8>]) -> Result<std::ops::Range<Id>> {
+    let entry = |payload: &Vec<u8>| descriptor(None, payload.len() as u64);
+    let mut entries: Vec<_> =
+        payloads.iter().map(|payload| Entry { descriptor: entry(payload), payload: Payload::Bytes(payload) }).collect();
+    store.append(&mut entries)
+}
+
+fn payload(store: &dyn Backend, id: Id) -> Result<Option<Vec<u8>>> {
+    let mut found = None;
+    store.read(&[ReadRequest::whole(id)], &mut |_, bytes| {
+        found = bytes.map(<[u8]>::to_vec);
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+fn append_stream(store: &dyn Backend, length: u64, reader: &mut (dyn Read + Send)) -> Result<std::ops::Range<Id>> {
+    store.append(&mut [Entry { descriptor: descriptor(Some("long"), length), payload: Payload::Stream(reader) }])
+}
+
+#[test]
+fn a_file_that_was_cut_off_anywhere_is_corrupt() {
+    let folder = Folder::new();
+    append(&*folder.create(), &vec![pattern(1, 0, 3000); 100]).unwrap();
+    let data = folder.path.join(DATA_FILE);
+    let whole = fs::read(&data).unwrap();
+    for length in [1, 100, 4095, 4096, 8191, 8192, whole.len() / 2, whole.len() - 4096, whole.len() - 1] {
+        fs::write(&data, &whole[..length]).unwrap();
+        for mode in [Mode::Read, Mode::Write] {
+            assert_eq!(folder.kind(mode), ErrorKind::Corrupt, "{length} bytes");
+        }
+    }
+    fs::write(&data, &whole).unwrap();
+    assert_eq!(payload(&*folder.open(Mode::Write).unwrap(), 99).unwrap().unwrap(), pattern(1, 0, 3000));
+}
+
+#[test]
+fn a_file_that_is_none_of_lmdb_is_corrupt() {
+    let folder = Folder::new();
+    drop(folder.create());
+    fs::write(folder.path.join(DATA_FILE), pattern(3, 0, 100_000)).unwrap();
+    assert_eq!(folder.kind(Mode::Write), ErrorKind::Corrupt);
+}
+
+#[test]
+fn a_store_whose_making_was_broken_off_can_be_made_again() {
+    let folder = Folder::new();
+    fs::create_dir(&folder.path).unwrap();
+    for name in [DATA_FILE, LOCK_FILE] {
+        File::create(folder.path.join(name)).unwrap();
+    }
+    assert_eq!(folder.kind(Mode::Write), ErrorKind::NotFound);
+    drop(folder.create());
+    assert_eq!(folder.kind(Mode::Create), ErrorKind::Conflict);
+}
+
+#[test]
+fn somebody_elses_environment_is_named_as_such_and_left_alone() {
+    let folder = Folder::new();
+    folder.put("store", &[(b"cat", b"1")]);
+    for mode in [Mode::Read, Mode::Write] {
+        let error = folder.open(mode).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert!(error.to_string().contains("an LMDB environment, but no Pinako store"), "{error}");
+        assert!(error.hint().unwrap().contains("pinako import"));
+    }
+    let before = fs::read(folder.path.join(DATA_FILE)).unwrap();
+    assert_eq!(folder.kind(Mode::Create), ErrorKind::Conflict);
+    assert!(fs::read(folder.path.join(DATA_FILE)).unwrap() == before);
+}
+
+#[test]
+fn a_newer_format_is_unsupported() {
+    let folder = Folder::new();
+    drop(folder.create());
+    folder.put("store", &[(b"version", b"12")]);
+    let error = folder.open(Mode::Read).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(error.to_string().contains("12") && error.hint().unwrap().contains("update"), "{error}");
+}
+
+#[test]
+fn a_folder_with_other_files_is_not_made_a_store() {
+    let folder = Folder::new();
+    fs::create_dir(&folder.path).unwrap();
+    fs::write(folder.path.join("precious.txt"), "x").unwrap();
+    assert_eq!(folder.kind(Mode::Create), ErrorKind::Conflict);
+    assert_eq!(fs::read_dir(&folder.path).unwrap().count(), 1);
+}
+
+#[test]
+fn a_long_append_that_fails_leaves_nothing_behind() {
+    let folder = Folder::new();
+    let store = folder.create();
+    let failed = append_stream(&*store, LONG, &mut std::io::repeat(7).take(LONG - 1));
+    assert_eq!(failed.unwrap_err().kind(), ErrorKind::InvalidInput);
+    assert_eq!((store.properties().unwrap().next_id, store.find("long").unwrap()), (0, None));
+    assert_eq!(payload(&*store, 0).unwrap(), None);
+
+    assert_eq!(append(&*store, &[vec![1; 10]]).unwrap(), 0..1);
+    let used = store.footprint().unwrap().disk_bytes;
+    assert_eq!(append_stream(&*store, LONG, &mut std::io::repeat(8).take(LONG)).unwrap(), 1..2);
+    let grown = store.footprint().unwrap().disk_bytes - used;
+    assert!(grown < 20 << 20, "the pages of the failed append are used again: {grown} bytes more");
+    assert!(payload(&*store, 1).unwrap().unwrap() == vec![8; LONG as usize]);
+    assert_eq!(store.remove(&[1]).unwrap(), 1);
+    assert_eq!(payload(&*store, 1).unwrap(), None);
+}
+
+#[test]
+fn what_a_killed_append_left_behind_is_not_seen_and_goes() {
+    let folder = Folder::new();
+    append(&*folder.create(), &[vec![1; 10]]).unwrap();
+    let leftover = vec![9; PIECE];
+    folder.put("payload", &[(&1u64.to_be_bytes(), &leftover), (&[0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1], b"rest")]);
+    let store = folder.open(Mode::Write).unwrap();
+    assert_eq!(payload(&*store, 1).unwrap(), None);
+    assert_eq!(append(&*store, &[vec![2; 5]]).unwrap(), 1..2);
+    assert_eq!(payload(&*store, 1).unwrap().unwrap(), [2; 5]);
+}
+
+#[test]
+fn a_payload_that_is_missing_or_lacks_a_piece_is_corrupt() {
+    let folder = Folder::new();
+    append(&*folder.create(), &[vec![1; PIECE + 10], vec![2; 10]]).unwrap();
+    folder.put("payload", &[(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1], b"short")]);
+    let mut record = Vec::new();
+    record::encode(&descriptor(None, 5), &mut record);
+    folder.put("descriptor", &[(&7u64.to_be_bytes(), &record)]);
+    let store = folder.open(Mode::Read).unwrap();
+    for id in [0, 7] {
+        let error = payload(&*store, id).unwrap_err();
+        assert_eq!((error.kind(), error.id()), (ErrorKind::Corrupt, Some(id)), "{error}");
+    }
+    assert_eq!(payload(&*store, 1).unwrap().unwrap(), [2; 10]);
+}
+
+#[test]
+fn removals_in_any_order_leave_a_file_that_is_as_long_as_it_says() {
+    let folder = Folder::new();
+    drop(folder.create());
+    for seed in 0..6u64 {
+        // Between opening and opening again in this process nobody has the environment open.
+        let store = folder.open(Mode::Write).unwrap();
+        let ids = append(&*store, &vec![pattern(seed, 0, 10 + 900 * seed as usize); 400]).unwrap();
+        drop(store);
+        let store = folder.open(Mode::Write).unwrap();
+        let step = [1, 2, 3, 7, 5, 1][seed as usize];
+        let gone: Vec<Id> = ids.clone().step_by(step).collect();
+        assert_eq!(store.remove(&gone).unwrap(), gone.len() as u64);
+        drop(store);
+        let store = folder.open(Mode::Read).unwrap();
+        assert_eq!(payload(&*store, ids.start).unwrap(), None);
+    }
+}
+
+/// A process that has the store open: the test binary, told by the environment what to do.
+struct Other {
+    process: Child,
+    /// Open for as long as the process may write to it.
+    _out: BufReader<ChildStdout>,
+}
+
+impl Other {
+    fn start(folder: &Folder, megabytes: u64) -> Other {
+        let mut process = Command::new(std::env::current_exe().unwrap())
+            .args(["backends::lmdb::tests::other_process", "--exact", "--ignored", "--nocapture"])
+            .env("PINAKO_LMDB_OTHER", &folder.path)
+            .env("PINAKO_LMDB_MEGABYTES", megabytes.to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut out = BufReader::new(process.stdout.take().unwrap());
+        assert!(out.by_ref().lines().any(|line| line.unwrap() == "ready"), "the other process is ready");
+        Other { process, _out: out }
+    }
+
+    fn finish(mut self) {
+        drop(self.process.stdin.take());
+        assert!(self.process.wait().unwrap().success());
+    }
+}
+
+/// Not a test but the other process: appends, says so, and ends when its input does.
+#[test]
+#[ignore = "runs in a process of its own, started by the tests"]
+fn other_process() {
+    let (Ok(path), Ok(megabytes)) = (std::env::var("PINAKO_LMDB_OTHER"), std::env::var("PINAKO_LMDB_MEGABYTES")) else {
+        return;
+    };
+    let store = super::open(Path::new(&path), Mode::Write, Durability::Full).unwrap();
+    for _ in 0..megabytes.parse().unwrap() {
+        append(&*store, &[vec![5; 1 << 20]]).unwrap();
+    }
+    let mut out = std::io::stdout();
+    out.write_all(b"\nready\n").and_then(|()| out.flush()).unwrap();
+    std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+}
+
+#[test]
+fn another_process_may_make_the_map_larger() {
+    let folder = Folder::new();
+    let store = folder.create();
+    append(&*store, &[vec![1; 10]]).unwrap();
+    Other::start(&folder, 100).finish();
+    assert_eq!(store.properties().unwrap().count, 101);
+    assert!(payload(&*store, 100).unwrap().unwrap() == vec![5; 1 << 20]);
+    Other::start(&folder, 100).finish();
+    assert_eq!(append(&*store, &[vec![2; 10]]).unwrap(), 201..202);
+}
+
+#[test]
+fn a_store_that_another_process_has_open_is_not_compacted() {
+    let folder = Folder::new();
+    let store = folder.create();
+    append(&*store, &vec![vec![1; 5000]; 100]).unwrap();
+    store.remove(&(1..100).collect::<Vec<_>>()).unwrap();
+    let other = Other::start(&folder, 0);
+    let before = store.footprint().unwrap();
+    assert_eq!(store.compact().unwrap_err().kind(), ErrorKind::Conflict);
+    assert_eq!(payload(&*store, 0).unwrap().unwrap(), vec![1; 5000]);
+    assert_eq!(store.footprint().unwrap(), before);
+    other.finish();
+    store.compact().unwrap();
+    assert!(store.footprint().unwrap().disk_bytes < before.disk_bytes / 2);
+    assert_eq!(payload(&*store, 0).unwrap().unwrap(), vec![1; 5000]);
+}
+
+/// A file system that can be made read-only, which only root can mount; unmounted in the end.
+struct Disk(TempDir);
+
+impl Disk {
+    fn mount() -> Option<Disk> {
+        let folder = tempfile::tempdir().unwrap();
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "tmpfs"]).arg(folder.path()).output();
+        if mounted.as_ref().is_ok_and(|output| output.status.success()) {
+            return Some(Disk(folder));
+        }
+        assert!(std::env::var_os("CI").is_none(), "a disk must be mounted in CI: {mounted:?}");
+        eprintln!("skipped: a read-only file system: cannot mount a tmpfs");
+        None
+    }
+
+    fn make_read_only(&self) {
+        let status = Command::new("mount").args(["-o", "remount,ro"]).arg(self.0.path()).status();
+        assert!(status.unwrap().success());
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
+    }
+}
+
+#[test]
+fn a_store_on_a_read_only_file_system_can_be_read() {
+    let Some(disk) = Disk::mount() else { return };
+    let path = disk.0.path().join("store");
+    let store = super::open(&path, Mode::Create, Durability::Full).unwrap();
+    append(&*store, &[vec![4; 5000]]).unwrap();
+    drop(store);
+    disk.make_read_only();
+    assert_eq!(super::open(&path, Mode::Write, Durability::Full).unwrap_err().kind(), ErrorKind::Denied);
+    let store = super::open(&path, Mode::Read, Durability::Full).unwrap();
+    assert_eq!(payload(&*store, 0).unwrap().unwrap(), vec![4; 5000]);
+    assert_eq!(super::open(&path, Mode::Write, Durability::Full).unwrap_err().kind(), ErrorKind::Denied);
+    assert_eq!(store.remove(&[0]).unwrap_err().kind(), ErrorKind::Denied);
+    store.sync().unwrap();
+}
