@@ -1,8 +1,7 @@
 //! Forgetting files, so that reading them again asks the disk.
 //!
-//! Without privileges the page cache gives up single files: what is dirty is written out, then `posix_fadvise` with
-//! `DONTNEED` drops the clean pages. Pages that a memory map holds stay, so a store must be closed before. What the
-//! kernel knows of directories and inodes stays too, and what a disk or the host of a virtual machine caches is out of
+//! Without privileges the page cache gives up single files: `posix_fadvise` with `DONTNEED` drops their clean pages.
+//! Pages that are dirty or that a memory map holds stay, so a store must be synced and closed before. What the kernel knows of directories and inodes stays too, and what a disk or the host of a virtual machine caches is out of
 //! reach. Some file systems (tmpfs) live in memory and cannot forget: [`can_forget`] tries it out.
 
 use std::fs::{self, File};
@@ -18,15 +17,10 @@ pub fn settle(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Drops the file `path`, or all files in the folder `path`, from the page cache.
+/// Drops the file `path`, or all files in the folder `path`, from the page cache. What was not synced stays there.
 pub fn forget(path: &Path) -> io::Result<()> {
-    settle(path)?; // dirty pages would stay
-    drop_pages(path)
-}
-
-fn drop_pages(path: &Path) -> io::Result<()> {
     if path.is_dir() {
-        return fs::read_dir(path)?.try_for_each(|entry| drop_pages(&entry?.path()));
+        return fs::read_dir(path)?.try_for_each(|entry| forget(&entry?.path()));
     }
     #[cfg(target_os = "linux")]
     rustix::fs::fadvise(File::open(path)?, 0, None, rustix::fs::Advice::DontNeed)?;
@@ -37,6 +31,7 @@ fn drop_pages(path: &Path) -> io::Result<()> {
 pub fn can_forget(folder: &Path) -> io::Result<bool> {
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     file.write_all(&[1; 1 << 16])?;
+    file.as_file().sync_all()?;
     forget(file.path())?;
     Ok(is_forgotten(file.as_file())?)
 }

@@ -18,6 +18,7 @@ use super::data::SourceImages;
 use super::report::{Measurement, Operation};
 use super::{Options, Progress, Watch};
 use crate::pictures::Random;
+use crate::summary::quantile;
 use crate::{cold, memory};
 
 /// Most images and bytes of pixels in one batch: what an import gathers.
@@ -111,10 +112,6 @@ impl Run<'_, '_> {
         let name = &contender.name;
         let take = |run: &mut Self, operation, sample: f64| run.take(place, count, operation, sample);
 
-        self.step(format!("{name}: storing {count}, not synced"), count)?;
-        let seconds = self.store(contender, count, Durability::Buffered)?;
-        take(self, Operation::StoreBuffered, seconds);
-
         self.step(format!("{name}: storing {count}, synced"), count)?;
         let seconds = self.store(contender, count, Durability::Full)?;
         take(self, Operation::StoreSynced, seconds);
@@ -137,14 +134,12 @@ impl Run<'_, '_> {
             self.compare_labels(contender, count)?;
         }
         if random {
-            let seed = self.seed ^ u64::from(repetition);
-            self.step(format!("{name}: reading single images of {count}"), 0)?;
-            let ids = scattered(RANDOM_WARM, count, seed);
-            self.read_singles(place, contender, count, Operation::RandomWarm, &ids)?;
-            self.forget()?;
-            let ids = scattered((count / RANDOM_COLD_SHARE).clamp(1, RANDOM_COLD), count, !seed);
-            self.read_singles(place, contender, count, Operation::RandomCold, &ids)?;
+            self.read_singles(place, contender, count, repetition)?;
         }
+
+        self.step(format!("{name}: storing {count}, not synced"), count)?;
+        let seconds = self.store(contender, count, Durability::Buffered)?;
+        take(self, Operation::StoreBuffered, seconds);
         self.clear()
     }
 
@@ -176,7 +171,10 @@ impl Run<'_, '_> {
     fn store(&mut self, contender: &Contender, count: u64, durability: Durability) -> Result<f64> {
         self.clear()?;
         fs::create_dir(&self.folder).map_err(|error| self.io(error))?;
-        cold::settle(&self.folder).map_err(|error| self.io(error))?; // or it would wait for others' writes
+        if durability == Durability::Full {
+            // Or the first sync would wait for what the one before left behind.
+            cold::settle(&self.folder).map_err(|error| self.io(error))?;
+        }
         let batches = self.images.pieces(count, BATCH.0, BATCH.1);
         let start = Instant::now();
         let store = contender.start(&self.folder, Opening::Create(durability))?;
@@ -195,17 +193,22 @@ impl Run<'_, '_> {
         Ok(start.elapsed().as_secs_f64())
     }
 
-    /// Opens the store and reads all images, in order; the seconds of opening alone, and of both.
+    /// Opens the store and reads all images; the seconds of opening alone, and of both.
     fn read_all(&mut self, contender: &Contender, count: u64) -> Result<(f64, f64)> {
-        let pieces = self.images.pieces(count, u64::MAX, MOST_READ);
         let start = Instant::now();
         let store = contender.start(&self.folder, Opening::Read)?;
         let open = start.elapsed();
-        let mut all = open;
-        for piece in pieces {
-            let ids: Vec<Id> = piece.clone().collect();
+        let read = self.read_images(contender, &store, count)?;
+        Ok((open.as_secs_f64(), (open + read).as_secs_f64()))
+    }
+
+    /// Reads all images, in order.
+    fn read_images(&mut self, contender: &Contender, store: &Store, count: u64) -> Result<Duration> {
+        let mut all = Duration::ZERO;
+        for piece in self.images.pieces(count, u64::MAX, MOST_READ) {
+            let ids: Vec<Id> = piece.collect();
             all += match self.images.like {
-                Some(_) => self.read_into_buffer(contender, &store, &ids)?,
+                Some(_) => self.read_into_buffer(contender, store, &ids)?,
                 None => {
                     let start = Instant::now();
                     let found = store.images(&ids)?;
@@ -215,7 +218,7 @@ impl Run<'_, '_> {
                 }
             };
         }
-        Ok((open.as_secs_f64(), all.as_secs_f64()))
+        Ok(all)
     }
 
     fn read_into_buffer(&mut self, contender: &Contender, store: &Store, ids: &[Id]) -> Result<Duration> {
@@ -233,16 +236,35 @@ impl Run<'_, '_> {
         Ok(elapsed)
     }
 
-    /// Reads single images, each of them timed.
-    fn read_singles(
-        &mut self,
-        place: usize,
-        contender: &Contender,
-        count: u64,
-        operation: Operation,
-        ids: &[Id],
-    ) -> Result<()> {
+    /// Reads single images at random, with a warm cache and with a cold one.
+    fn read_singles(&mut self, place: usize, contender: &Contender, count: u64, repetition: u32) -> Result<()> {
+        let name = &contender.name;
+        let seed = self.seed ^ u64::from(repetition);
+        self.step(format!("{name}: reading single images of {count}, warm cache"), 0)?;
         let store = contender.start(&self.folder, Opening::Read)?;
+        // Warm is what was read through the same store: only then a memory map has its pages at hand.
+        self.read_images(contender, &store, count)?;
+        let ids = scattered(RANDOM_WARM, count, seed);
+        let warm = self.time_singles(contender, &store, &ids)?;
+        drop(store);
+
+        self.step(format!("{name}: reading single images of {count}, cold cache"), 0)?;
+        self.forget()?;
+        let store = contender.start(&self.folder, Opening::Read)?;
+        let ids = scattered((count / RANDOM_COLD_SHARE).clamp(1, RANDOM_COLD), count, !seed);
+        let cold = self.time_singles(contender, &store, &ids)?;
+
+        for (operation, mut seconds) in [(Operation::RandomWarm, warm), (Operation::RandomCold, cold)] {
+            let samples = self.samples.entry((count, operation, place)).or_default();
+            samples.singles.extend_from_slice(&seconds);
+            seconds.sort_by(f64::total_cmp);
+            samples.each.push(quantile(&seconds, 0.5));
+        }
+        Ok(())
+    }
+
+    /// The seconds that each of `ids` takes.
+    fn time_singles(&self, contender: &Contender, store: &Store, ids: &[Id]) -> Result<Vec<f64>> {
         let mut seconds = Vec::with_capacity(ids.len());
         let mut kept = Vec::with_capacity(KEPT);
         for ids in ids.chunks(KEPT) {
@@ -255,11 +277,7 @@ impl Run<'_, '_> {
             ids.iter().zip(&kept).try_for_each(|(&id, image)| self.compare(contender, id, image))?;
             kept.clear();
         }
-        let samples = self.samples.entry((count, operation, place)).or_default();
-        samples.singles.extend_from_slice(&seconds);
-        seconds.sort_by(f64::total_cmp);
-        samples.each.push(crate::summary::quantile(&seconds, 0.5));
-        Ok(())
+        Ok(seconds)
     }
 
     fn compare(&self, contender: &Contender, id: Id, found: &Image) -> Result<()> {

@@ -77,8 +77,8 @@ impl Options {
     /// Repetitions with `count` images: short work is disturbed more easily, and cheap to repeat.
     pub fn repetitions_at(&self, count: u64) -> u32 {
         let factor = match count {
-            0..=100 => 5,
-            101..=1_000 => 3,
+            0..=100 => 3,
+            101..=1_000 => 2,
             _ => 1,
         };
         self.repetitions.max(1).saturating_mul(factor)

@@ -19,7 +19,7 @@ const ROWS: [(Operation, &str); 9] = [
     (Operation::StoreBuffered, "the same, without waiting for the disk"),
     (Operation::ReadWarm, "from opening the store to having all pixels; files in memory"),
     (Operation::ReadCold, "the same; files on the disk"),
-    (Operation::RandomWarm, "a single read in an open store"),
+    (Operation::RandomWarm, "a single read in an open store that was read before"),
     (Operation::RandomCold, "the same, right after opening; files on the disk"),
     (Operation::Disk, "blocks of the file system"),
     (Operation::StoreMemory, "peak, beyond the source images"),
@@ -238,7 +238,7 @@ fn method(report: &Report) -> String {
          their default encoding: PNG in files, raw pixels elsewhere.</li>\n\
          <li>Single images are read one after another by one thread: {warm} with a warm cache and {cold} with a cold one, by \
          each backend, at random places that are the same for all.</li>\n\
-         <li>Cold means that the store was closed, written to the disk and dropped from the page cache of this machine \
+         <li>Cold means that the store was written to the disk, closed, and dropped from the page cache of this machine \
          before. A disk, or the host of a virtual machine, may still have had it in memory.</li>\n\
          <li>Memory is anonymous memory, what the process itself allocates: pages of mapped or cached files belong to the \
          system, which takes them back when it needs them. It was looked at twice a millisecond in a run of its own.</li>\n\

@@ -125,7 +125,8 @@ fn headline(fields: &[(Question, Vec<&Measurement>)]) -> String {
             format!("Choose {winner}: it is best, or level with the best, at all {questions} questions.")
         }
         1 => format!(
-            "If unsure, choose {winner}: over {questions} questions it takes {} what the best one takes, the least of all.",
+            "If unsure, choose {winner}: averaged over {questions} questions it needs {} what the best answer to each needs, \
+             less than any other.",
             figures::ratio(score)
         ),
         _ => format!("All in all {} are level: choose by what matters to you.", list(&near)),
@@ -251,7 +252,8 @@ mod tests {
         ]);
         assert_eq!(
             found.headline,
-            "If unsure, choose lmdb: over 4 questions it takes 1.3x what the best one takes, the least of all. \
+            "If unsure, choose lmdb: averaged over 4 questions it needs 1.3x what the best answer to each needs, \
+             less than any other. \
              Against lmdb, hdf5 stores 2.3x faster and takes 25 % less disk."
         );
     }
