@@ -26,7 +26,7 @@ const MOST_IDLE: usize = 16;
 
 /// What every connection is told. The schema is not trusted, and cells are checked before they are used: the file may
 /// come from anywhere.
-const SETTINGS: &str = "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA cache_size = -8192;";
+const SETTINGS: &str = "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA cache_size = -4096;";
 
 /// How the next commit is journalled; see the module's text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -183,6 +183,13 @@ impl Deref for Reader<'_> {
 
     fn deref(&self) -> &Connection {
         self.connection.as_ref().expect("there until dropped")
+    }
+}
+
+impl Reader<'_> {
+    /// One view of the database for the `searches` that follow, until it is dropped. A single one needs none.
+    pub(super) fn snapshot(&self, searches: usize) -> Result<Option<Transaction<'_>>> {
+        (searches > 1).then(|| self.unchecked_transaction()).transpose().map_err(failed)
     }
 }
 

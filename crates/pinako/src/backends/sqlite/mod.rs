@@ -117,7 +117,7 @@ impl Backend for Sqlite {
         let mut wanted: Vec<(Id, usize)> = requests.iter().map(|request| request.id).zip(0..).collect();
         wanted.sort_unstable();
         let connection = self.connections.reader()?;
-        let _snapshot = connection.unchecked_transaction().map_err(failed)?;
+        let _snapshot = connection.snapshot(wanted.len())?;
         let mut select = connection.prepare_cached(payload::SELECT_FROM).map_err(failed)?;
         let mut pieces = Pieces::new(&connection);
         image::visit(&mut select, &wanted, |place, row| {
@@ -132,7 +132,7 @@ impl Backend for Sqlite {
         let mut wanted: Vec<(Id, usize)> = ids.iter().copied().zip(0..).collect();
         wanted.sort_unstable();
         let connection = self.connections.reader()?;
-        let _snapshot = connection.unchecked_transaction().map_err(failed)?;
+        let _snapshot = connection.snapshot(wanted.len())?;
         let mut select = connection.prepare_cached(image::SELECT_FROM).map_err(failed)?;
         image::visit(&mut select, &wanted, |place, row| sink(place, row.map(image::descriptor).transpose()?))
     }
@@ -165,16 +165,17 @@ impl Backend for Sqlite {
             let mut image = transaction
                 .prepare_cached("DELETE FROM image WHERE id = ?1 RETURNING payload_length")
                 .map_err(failed)?;
-            let mut payload =
-                transaction.prepare_cached("DELETE FROM payload WHERE id BETWEEN ?1 AND ?2").map_err(failed)?;
+            let mut payload = transaction.prepare_cached("DELETE FROM payload WHERE id = ?1").map_err(failed)?;
             for &id in ids.iter().filter(|&&id| id <= payload::MAX_ID) {
                 let length: Option<i64> = image.query_row([id as i64], |row| row.get(0)).optional().map_err(failed)?;
                 let Some(length) = length else { continue };
-                let rows = payload::row_ids(id);
-                payload.execute([rows.start(), rows.end()]).map_err(failed)?;
+                let length = length.max(0) as u64;
+                for row in payload::row_ids(id, length) {
+                    payload.execute([row]).map_err(failed)?;
+                }
                 removed += 1;
                 totals.images = totals.images.saturating_sub(1);
-                totals.payload_bytes = totals.payload_bytes.saturating_sub(length.max(0) as u64);
+                totals.payload_bytes = totals.payload_bytes.saturating_sub(length);
             }
         }
         totals.save(&transaction)?;

@@ -3,7 +3,7 @@
 //! A blob of SQLite's is a chain of pages in which nothing is reached but by following it; pieces bound that walk, and
 //! what must be in memory to write a stream.
 
-use std::ops::{Range, RangeInclusive};
+use std::ops::Range;
 
 use rusqlite::blob::Blob;
 use rusqlite::types::ValueRef;
@@ -16,16 +16,17 @@ use crate::descriptor::Id;
 use crate::error::{Error, Result};
 
 /// Bytes of every piece but the last, which has what is left. A payload of no bytes has one empty piece.
-pub(super) const PIECE: u64 = 256 << 10;
+pub(super) const PIECE: u64 = 1 << 20;
 
-/// Bits of a row's id that number the piece.
-const PIECE_BITS: u32 = 24;
+/// Bits of a row's id that are the image's; those above number the piece. So the first piece, mostly the only one, has
+/// the id of its image, and the first pieces of images in a row stand in a row.
+const IMAGE_BITS: u32 = 40;
 
-/// The largest id of an image: the others number the image.
-pub(super) const MAX_ID: Id = (1 << (63 - PIECE_BITS)) - 1;
+/// The largest id of an image.
+pub(super) const MAX_ID: Id = (1 << IMAGE_BITS) - 1;
 
-/// Most bytes of a payload: 4 TiB.
-pub(super) const MAX_LENGTH: u64 = PIECE << PIECE_BITS;
+/// Most bytes of a payload: 8 TiB.
+pub(super) const MAX_LENGTH: u64 = PIECE << (63 - IMAGE_BITS);
 
 /// Payloads up to this many bytes are read as a whole and lent from SQLite's own memory.
 const LENT: u64 = 64 << 10;
@@ -33,14 +34,18 @@ const LENT: u64 = 64 << 10;
 /// Ids, payload lengths and, where they are short, payloads of the images from an id on.
 pub(super) const SELECT_FROM: &str = "
     SELECT image.id, payload_length, CASE WHEN payload_length <= 65536 THEN bytes END
-    FROM image LEFT JOIN payload ON payload.id = image.id << 24
+    FROM image LEFT JOIN payload USING (id)
     WHERE image.id >= ?1 ORDER BY image.id";
 
-/// The rows of an image's pieces.
-pub(super) fn row_ids(id: Id) -> RangeInclusive<i64> {
-    debug_assert!(id <= MAX_ID);
-    let first = (id << PIECE_BITS) as i64;
-    first..=first | ((1 << PIECE_BITS) - 1)
+/// The row of a piece of an image's payload.
+fn row_id_of(id: Id, piece: u64) -> i64 {
+    debug_assert!(id <= MAX_ID && piece < MAX_LENGTH / PIECE);
+    (piece << IMAGE_BITS | id) as i64
+}
+
+/// The rows of an image's pieces, by the payload's length.
+pub(super) fn row_ids(id: Id, length: u64) -> impl Iterator<Item = i64> {
+    (0..length.min(MAX_LENGTH).div_ceil(PIECE).max(1)).map(move |piece| row_id_of(id, piece))
 }
 
 /// A statement that puts payloads in.
@@ -57,12 +62,10 @@ impl<'a> Insert<'a> {
 
     /// Puts in the payload of the image `id`; a stream's descriptor gets its checksum.
     pub(super) fn execute(&mut self, id: Id, entry: &mut Entry<'_>) -> Result<()> {
-        let rows = row_ids(id);
+        let mut rows = row_ids(id, entry.descriptor.payload_length);
         if let Payload::Bytes(bytes) = entry.payload {
-            if bytes.is_empty() {
-                return self.insert(*rows.start(), bytes);
-            }
-            return rows.zip(bytes.chunks(PIECE as usize)).try_for_each(|(row, piece)| self.insert(row, piece));
+            let mut pieces = bytes.chunks(PIECE as usize);
+            return rows.try_for_each(|row| self.insert(row, pieces.next().unwrap_or_default()));
         }
         let mut reader = entry.payload_reader();
         let mut piece = std::mem::take(&mut self.piece);
@@ -70,9 +73,6 @@ impl<'a> Insert<'a> {
             piece.resize(reader.remaining().min(PIECE) as usize, 0);
             reader.fill(&mut piece)?;
             self.insert(row, &piece)?;
-            if reader.remaining() == 0 {
-                break;
-            }
         }
         self.piece = piece;
         entry.descriptor.checksum = reader.finish()?;
@@ -146,7 +146,7 @@ impl<'a> Pieces<'a> {
             let (number, within) = (at / PIECE, at % PIECE);
             let length = PIECE.min(found.length - number * PIECE);
             let take = (length - within).min(range.end - at);
-            let row = row_ids(found.id).start() + number as i64;
+            let row = row_id_of(found.id, number);
             let blob = open_piece(&mut self.open, self.connection, row, length)
                 .map_err(|error| error.context(format!("piece {number} of its payload")))?;
             let filled = self.gathered.len();

@@ -15,8 +15,7 @@ const APPLICATION_ID: i32 = 0x504e_4b4f;
 /// Bytes a page. With 16 KiB, five images of 3 KiB share a page and 6 % of it is lost; with 8 KiB it is a quarter.
 const PAGE_SIZE: u32 = 16 << 10;
 
-// What a row of `payload` is called (its `id`) follows from the image, so that an image's bytes are found without
-// looking anything up, and one image after another stand in order. See `payload::row_id`.
+// The `id` of a row of `payload` is that of its image, with the number of the piece in the bits from 40 on.
 const TABLES: &str = "
 CREATE TABLE store (
     key    TEXT PRIMARY KEY,
@@ -37,7 +36,7 @@ CREATE TABLE image (
 );
 CREATE UNIQUE INDEX image_name ON image (name) WHERE name IS NOT NULL;
 CREATE TABLE payload (
-    id     INTEGER PRIMARY KEY, -- (image << 24) + number of the piece
+    id     INTEGER PRIMARY KEY,
     bytes  BLOB NOT NULL
 );
 INSERT INTO store VALUES
