@@ -275,7 +275,7 @@ pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 }
 
 /// The URI that has SQLite read the file at `path`, which is absolute, without locks and without a log.
-fn immutable_uri(path: &Path) -> OsString {
+pub(super) fn immutable_uri(path: &Path) -> OsString {
     let mut uri = "file://".to_owned();
     for &byte in path.as_os_str().as_encoded_bytes() {
         match byte {

@@ -9,14 +9,21 @@ use crate::error::{Error, ErrorKind};
 /// The library's error for one of SQLite's.
 pub(super) fn failed(error: rusqlite::Error) -> Error {
     let as_io = |what: &str, kind: io::ErrorKind| Error::io(what, kind.into());
-    let extended = error.sqlite_error().map(|error| error.extended_code);
-    let meant = match error.sqlite_error_code() {
+    let code = match &error {
+        rusqlite::Error::SqlInputError { error, .. } => Some(*error),
+        _ => error.sqlite_error().copied(),
+    };
+    let meant = match code.map(|error| error.code) {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             Error::conflict("another process is writing to it and did not finish in time")
                 .with_hint("try again when that process is done")
         }
         Some(ErrorCode::DatabaseCorrupt) => damaged(),
-        Some(ErrorCode::SystemIoFailure) if extended == Some(ffi::SQLITE_IOERR_SHORT_READ) => damaged(),
+        Some(ErrorCode::SystemIoFailure)
+            if code.is_some_and(|error| error.extended_code == ffi::SQLITE_IOERR_SHORT_READ) =>
+        {
+            damaged()
+        }
         Some(ErrorCode::NotADatabase) => Error::corrupt("the file is no SQLite database, or a damaged one"),
         Some(ErrorCode::DiskFull) => as_io("cannot write: the disk is full", io::ErrorKind::StorageFull),
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {

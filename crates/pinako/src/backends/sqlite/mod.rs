@@ -9,6 +9,8 @@ mod error;
 mod image;
 mod payload;
 mod schema;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::ops::{ControlFlow, Range};
@@ -43,8 +45,12 @@ pub(crate) fn open(path: &Path, mode: Mode, durability: Durability) -> Result<Bo
     let about = |error: io::Error| Error::io(format!("cannot open {}", path.display()), error);
     let path = std::path::absolute(path).map_err(about)?;
     let connections = match (mode, std::fs::metadata(&path)) {
-        (Mode::Create, Ok(there)) if !there.is_file() => {
-            return Err(Error::conflict("there is a folder already").with_hint("choose another path"));
+        // A crash while a store is made leaves an empty file, or one that its journal makes empty again.
+        (Mode::Create, Ok(there))
+            if !there.is_file() || there.len() > 0 && !with_suffix(&path, "-journal").exists() =>
+        {
+            return Err(Error::conflict(format!("there is something at {} already", path.display()))
+                .with_hint("open it if it is a store; else choose another path"));
         }
         (Mode::Create, _) => {
             std::fs::metadata(path.parent().unwrap_or(&path)).map_err(about)?;

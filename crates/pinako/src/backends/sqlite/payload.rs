@@ -114,15 +114,13 @@ impl<'a> Found<'a> {
 
 /// Reads ranges of payloads in one batch.
 pub(super) struct Pieces<'a> {
-    connection: &'a Connection,
-    /// The piece that was read last, and its row: the next range is often in the same one.
-    open: Option<(i64, Blob<'a>)>,
+    cursor: Cursor<'a>,
     gathered: Vec<u8>,
 }
 
 impl<'a> Pieces<'a> {
     pub(super) fn new(connection: &'a Connection) -> Self {
-        Pieces { connection, open: None, gathered: Vec::new() }
+        Pieces { cursor: Cursor { connection, piece: None }, gathered: Vec::new() }
     }
 
     /// The bytes of a range, which must lie inside the payload.
@@ -135,20 +133,21 @@ impl<'a> Pieces<'a> {
     }
 
     fn gather(&mut self, found: &Found<'_>, range: Range<u64>) -> Result<()> {
-        let count = range.end - range.start;
         self.gathered.clear();
+        if range.is_empty() {
+            return Ok(());
+        }
+        // The last piece first, so that a length that is not true asks for no memory.
+        self.cursor.go_to(found, (range.end - 1) / PIECE)?;
+        let count = range.end - range.start;
         usize::try_from(count).ok().and_then(|count| self.gathered.try_reserve_exact(count).ok()).ok_or_else(|| {
             Error::invalid(format!("{count} bytes do not fit in memory")).with_hint("read smaller ranges")
         })?;
-        // Memory is touched only as pieces turn out to be there.
         let mut at = range.start;
         while at < range.end {
             let (number, within) = (at / PIECE, at % PIECE);
-            let length = PIECE.min(found.length - number * PIECE);
-            let take = (length - within).min(range.end - at);
-            let row = row_id_of(found.id, number);
-            let blob = open_piece(&mut self.open, self.connection, row, length)
-                .map_err(|error| error.context(format!("piece {number} of its payload")))?;
+            let blob = self.cursor.go_to(found, number)?;
+            let take = (PIECE - within).min(range.end - at);
             let filled = self.gathered.len();
             self.gathered.resize(filled + take as usize, 0);
             blob.read_at_exact(&mut self.gathered[filled..], within as usize).map_err(failed)?;
@@ -158,24 +157,32 @@ impl<'a> Pieces<'a> {
     }
 }
 
-/// The blob of a piece, which must have `length` bytes.
-fn open_piece<'o, 'a>(
-    open: &'o mut Option<(i64, Blob<'a>)>,
+/// A handle on the bytes of one piece, which is moved from one to the next.
+struct Cursor<'a> {
     connection: &'a Connection,
-    row: i64,
-    length: u64,
-) -> Result<&'o Blob<'a>> {
-    let opened = match open.take() {
-        Some((at, blob)) if at == row => Ok(blob),
-        Some((_, mut blob)) => blob.reopen(row).map(|()| blob),
-        None => connection.blob_open(MAIN_DB, c"payload", c"bytes", row, true),
-    };
-    let blob = opened.map_err(|error| match error.sqlite_error_code() {
-        Some(ErrorCode::Unknown) => Error::corrupt("it is missing").with_source(error),
-        _ => failed(error),
-    })?;
-    if blob.len() as u64 != length {
-        return Err(Error::corrupt(format!("it has {} bytes instead of {length}", blob.len())));
+    /// The piece's row, and its bytes.
+    piece: Option<(i64, Blob<'a>)>,
+}
+
+impl<'a> Cursor<'a> {
+    /// The bytes of a piece, which must be as many as there have to be.
+    fn go_to(&mut self, found: &Found<'_>, number: u64) -> Result<&Blob<'a>> {
+        let row = row_id_of(found.id, number);
+        let reached = match self.piece.take() {
+            Some((at, blob)) if at == row => Ok(blob),
+            Some((_, mut blob)) => blob.reopen(row).map(|()| blob),
+            None => self.connection.blob_open(MAIN_DB, c"payload", c"bytes", row, true),
+        };
+        let blob = reached.map_err(|error| match error.sqlite_error_code() {
+            Some(ErrorCode::Unknown) => {
+                Error::corrupt(format!("piece {number} of its payload is missing")).with_source(error)
+            }
+            _ => failed(error),
+        })?;
+        let (has, expected) = (blob.len() as u64, PIECE.min(found.length - number * PIECE));
+        if has != expected {
+            return Err(Error::corrupt(format!("piece {number} of its payload has {has} bytes instead of {expected}")));
+        }
+        Ok(&self.piece.insert((row, blob)).1)
     }
-    Ok(&open.insert((row, blob)).1)
 }

@@ -63,8 +63,7 @@ pub(super) fn create(connection: &mut Connection) -> Result<()> {
         None => {}
         Some(true) => return Err(Error::conflict("there is a store already").with_hint("open it instead")),
         Some(false) => {
-            return Err(Error::conflict("there is a database already, with tables of somebody else's")
-                .with_hint("choose another path"));
+            return Err(Error::conflict("there is another database already").with_hint("choose another path"));
         }
     }
     transaction.execute_batch(TABLES).map_err(failed)?;
