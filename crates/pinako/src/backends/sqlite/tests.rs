@@ -292,7 +292,7 @@ fn the_last_id_is_the_last() {
     let last = image(payload::MAX_ID, payload::PIECE as usize + 1);
     let one_more = image(9, 5);
     assert_kind(append(&*store, &[last.clone(), one_more.clone()]), ErrorKind::InvalidInput);
-    append(&*store, &[last.clone()]).unwrap();
+    append(&*store, std::slice::from_ref(&last)).unwrap();
     assert_kind(append(&*store, &[one_more]), ErrorKind::InvalidInput);
     images.push(last);
     assert_holds(&*store, &images);
