@@ -14,21 +14,19 @@ use crate::backends::manifest::{Commit, Kind, Manifest, Part};
 use crate::error::Result;
 
 /// Compacts the store. The caller is the only writer.
-pub(super) fn compact(store: &Hdf5) -> Result<()> {
-    let old = store.manifest()?;
-    store.sync_files(&old)?;
+pub(super) fn compact(store: &Hdf5, old: &Manifest) -> Result<()> {
+    store.sync_files(old)?;
     let mut writer = Writer::new(store.files.folder(), store.limits, true, old.next_part());
     let mut parts = Vec::new();
-    for group in groups(store, &old) {
+    for group in groups(store, old) {
         match group {
             Group::Kept(part) => parts.push(part.clone()),
-            Group::Merged(merged) => parts.extend(merge(store, &old, merged, &mut writer)?),
+            Group::Merged(merged) => parts.extend(merge(store, old, merged, &mut writer)?),
         }
     }
     let label_names = Some(old.label_names().to_vec());
     let commit = Commit { parts, label_names, next_id: old.next_id(), next_part: writer.next(), ..Commit::default() };
     store.log_mut().rewrite(&commit)?;
-    writer.keep();
     let new = store.manifest()?;
     store.files.retain(&new);
     store.clean(&new)

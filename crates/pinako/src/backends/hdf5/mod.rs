@@ -12,7 +12,7 @@
 //! store, and reads go to the known places of its datasets in a map, past the library.
 //!
 //! - [`form`] knows the HDF5 library: how a file is laid out, where its datasets are;
-//! - [`part`] reads what is in one part, [`open`] keeps parts open;
+//! - [`part`] reads what is in one part, [`open`] keeps parts open, [`view`] is the store as one call sees it;
 //! - [`write`] cuts a batch into parts and writes them, [`compact`] does so with the parts that are there;
 //! - [`log`] is the manifest log as a file; what its lines mean is [`manifest`](super::manifest)'s.
 
@@ -23,6 +23,7 @@ mod open;
 mod part;
 #[cfg(test)]
 mod tests;
+mod view;
 mod write;
 
 use std::collections::HashSet;
@@ -40,9 +41,10 @@ use rustix::fs::{FlockOperation, flock};
 use self::form::{Dataset, Element};
 use self::log::Log;
 use self::open::OpenFiles;
-use self::part::{OpenPart, name_hash};
+use self::part::name_hash;
+use self::view::{View, in_a_row};
 use self::write::{Limits, Writer, file_of, plan, sync_folder};
-use super::manifest::{Commit, IdSet, Kind, LOG_NAME, Manifest, Part};
+use super::manifest::{Commit, IdSet, LOG_NAME, Manifest, Part};
 use super::{FORMAT_VERSION, Mode, name_taken};
 use crate::backend::{
     Backend, DescribeSink, Durability, Entry, Footprint, IoHints, Properties, ReadRequest, ReadSink, ScanSink,
@@ -130,20 +132,24 @@ impl Hdf5 {
         Ok(Arc::clone(log.manifest()))
     }
 
-    fn view(&self) -> Result<View<'_>> {
-        Ok(View { store: self, manifest: self.manifest()?, last: None })
-    }
-
-    /// Waits until no other writer is at work and keeps others out as long as the file lives.
-    fn lock(&self) -> Result<File> {
+    /// Changes the store as its only writer.
+    fn change<T>(&self, change: impl FnOnce(&Manifest) -> Result<T>) -> Result<T> {
         if self.mode == Mode::Read {
             return Err(Error::new(ErrorKind::Denied, "the store was opened for reading only"));
         }
-        let lock = lock_folder(&self.folder)?;
-        if !self.cleaned.swap(true, Ordering::Relaxed) {
-            self.clean(&*self.manifest()?)?;
+        let _lock = lock_folder(&self.folder)?;
+        let manifest = self.manifest()?;
+        if !self.cleaned.load(Ordering::Relaxed) {
+            self.clean(&manifest)?;
+            self.cleaned.store(true, Ordering::Relaxed);
         }
-        Ok(lock)
+        let changed = change(&manifest);
+        if changed.is_err() {
+            // What was written for nothing goes again, now or before the next change.
+            let cleaned = self.manifest().and_then(|manifest| self.clean(&manifest));
+            self.cleaned.store(cleaned.is_ok(), Ordering::Relaxed);
+        }
+        changed
     }
 
     /// Removes files that no commit names. The caller is the only writer, so nobody is about to name them.
@@ -221,28 +227,28 @@ impl Backend for Hdf5 {
         for entry in &*entries {
             entry.check_length()?;
         }
-        let _lock = self.lock()?;
-        let manifest = self.manifest()?;
-        let first = manifest.next_id();
-        if entries.is_empty() {
-            return Ok(first..first);
-        }
-        self.check_names(&manifest, entries)?;
-        let end = first.checked_add(entries.len() as u64).ok_or_else(|| Error::invalid("the store has no ids left"))?;
-        for (entry, id) in entries.iter_mut().zip(first..) {
-            entry.descriptor.id = id;
-        }
-        let sections = plan(entries.iter().map(|entry| &entry.descriptor), self.limits);
-        let sync = self.durability == Durability::Full;
-        let mut writer = Writer::new(self.files.folder(), self.limits, sync, manifest.next_part());
-        let parts = writer.write(entries, &sections)?;
-        self.commit(&manifest, Commit { next_id: end, next_part: writer.next(), parts, ..Commit::default() })?;
-        writer.keep();
-        Ok(first..end)
+        self.change(|manifest| {
+            let first = manifest.next_id();
+            if entries.is_empty() {
+                return Ok(first..first);
+            }
+            self.check_names(manifest, entries)?;
+            let end = first.checked_add(entries.len() as u64);
+            let end = end.ok_or_else(|| Error::invalid("the store has no ids left"))?;
+            for (entry, id) in entries.iter_mut().zip(first..) {
+                entry.descriptor.id = id;
+            }
+            let sections = plan(entries.iter().map(|entry| &entry.descriptor), self.limits);
+            let sync = self.durability == Durability::Full;
+            let mut writer = Writer::new(self.files.folder(), self.limits, sync, manifest.next_part());
+            let parts = writer.write(entries, &sections)?;
+            self.commit(manifest, Commit { next_id: end, next_part: writer.next(), parts, ..Commit::default() })?;
+            Ok(first..end)
+        })
     }
 
     fn read(&self, requests: &[ReadRequest], sink: &mut ReadSink<'_>) -> Result<()> {
-        let mut view = self.view()?;
+        let mut view = View::new(self)?;
         // Neighbours asked for one after another are fetched from the disk together.
         let mut expected = 0;
         for (place, request) in requests.iter().enumerate() {
@@ -258,7 +264,7 @@ impl Backend for Hdf5 {
     }
 
     fn describe(&self, ids: &[Id], sink: &mut DescribeSink<'_>) -> Result<()> {
-        let mut view = self.view()?;
+        let mut view = View::new(self)?;
         let mut expected = 0;
         for (place, &id) in ids.iter().enumerate() {
             let descriptor = match view.find(id)? {
@@ -278,7 +284,7 @@ impl Backend for Hdf5 {
     }
 
     fn scan(&self, first: Id, sink: &mut ScanSink<'_>) -> Result<()> {
-        let mut view = self.view()?;
+        let mut view = View::new(self)?;
         let mut next = first;
         while let Some(open) = view.part_from(next)? {
             open.expect_descriptors(open.row_from(next), open.part().count);
@@ -298,7 +304,7 @@ impl Backend for Hdf5 {
     }
 
     fn find(&self, name: &str) -> Result<Option<Id>> {
-        let mut view = self.view()?;
+        let mut view = View::new(self)?;
         let hash = name_hash(name);
         // A compaction may put other parts in place of those not looked at yet: then it begins anew.
         'anew: loop {
@@ -315,24 +321,25 @@ impl Backend for Hdf5 {
     }
 
     fn remove(&self, ids: &[Id]) -> Result<u64> {
-        let _lock = self.lock()?;
-        let mut view = self.view()?;
         let mut ids = ids.to_vec();
         ids.sort_unstable();
         ids.dedup();
-        let mut removed_bytes = 0;
-        let mut present = Vec::new();
-        for id in ids {
-            if let Some((open, row)) = view.find(id)? {
-                removed_bytes += open.payload_length(row).map_err(|error| self.at_part(open.part(), error))?;
-                present.push(id);
+        self.change(|manifest| {
+            let mut view = View::new(self)?;
+            let mut removed_bytes = 0;
+            let mut present = Vec::new();
+            for &id in &ids {
+                if let Some((open, row)) = view.find(id)? {
+                    removed_bytes += open.payload_length(row).map_err(|error| self.at_part(open.part(), error))?;
+                    present.push(id);
+                }
             }
-        }
-        if !present.is_empty() {
-            let removed = IdSet::from_sorted(&present).intervals().to_vec();
-            self.commit(&view.manifest, Commit { removed, removed_bytes, ..view.manifest.commit() })?;
-        }
-        Ok(present.len() as u64)
+            if !present.is_empty() {
+                let removed = IdSet::from_sorted(&present).intervals().to_vec();
+                self.commit(manifest, Commit { removed, removed_bytes, ..manifest.commit() })?;
+            }
+            Ok(present.len() as u64)
+        })
     }
 
     fn properties(&self) -> Result<Properties> {
@@ -346,9 +353,7 @@ impl Backend for Hdf5 {
     }
 
     fn set_label_names(&self, names: &[String]) -> Result<()> {
-        let _lock = self.lock()?;
-        let manifest = self.manifest()?;
-        self.commit(&manifest, Commit { label_names: Some(names.to_vec()), ..manifest.commit() })
+        self.change(|manifest| self.commit(manifest, Commit { label_names: Some(names.to_vec()), ..manifest.commit() }))
     }
 
     fn footprint(&self) -> Result<Footprint> {
@@ -368,149 +373,18 @@ impl Backend for Hdf5 {
     }
 
     fn compact(&self) -> Result<()> {
-        let _lock = self.lock()?;
-        compact::compact(self)
+        self.change(|manifest| compact::compact(self, manifest))
     }
 
     fn sync(&self) -> Result<()> {
         if self.mode == Mode::Read || self.manifest()?.is_synced() {
             return Ok(());
         }
-        let _lock = self.lock()?;
-        let manifest = self.manifest()?;
-        self.sync_files(&manifest)?;
-        self.log_mut().append(manifest.commit())
+        self.change(|manifest| {
+            self.sync_files(manifest)?;
+            self.log_mut().append(manifest.commit())
+        })
     }
-}
-
-/// The store as it was at some moment. Where parts are gone since, because they were merged, it moves on to now.
-struct View<'a> {
-    store: &'a Hdf5,
-    manifest: Arc<Manifest>,
-    /// The part that was used last: neighbours in a batch are often neighbours in a part.
-    last: Option<Arc<OpenPart>>,
-}
-
-impl View<'_> {
-    /// Opens a part of the view's manifest; `None` where it is gone and the view has moved on.
-    fn open(&mut self, part: &Part) -> Result<Option<Arc<OpenPart>>> {
-        let opened = self.store.files.part(part)?;
-        if opened.is_none() {
-            self.move_on(part.part)?;
-        }
-        Ok(opened)
-    }
-
-    fn move_on(&mut self, gone: u64) -> Result<()> {
-        let now = self.store.manifest()?;
-        if Arc::ptr_eq(&now, &self.manifest) {
-            return Err(self.store.files.gone(gone));
-        }
-        self.manifest = now;
-        Ok(())
-    }
-
-    /// The part and row of the image `id`.
-    fn find(&mut self, id: Id) -> Result<Option<(&Arc<OpenPart>, u64)>> {
-        let open = loop {
-            let Some(part) = self.manifest.part_of(id) else { return Ok(None) };
-            if let Some(last) = self.last.take_if(|last| last.part().part == part.part) {
-                break last;
-            }
-            let part = part.clone();
-            if let Some(open) = self.open(&part)? {
-                break open;
-            }
-        };
-        let open = self.last.insert(open);
-        Ok(open.row(id).map(|row| (&*open, row)))
-    }
-
-    /// The first part with ids from `id` on.
-    fn part_from(&mut self, id: Id) -> Result<Option<Arc<OpenPart>>> {
-        loop {
-            let after = self.manifest.parts().partition_point(|part| part.last < id);
-            let Some(part) = self.manifest.parts().get(after).cloned() else { return Ok(None) };
-            if let Some(open) = self.open(&part)? {
-                return Ok(Some(open));
-            }
-        }
-    }
-
-    /// Pushes what a request asks for. If it is the first of some `neighbours`, the others will follow.
-    fn read(
-        &mut self,
-        request: &ReadRequest,
-        neighbours: u64,
-        sink: &mut dyn FnMut(Option<&[u8]>) -> Result<()>,
-    ) -> Result<()> {
-        let store = self.store;
-        loop {
-            let Some((open, row)) = self.find(request.id)? else { return sink(None) };
-            let part = open.part();
-            if part.kind == Kind::Pieces {
-                let part = part.clone();
-                let range = request.resolve(part.payload_bytes)?;
-                if self.read_pieces(&part, range, sink)? {
-                    return Ok(());
-                }
-                continue;
-            }
-            let payload = open.payload(row).map_err(|error| store.at_part(part, error))?;
-            let range = request.resolve(payload.len() as u64)?;
-            let bytes = &payload[range.start as usize..range.end as usize];
-            match neighbours {
-                0 => {}
-                1 => open.expect(bytes),
-                _ => open.expect_payloads(row, neighbours),
-            }
-            return sink(Some(bytes));
-        }
-    }
-
-    /// Pushes some bytes of a payload in pieces; `false` where they are gone and the view has moved on.
-    fn read_pieces(
-        &mut self,
-        part: &Part,
-        range: Range<u64>,
-        sink: &mut dyn FnMut(Option<&[u8]>) -> Result<()>,
-    ) -> Result<bool> {
-        let mut gathered = Vec::new();
-        let mut start = 0;
-        for piece in &part.pieces {
-            let end = start + piece.payload_bytes;
-            let (from, to) = (range.start.max(start), range.end.min(end));
-            if from < to {
-                let Some(open) = self.store.files.piece(piece)? else {
-                    self.move_on(piece.part)?;
-                    return Ok(false);
-                };
-                let bytes = &open.payload()[(from - start) as usize..(to - start) as usize];
-                open.expect(bytes);
-                if bytes.len() as u64 == range.end - range.start {
-                    sink(Some(bytes))?;
-                    return Ok(true);
-                }
-                if gathered.is_empty() {
-                    let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
-                    gathered.try_reserve_exact(length).map_err(|_| {
-                        Error::invalid(format!("{length} bytes at once do not fit in memory")).at_id(part.first)
-                    })?;
-                }
-                gathered.extend_from_slice(bytes);
-            }
-            start = end;
-        }
-        sink(Some(&gathered))?;
-        Ok(true)
-    }
-}
-
-/// How many of `ids` follow one after another from the first on, as far as is worth looking ahead.
-fn in_a_row(ids: impl Iterator<Item = Id>) -> usize {
-    const AHEAD: usize = 1024;
-    let mut next = None;
-    ids.take(AHEAD).take_while(|&id| next.replace(id.wrapping_add(1)).is_none_or(|next| next == id)).count()
 }
 
 /// Makes an empty store at `path`.

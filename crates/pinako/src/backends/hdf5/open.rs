@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::part::{OpenPart, OpenPiece};
 use super::write::file_of;
-use crate::backends::manifest::{Kind, Manifest, Part, Piece};
+use crate::backends::manifest::{Manifest, Part, Piece};
 use crate::error::{Error, Result};
 
 /// Most parts, and most pieces, that stay open. A process may have some 65,000 maps on Linux.
@@ -85,7 +85,7 @@ impl OpenFiles {
                 return Ok(false);
             }
         }
-        Ok(part.kind != Kind::Pieces || part.count == 1)
+        Ok(true)
     }
 }
 

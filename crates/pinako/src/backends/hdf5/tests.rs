@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt;
 
 use super::*;
 use crate::backend::{Entry, Payload};
+use crate::backends::manifest::{Header, Kind, is_at, line};
 use crate::conformance::{assert_holds, pattern, pattern_reader};
 use crate::descriptor::{Descriptor, Encoding, ImageFormat, Layout};
 use crate::image::{SampleType, Shape};
@@ -156,6 +157,20 @@ fn compaction_merges_parts_drops_removed_images_and_leaves_nothing_behind() {
 }
 
 #[test]
+fn an_append_that_fails_leaves_no_files_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = new_store(folder.path());
+    let all = mixed(&store);
+    let files = part_files(&store);
+    let (descriptor, _) = kept(40, 4321);
+    let mut short = pattern_reader(40, 4000);
+    let mut entries = [Entry { descriptor, payload: Payload::Stream(&mut short) }];
+    assert_eq!(store.append(&mut entries).unwrap_err().kind(), ErrorKind::InvalidInput);
+    assert_eq!(part_files(&store), files);
+    assert_holds(&store, &all);
+}
+
+#[test]
 fn what_a_killed_writer_left_is_ignored_and_then_removed() {
     let folder = tempfile::tempdir().unwrap();
     let all = mixed(&new_store(folder.path()));
@@ -194,8 +209,6 @@ fn a_damaged_log_is_an_error_and_never_an_older_store() {
     let error = store(folder.path(), Mode::Read, Durability::Full).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
 }
-
-use super::super::manifest::{Header, is_at, line};
 
 fn newer_header() -> Header {
     Header { pinako: "hdf5".into(), format_version: FORMAT_VERSION + 1 }

@@ -27,7 +27,7 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    pub(super) const USUAL: Limits = Limits { payload_bytes: 256 << 20, images: 1 << 20, run: 1024 };
+    pub(super) const USUAL: Limits = Limits { payload_bytes: 256 << 20, images: 1 << 18, run: 1024 };
 }
 
 /// Neighbours in a batch that become one part.
@@ -104,30 +104,24 @@ pub(super) fn file_of(folder: &Path, number: u64) -> PathBuf {
     folder.join(format!("{number:08}.h5"))
 }
 
-/// Writes parts that no commit names yet. Unless they are [`kept`](Self::keep), they are removed again.
+/// Writes parts, which no commit names yet.
 #[derive(Debug)]
 pub(super) struct Writer<'a> {
     folder: &'a Path,
     limits: Limits,
     sync: bool,
-    first: u64,
     next: u64,
 }
 
 impl<'a> Writer<'a> {
     /// A writer of parts with numbers from `next` on. The caller is the store's only writer.
     pub(super) fn new(folder: &'a Path, limits: Limits, sync: bool, next: u64) -> Self {
-        Writer { folder, limits, sync, first: next, next }
+        Writer { folder, limits, sync, next }
     }
 
     /// The number of the next part.
     pub(super) fn next(&self) -> u64 {
         self.next
-    }
-
-    /// Leaves the files be: a commit names them now.
-    pub(super) fn keep(mut self) {
-        self.first = self.next;
     }
 
     /// Writes the sections of `entries`, whose descriptors have their ids. Returns when all is on the disk, where the
@@ -159,14 +153,6 @@ impl<'a> Writer<'a> {
             sync_folder(self.folder)?;
         }
         Ok(parts)
-    }
-}
-
-impl Drop for Writer<'_> {
-    fn drop(&mut self) {
-        for number in self.first..self.next {
-            let _ = std::fs::remove_file(file_of(self.folder, number));
-        }
     }
 }
 

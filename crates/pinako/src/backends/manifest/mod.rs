@@ -179,7 +179,7 @@ fn is_zero(number: &u64) -> bool {
 }
 
 /// What the commits of a log add up to.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Manifest {
     parts: Vec<Part>,
     removed: IdSet,
@@ -190,24 +190,7 @@ pub(crate) struct Manifest {
     count: u64,
     payload_bytes: u64,
     unsynced: Vec<u64>,
-    synced: bool,
-}
-
-impl Default for Manifest {
-    fn default() -> Self {
-        Manifest {
-            parts: Vec::new(),
-            removed: IdSet::default(),
-            removed_bytes: 0,
-            label_names: Vec::new(),
-            next_id: 0,
-            next_part: 0,
-            count: 0,
-            payload_bytes: 0,
-            unsynced: Vec::new(),
-            synced: true,
-        }
-    }
+    is_unsynced: bool,
 }
 
 impl Manifest {
@@ -257,7 +240,7 @@ impl Manifest {
 
     /// Whether all is on the disk.
     pub(crate) fn is_synced(&self) -> bool {
-        self.synced
+        !self.is_unsynced
     }
 
     /// A commit that changes nothing, to be filled.
@@ -285,7 +268,7 @@ impl Manifest {
             self.removed.add(&fresh)?;
         }
 
-        self.synced = commit.unsynced.is_none();
+        self.is_unsynced = commit.unsynced.is_some();
         match commit.unsynced {
             Some(_) => self.unsynced.extend(commit.parts.iter().flat_map(Part::files)),
             None => self.unsynced.clear(),

@@ -1,0 +1,145 @@
+//! What one call sees: the store as it was when the call began.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::Hdf5;
+use super::part::OpenPart;
+use crate::backend::ReadRequest;
+use crate::backends::manifest::{Kind, Manifest, Part};
+use crate::descriptor::Id;
+use crate::error::{Error, Result};
+
+/// The store as it was at some moment. Where parts are gone since, because they were merged, it moves on to now.
+pub(super) struct View<'a> {
+    store: &'a Hdf5,
+    pub(super) manifest: Arc<Manifest>,
+    /// The part that was used last: neighbours in a batch are often neighbours in a part.
+    last: Option<Arc<OpenPart>>,
+}
+
+impl<'a> View<'a> {
+    pub(super) fn new(store: &'a Hdf5) -> Result<Self> {
+        Ok(View { store, manifest: store.manifest()?, last: None })
+    }
+
+    /// Opens a part of the view's manifest; `None` where it is gone and the view has moved on.
+    pub(super) fn open(&mut self, part: &Part) -> Result<Option<Arc<OpenPart>>> {
+        let opened = self.store.files.part(part)?;
+        if opened.is_none() {
+            self.move_on(part.part)?;
+        }
+        Ok(opened)
+    }
+
+    fn move_on(&mut self, gone: u64) -> Result<()> {
+        let now = self.store.manifest()?;
+        if Arc::ptr_eq(&now, &self.manifest) {
+            return Err(self.store.files.gone(gone));
+        }
+        self.manifest = now;
+        Ok(())
+    }
+
+    /// The part and row of the image `id`.
+    pub(super) fn find(&mut self, id: Id) -> Result<Option<(&Arc<OpenPart>, u64)>> {
+        let open = loop {
+            let Some(part) = self.manifest.part_of(id) else { return Ok(None) };
+            if let Some(last) = self.last.take_if(|last| last.part().part == part.part) {
+                break last;
+            }
+            let part = part.clone();
+            if let Some(open) = self.open(&part)? {
+                break open;
+            }
+        };
+        let open = self.last.insert(open);
+        Ok(open.row(id).map(|row| (&*open, row)))
+    }
+
+    /// The first part with ids from `id` on.
+    pub(super) fn part_from(&mut self, id: Id) -> Result<Option<Arc<OpenPart>>> {
+        loop {
+            let after = self.manifest.parts().partition_point(|part| part.last < id);
+            let Some(part) = self.manifest.parts().get(after).cloned() else { return Ok(None) };
+            if let Some(open) = self.open(&part)? {
+                return Ok(Some(open));
+            }
+        }
+    }
+
+    /// Pushes what a request asks for. If it is the first of some `neighbours`, the others will follow.
+    pub(super) fn read(
+        &mut self,
+        request: &ReadRequest,
+        neighbours: u64,
+        sink: &mut dyn FnMut(Option<&[u8]>) -> Result<()>,
+    ) -> Result<()> {
+        let store = self.store;
+        loop {
+            let Some((open, row)) = self.find(request.id)? else { return sink(None) };
+            let part = open.part();
+            if part.kind == Kind::Pieces {
+                let part = part.clone();
+                let range = request.resolve(part.payload_bytes)?;
+                if self.read_pieces(&part, range, sink)? {
+                    return Ok(());
+                }
+                continue;
+            }
+            let payload = open.payload(row).map_err(|error| store.at_part(part, error))?;
+            let range = request.resolve(payload.len() as u64)?;
+            let bytes = &payload[range.start as usize..range.end as usize];
+            match neighbours {
+                0 => {}
+                1 => open.expect(bytes),
+                _ => open.expect_payloads(row, neighbours),
+            }
+            return sink(Some(bytes));
+        }
+    }
+
+    /// Pushes some bytes of a payload in pieces; `false` where they are gone and the view has moved on.
+    fn read_pieces(
+        &mut self,
+        part: &Part,
+        range: Range<u64>,
+        sink: &mut dyn FnMut(Option<&[u8]>) -> Result<()>,
+    ) -> Result<bool> {
+        let mut gathered = Vec::new();
+        let mut start = 0;
+        for piece in &part.pieces {
+            let end = start + piece.payload_bytes;
+            let (from, to) = (range.start.max(start), range.end.min(end));
+            if from < to {
+                let Some(open) = self.store.files.piece(piece)? else {
+                    self.move_on(piece.part)?;
+                    return Ok(false);
+                };
+                let bytes = &open.payload()[(from - start) as usize..(to - start) as usize];
+                open.expect(bytes);
+                if bytes.len() as u64 == range.end - range.start {
+                    sink(Some(bytes))?;
+                    return Ok(true);
+                }
+                if gathered.is_empty() {
+                    let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+                    gathered.try_reserve_exact(length).map_err(|_| {
+                        Error::invalid(format!("{length} bytes at once do not fit in memory")).at_id(part.first)
+                    })?;
+                }
+                gathered.extend_from_slice(bytes);
+            }
+            start = end;
+        }
+        sink(Some(&gathered))?;
+        Ok(true)
+    }
+}
+
+/// How many of `ids` follow one after another from the first on, as far as is worth looking ahead.
+pub(super) fn in_a_row(ids: impl Iterator<Item = Id>) -> usize {
+    const AHEAD: usize = 1024;
+    let mut next = None;
+    ids.take(AHEAD).take_while(|&id| next.replace(id.wrapping_add(1)).is_none_or(|next| next == id)).count()
+}
