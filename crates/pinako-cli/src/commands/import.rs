@@ -1,6 +1,7 @@
 //! `pinako import`
 
 use std::process::ExitCode;
+use std::time::Instant;
 
 use pinako::{Error, ErrorKind, ImportEncoding, ImportOptions, Imported, Result, source};
 
@@ -31,8 +32,9 @@ pub fn run(args: &ImportArgs) -> Result<ExitCode> {
     let mut sum = Imported::default();
     let mut skipped = Vec::new();
     let mut outcome = Ok(());
-    let mut job = Job::start("importing");
+    let began = Instant::now();
     for (path, mut source) in args.sources.iter().zip(sources) {
+        let mut job = Job::start("importing");
         job.bar().suspend(|| report::say(format_args!("{}: {}", path.display(), source.describe())));
         let mut skip = |error: &Error| {
             sum.skipped += 1;
@@ -47,20 +49,14 @@ pub fn run(args: &ImportArgs) -> Result<ExitCode> {
                 sum.present += imported.present;
             }
             Err(error) => {
-                outcome = Err(match error.kind() {
-                    ErrorKind::Corrupt | ErrorKind::Unsupported if !args.skip_bad => error.with_hint(
-                        "mend or remove it and run the same import again, or leave such images out with --skip-bad",
-                    ),
-                    _ => error,
-                });
+                outcome = Err(with_way_out(error, args.skip_bad));
                 break;
             }
         }
     }
-    store.sync()?;
-    let took = job.finish();
+    let synced = store.sync();
     if outcome.is_ok() {
-        report::say(format_args!("imported {}", progress::summary(sum.images, sum.bytes, took)));
+        report::say(format_args!("imported {}", progress::summary(sum.images, sum.bytes, began.elapsed())));
     }
     if sum.present > 0 {
         report::say(format_args!("there before: {}", images_text(sum.present)));
@@ -72,5 +68,15 @@ pub fn run(args: &ImportArgs) -> Result<ExitCode> {
             report::say("  ...");
         }
     }
-    outcome.map(|()| ExitCode::SUCCESS)
+    outcome.and(synced).map(|()| ExitCode::SUCCESS)
+}
+
+/// Says of a bad image how the import can go on.
+fn with_way_out(error: Error, skip_bad: bool) -> Error {
+    match error.kind() {
+        ErrorKind::Corrupt | ErrorKind::Unsupported if !skip_bad => {
+            error.with_hint("mend or remove it and run the same import again, or leave such images out with --skip-bad")
+        }
+        _ => error,
+    }
 }

@@ -13,9 +13,10 @@ use crate::args::InfoArgs;
 use crate::report::{self, written};
 use crate::table::{self, ImageJson};
 
-/// Kinds of images, and labels, that are told apart; a store with more of them is not summed up by a longer list.
+/// Kinds of images, and labels, that are told apart, so that memory is bounded; the images of others are counted
+/// together.
 const MOST_GROUPS: usize = 10_000;
-/// Rows of a table; JSON has all.
+/// Rows of a table; JSON has all groups.
 const MOST_ROWS: usize = 20;
 
 pub fn run(args: &InfoArgs) -> Result<ExitCode> {
@@ -79,7 +80,7 @@ fn store_tables(url: &str, properties: &Properties, footprint: Footprint, groups
     ];
     let mut text = table::pairs(&rows).trim_fmt();
 
-    let mut kinds: Vec<_> = groups.kinds.iter().collect();
+    let mut kinds: Vec<_> = groups.kinds.images.iter().collect();
     kinds.sort_by_key(|(_, images)| std::cmp::Reverse(**images));
     if !kinds.is_empty() {
         let mut table = table::with_header(&["shape", "type", "encoding", "images"], &[3]);
@@ -89,12 +90,12 @@ fn store_tables(url: &str, properties: &Properties, footprint: Footprint, groups
         }
         text += &format!("\n\n{}{}", table.trim_fmt(), more(kinds.len()));
     }
-    if !groups.labels.is_empty() {
+    if groups.labels.images.keys().any(Option::is_some) {
         let mut table = table::with_header(&["label", "images"], &[1]);
-        for (label, images) in groups.labels.iter().take(MOST_ROWS) {
+        for (label, images) in groups.labels.images.iter().take(MOST_ROWS) {
             table.add_row([table::label_text(*label, &properties.label_names), figures::count(*images)]);
         }
-        text += &format!("\n\n{}{}", table.trim_fmt(), more(groups.labels.len()));
+        text += &format!("\n\n{}{}", table.trim_fmt(), more(groups.labels.images.len()));
     }
     text
 }
@@ -102,7 +103,7 @@ fn store_tables(url: &str, properties: &Properties, footprint: Footprint, groups
 fn more(rows: usize) -> String {
     match rows.saturating_sub(MOST_ROWS) {
         0 => String::new(),
-        left => format!("\n... and {left} more; --json has them all"),
+        left => format!("\n... and {left} more; --json shows them"),
     }
 }
 
@@ -113,8 +114,15 @@ fn to_json(value: &impl Serialize) -> String {
 /// How many images there are of each kind and label.
 #[derive(Default)]
 struct Groups {
-    kinds: BTreeMap<Kind, u64>,
-    labels: BTreeMap<Option<Label>, u64>,
+    kinds: Tally<Kind>,
+    labels: Tally<Option<Label>>,
+}
+
+/// Images by what they have in common.
+struct Tally<K> {
+    images: BTreeMap<K, u64>,
+    /// Images of the groups beyond [`MOST_GROUPS`].
+    others: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -131,19 +139,25 @@ impl Groups {
         let mut groups = Groups::default();
         for descriptor in store.scan(0) {
             let descriptor = descriptor?;
-            add(&mut groups.kinds, Kind::of(&descriptor));
-            add(&mut groups.labels, descriptor.label);
-        }
-        if groups.labels.keys().all(Option::is_none) {
-            groups.labels.clear();
+            groups.kinds.add(Kind::of(&descriptor));
+            groups.labels.add(descriptor.label);
         }
         Ok(groups)
     }
 }
 
-fn add<K: Ord>(groups: &mut BTreeMap<K, u64>, key: K) {
-    if groups.len() < MOST_GROUPS || groups.contains_key(&key) {
-        *groups.entry(key).or_default() += 1;
+impl<K> Default for Tally<K> {
+    fn default() -> Self {
+        Tally { images: BTreeMap::new(), others: 0 }
+    }
+}
+
+impl<K: Ord> Tally<K> {
+    fn add(&mut self, key: K) {
+        match self.images.len() < MOST_GROUPS || self.images.contains_key(&key) {
+            true => *self.images.entry(key).or_default() += 1,
+            false => self.others += 1,
+        }
     }
 }
 
@@ -169,7 +183,9 @@ struct StoreJson<'a> {
     disk_bytes: u64,
     label_names: &'a [String],
     labels: Vec<LabelJson<'a>>,
+    images_of_other_labels: u64,
     kinds: Vec<KindJson<'a>>,
+    images_of_other_kinds: u64,
 }
 
 #[derive(Serialize)]
@@ -199,10 +215,13 @@ impl<'a> StoreJson<'a> {
             label_names: names,
             labels: groups
                 .labels
+                .images
                 .iter()
                 .map(|(&label, &images)| LabelJson { label, name: table::label_name(label, names), images })
                 .collect(),
-            kinds: groups.kinds.iter().map(|(kind, &images)| KindJson { kind, images }).collect(),
+            images_of_other_labels: groups.labels.others,
+            kinds: groups.kinds.images.iter().map(|(kind, &images)| KindJson { kind, images }).collect(),
+            images_of_other_kinds: groups.kinds.others,
         }
     }
 }

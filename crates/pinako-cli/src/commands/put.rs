@@ -1,6 +1,7 @@
 //! `pinako put`
 
-use std::io::Write;
+use std::fs::File;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -62,14 +63,29 @@ fn name(args: &PutArgs, file: &Path) -> Result<Option<String>> {
 
 /// Reads a file and decodes it, whatever is stored of it: a damaged one is to be found out now, not when it is needed.
 fn load<'a>(args: &PutArgs, file: &'a Path) -> Result<Loaded<'a>> {
-    let bytes = std::fs::read(file).map_err(|error| Error::io(format!("cannot read {}", file.display()), error))?;
-    let image = Image::decode(&bytes, args.decode.max_image_bytes).map_err(|error| error.context(file.display()))?;
+    let limit = args.decode.max_image_bytes;
+    let bytes = read(file, limit)?;
+    let image = Image::decode(&bytes, limit).map_err(|error| error.context(file.display()))?;
     Ok(match args.encoding {
         _ if args.link => Loaded::Linked(file),
         EncodingArg::Keep => Loaded::Kept(bytes),
         EncodingArg::Raw => Loaded::Decoded(image, PixelEncoding::Raw),
         EncodingArg::Png => Loaded::Decoded(image, PixelEncoding::Png),
     })
+}
+
+/// The bytes of a file, which must not be more than `limit`: an encoded image seldom takes more than its pixels.
+fn read(file: &Path, limit: u64) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(file)
+        .and_then(|open| open.take(limit.saturating_add(1)).read_to_end(&mut bytes))
+        .map_err(|error| Error::io(format!("cannot read {}", file.display()), error))?;
+    if bytes.len() as u64 > limit {
+        let message = format!("{} has more bytes than the limit of {limit}", file.display());
+        return Err(Error::new(ErrorKind::Unsupported, message)
+            .with_hint("raise --max-image-bytes if the file is to be trusted"));
+    }
+    Ok(bytes)
 }
 
 /// The number of a label; a name that the store does not have yet is added to its label names.

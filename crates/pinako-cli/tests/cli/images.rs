@@ -99,6 +99,7 @@ fn info_shows_the_store_or_one_image() {
           "images": 1
         }
       ],
+      "images_of_other_labels": 0,
       "kinds": [
         {
           "height": 3,
@@ -124,7 +125,8 @@ fn info_shows_the_store_or_one_image() {
           "encoding": "raw:row",
           "images": 1
         }
-      ]
+      ],
+      "images_of_other_kinds": 0
     }
     "#);
     insta::assert_snapshot!(place.run("info pets jerry"), @"
