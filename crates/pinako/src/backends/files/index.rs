@@ -25,7 +25,7 @@ use crate::error::{Error, Result};
 pub(super) const METADATA: &str = "metadata.jsonl";
 
 /// Bytes that are read of it at once.
-const PIECE: usize = 4 << 20;
+const PIECE: usize = 1 << 20;
 
 pub(super) struct Index {
     /// Kept open: while it is, its inode's number cannot become another file's.
