@@ -5,6 +5,7 @@ use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use pinako::export::{Format, export};
 use pinako::{
     Image, ImportEncoding, ImportOptions, Imported, NewImage, PixelEncoding, Progress, Result, Shape, Store, source,
 };
@@ -297,5 +298,33 @@ fn a_store_of_ours_is_copied_not_imported() {
         store.append([NewImage::pixels(&picture(1))]).unwrap();
         let error = source::open(&path).err().unwrap();
         assert!(error.hint().unwrap().contains("pinako copy"), "{error:?}");
+    }
+}
+
+#[test]
+fn what_was_exported_is_imported_again() {
+    let store = Store::create("memory:").unwrap();
+    store.set_label_names(&["cat".into(), "dog".into()]).unwrap();
+    let pictures: Vec<Image> = (1..5).map(|seed| cifar_picture(seed).1).collect();
+    let new = |(label, picture): (i64, _)| NewImage::pixels(picture).label(label % 2).name(format!("train/{label}"));
+    store.append((0..).zip(&pictures).map(new)).unwrap();
+
+    let root = tempfile::tempdir().unwrap();
+    let mut formats = vec![("folders", Format::Folders), ("set.npy", Format::Npy), ("cifar", Format::CifarPython)];
+    if cfg!(feature = "hdf5") {
+        formats.push(("set.h5", Format::Hdf5));
+    }
+    for (name, format) in formats {
+        let out = root.path().join(name);
+        export(&store, &out, format, &mut |_| ControlFlow::Continue(())).unwrap();
+        let back = Store::create("memory:").unwrap();
+        assert_eq!(import(&back, &out, &ImportOptions::default()).0.unwrap().images, 4, "{name}");
+        let read = |store: &Store| -> Vec<(Option<i64>, Image)> {
+            let images = store.scan(0).map(Result::unwrap);
+            let mut images: Vec<_> = images.map(|found| (found.label, store.image(found.id).unwrap())).collect();
+            images.sort_by_key(|(_, image)| image.bytes().to_vec());
+            images
+        };
+        assert_eq!(read(&back), read(&store), "{name}");
     }
 }

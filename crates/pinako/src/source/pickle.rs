@@ -178,18 +178,9 @@ impl<R: BufRead + Seek> Machine<'_, R> {
             b'N' => self.push(Value::None),
             0x88 => self.push(Value::Int(1)),
             0x89 => self.push(Value::Int(0)),
-            b'J' => {
-                let number = i32::from_le_bytes(self.take()?);
-                self.push(Value::Int(number.into()));
-            }
-            b'K' => {
-                let number = self.byte()?;
-                self.push(Value::Int(number.into()));
-            }
-            b'M' => {
-                let number = u16::from_le_bytes(self.take()?);
-                self.push(Value::Int(number.into()));
-            }
+            b'J' => self.take().map(|bytes| self.push(Value::Int(i32::from_le_bytes(bytes).into())))?,
+            b'K' => self.byte().map(|byte| self.push(Value::Int(byte.into())))?,
+            b'M' => self.take().map(|bytes| self.push(Value::Int(u16::from_le_bytes(bytes).into())))?,
             0x8a => self.long()?,
             b'G' => {
                 self.take::<8>()?;
@@ -214,16 +205,12 @@ impl<R: BufRead + Seek> Machine<'_, R> {
                 let item = self.pop()?;
                 self.extend(vec![item])?;
             }
-            b'e' => {
-                let items = self.pop_mark()?;
-                self.extend(items)?;
-            }
             b's' => {
                 let value = self.pop()?;
                 let key = self.pop()?;
                 self.extend(vec![key, value])?;
             }
-            b'u' => {
+            b'e' | b'u' => {
                 let items = self.pop_mark()?;
                 self.extend(items)?;
             }

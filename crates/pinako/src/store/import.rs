@@ -1,4 +1,5 @@
-//! Importing a source: read, check, encode, append, the next batch while the last one is written.
+//! Importing a source: read, check, encode, append, the next batch while the last one is written. Two batches are in
+//! memory at a time, however many images there are.
 //!
 //! Every image file is decoded once, whatever is stored of it, so that a damaged one is found now and not in a year.
 //! An image that an earlier import brought in is known again by its name and left as it is: an import that was
@@ -13,7 +14,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use rayon::prelude::*;
 
 use super::append::{NewImage, Prepared, PreparedPayload, check_label};
-use super::copy::{BATCH_BYTES, BATCH_IMAGES};
+use super::copy::{self, BATCH_IMAGES};
 use super::labels::LabelMap;
 use super::{Progress, Store, Watch, go_on};
 use crate::descriptor::{Descriptor, Encoding, Id};
@@ -21,6 +22,9 @@ use crate::encoding::{PixelEncoding, decode_file, header};
 use crate::error::{Error, Result};
 use crate::image::Image;
 use crate::source::{Content, Item, Source};
+
+/// Bytes a batch. Two are in memory at a time, and some backends hold as much again until they commit.
+const BATCH_BYTES: u64 = copy::BATCH_BYTES / 2;
 
 /// What becomes of the images of a source.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -84,7 +88,7 @@ impl Store {
         let mut imported = Imported::default();
         go_on(watch, Progress { total, ..Progress::default() })?;
         std::thread::scope(|scope| {
-            let (send, receive) = sync_channel(1);
+            let (send, receive) = sync_channel(0); // the next batch waits where it was made
             scope.spawn(|| importer.send_batches(source, send));
             for batch in receive {
                 let mut ready = Vec::with_capacity(batch.len());
