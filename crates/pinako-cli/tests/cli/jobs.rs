@@ -1,7 +1,7 @@
 //! Whole stores: import, export, copy, verify, compact, and being interrupted.
 
-use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use crate::support::{Place, pixels};
 
@@ -191,25 +191,27 @@ fn compact_says_what_it_gave_back() {
 
 #[test]
 fn an_interrupted_import_leaves_a_sound_store_and_goes_on() {
-    const COUNT: u32 = 80_000;
+    const COUNT: u32 = 160_000; // ten batches
     let place = Place::new();
     place.specks("specks.idx", COUNT);
-    let mut child = place.command(["import", "specks.idx", "store"]).stderr(Stdio::piped()).spawn().unwrap();
-    let mut talk = BufReader::new(child.stderr.take().unwrap());
-    let mut line = String::new();
-    talk.read_line(&mut line).unwrap(); // the source is open, the first batch under way
+    let count = || -> u64 {
+        let info = place.run("info store --json");
+        serde_json::from_slice(&info.bytes).map_or(0, |info: serde_json::Value| info["count"].as_u64().unwrap())
+    };
+
+    let child = place.command(["import", "specks.idx", "store"]).stderr(Stdio::piped()).spawn().unwrap();
+    let started = Instant::now();
+    while count() == 0 {
+        assert!(started.elapsed() < Duration::from_secs(60), "no batch arrived");
+    }
     let id = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap();
-    let status = child.wait().unwrap();
-    talk.read_to_string(&mut line).unwrap();
-    assert_eq!(status.code(), Some(130), "{line}");
-    assert!(line.contains("interrupted: stopped after ") && line.contains("hint: "), "{line}");
+    let output = child.wait_with_output().unwrap();
+    let talk = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(130), "{talk}");
+    assert!(talk.contains("interrupted: stopped after ") && talk.contains("hint: "), "{talk}");
 
-    let count = || {
-        let info: serde_json::Value = serde_json::from_str(&place.ok("info store --json")).unwrap();
-        info["count"].as_u64().unwrap()
-    };
-    assert!((1..u64::from(COUNT)).contains(&count()), "{line}");
+    assert!((1..u64::from(COUNT)).contains(&count()), "{talk}");
     assert_eq!(place.run("verify store").code, 0);
     place.ok("import specks.idx store");
     assert_eq!(count(), u64::from(COUNT));
