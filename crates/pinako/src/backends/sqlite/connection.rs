@@ -90,12 +90,12 @@ impl Connections {
             Ok(connection)
         };
         let immutable = Place::Immutable(immutable_uri(&path));
-        let log_is_there = with_suffix(&path, "-wal").exists();
+        let whole = ["-wal", "-journal"].iter().all(|suffix| !with_suffix(&path, suffix).exists());
         let file = Place::File(path);
         let (place, connection) = match connect(&file) {
             Ok(connection) => (file, connection),
-            // A database whose log was cleanly closed, in a folder where no new log can be made.
-            Err(error) if error.kind() == ErrorKind::Denied && !log_is_there => match connect(&immutable) {
+            // A database with a log that was cleanly closed, in a folder where no new log can be made.
+            Err(error) if error.kind() == ErrorKind::Denied && whole => match connect(&immutable) {
                 Ok(connection) => (immutable, connection),
                 Err(_) => return Err(error),
             },

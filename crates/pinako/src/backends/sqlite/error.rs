@@ -13,19 +13,21 @@ pub(super) fn failed(error: rusqlite::Error) -> Error {
         rusqlite::Error::SqlInputError { error, .. } => Some(*error),
         _ => error.sqlite_error().copied(),
     };
+    let extended = |meant| code.is_some_and(|error| error.extended_code == meant);
     let meant = match code.map(|error| error.code) {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             Error::conflict("another process is writing to it and did not finish in time")
                 .with_hint("try again when that process is done")
         }
         Some(ErrorCode::DatabaseCorrupt) => damaged(),
-        Some(ErrorCode::SystemIoFailure)
-            if code.is_some_and(|error| error.extended_code == ffi::SQLITE_IOERR_SHORT_READ) =>
-        {
-            damaged()
-        }
+        Some(ErrorCode::SystemIoFailure) if extended(ffi::SQLITE_IOERR_SHORT_READ) => damaged(),
         Some(ErrorCode::NotADatabase) => Error::corrupt("the file is no SQLite database, or a damaged one"),
         Some(ErrorCode::DiskFull) => as_io("cannot write: the disk is full", io::ErrorKind::StorageFull),
+        Some(ErrorCode::ReadOnly) if extended(ffi::SQLITE_READONLY_ROLLBACK) => as_io(
+            "a process that died left it half written, which cannot be undone where nothing can be written",
+            io::ErrorKind::PermissionDenied,
+        )
+        .with_hint("copy it, with the files beside it, to a folder that can be written"),
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
             as_io("cannot write to it", io::ErrorKind::PermissionDenied)
         }

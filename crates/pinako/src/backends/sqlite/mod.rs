@@ -216,7 +216,7 @@ impl Backend for Sqlite {
     }
 
     fn io_hints(&self) -> IoHints {
-        IoHints { read_seconds: 5e-6, byte_seconds: 3e-10, parallel_reads: 4, block: 1 }
+        IoHints { read_seconds: 3e-6, byte_seconds: 1e-10, parallel_reads: 4, block: 1 }
     }
 
     fn compact(&self) -> Result<()> {

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -309,4 +310,44 @@ fn an_unchanging_file_of_any_name_is_read_through_its_uri() {
     let connection = Connection::open(uri).unwrap();
     assert_eq!(connection.query_row("SELECT count(*) FROM image", [], |row| row.get(0)), Ok(3));
     assert_eq!(files_in(odd.parent().unwrap()), [odd]);
+}
+
+#[test]
+fn where_nothing_can_be_written_whole_stores_are_read_and_half_written_ones_are_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let mount =
+        |options: &str| Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(folder.path()).output();
+    let mounted = mount("size=16m");
+    if !mounted.as_ref().is_ok_and(|output| output.status.success()) {
+        assert!(std::env::var_os("CI").is_none(), "a read-only disk must be mounted in CI: {mounted:?}");
+        eprintln!("skipped: a read-only disk: cannot mount a tmpfs");
+        return;
+    }
+    let (_example, path, images) = example();
+    let place = |name: &str| folder.path().join(name);
+    for name in ["closed", "log", "half"] {
+        fs::copy(&path, place(name)).unwrap();
+    }
+    tamper(&place("log"), "PRAGMA journal_mode = WAL");
+    // The journal of a transaction that has changed the file and was never ended.
+    let writer = Connection::open(place("half")).unwrap();
+    writer.execute_batch("PRAGMA cache_size = 1; BEGIN; UPDATE payload SET bytes = zeroblob(9)").unwrap();
+    writer.cache_flush().unwrap();
+    let (half, journal) = (fs::read(place("half")).unwrap(), fs::read(place("half-journal")).unwrap());
+    assert!(half != fs::read(&path).unwrap());
+    drop(writer);
+    fs::write(place("half"), half).unwrap();
+    fs::write(place("half-journal"), journal).unwrap();
+
+    assert!(mount("remount,ro").unwrap().status.success());
+    for name in ["closed", "log"] {
+        assert_holds(&*reopen(&place(name)).unwrap(), &images);
+        assert_kind(open(&place(name), Mode::Write, Durability::Full), ErrorKind::Denied);
+    }
+    let refused = reopen(&place("half")).map(drop);
+    assert!(mount("remount,rw").unwrap().status.success());
+    let undone = reopen(&place("half")).map(|store| assert_holds(&*store, &images));
+    let _ = Command::new("umount").arg("--lazy").arg(folder.path()).status();
+    assert!(assert_kind(refused, ErrorKind::Denied).hint().unwrap().contains("copy it"));
+    undone.unwrap();
 }
