@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::fs::File;
 use std::io::{ErrorKind as Io, Read, Write};
 use std::os::unix::fs::FileExt;
+use std::sync::Mutex;
+use std::thread;
 
 use super::folder::Folder;
 use super::line::{Line, MAX_LINK, extension, file_name};
@@ -17,6 +19,12 @@ const PIECE: u64 = 1 << 20;
 /// Payloads up to this length are read without asking for the file's length before memory is taken.
 const SMALL: u64 = 1 << 20;
 
+/// Fewest images that are worth a thread of their own.
+const SHARE: usize = 64;
+
+/// Most threads that write; each has a piece of a stream in memory.
+const WRITERS: usize = 8;
+
 /// Writes the files of a batch whose first id is `first`, and gives the `file_name` of each image's line. Streams get
 /// their checksums. `sync` makes each file durable.
 pub(super) fn write_all<'a>(
@@ -25,13 +33,34 @@ pub(super) fn write_all<'a>(
     entries: &mut [Entry<'a>],
     sync: bool,
 ) -> Result<Vec<Cow<'a, str>>> {
-    (first..).zip(entries).map(|(id, entry)| write(folder, id, entry, sync)).collect()
+    // Threads of our own for the reason that `index` gives.
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let threads = (entries.len() / SHARE).min(cores).clamp(1, WRITERS);
+    let share = entries.len().div_ceil(threads).max(1);
+    // The kernel makes one file at a time in a folder; who waits for that in a lock of ours does not spin.
+    let creating = Mutex::new(());
+    let write_some = &|first: Id, entries: &mut [Entry<'a>]| -> Result<Vec<Cow<'a, str>>> {
+        (first..).zip(entries).map(|(id, entry)| write(folder, &creating, id, entry, sync)).collect()
+    };
+    thread::scope(|scope| {
+        let mut shares =
+            entries.chunks_mut(share).enumerate().map(|(n, entries)| (first + (n * share) as u64, entries));
+        let own = shares.next();
+        let others: Vec<_> = shares.map(|(first, entries)| scope.spawn(move || write_some(first, entries))).collect();
+        let mut names = own.map_or(Ok(Vec::new()), |(first, entries)| write_some(first, entries))?;
+        for other in others {
+            names.append(&mut other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+        }
+        Ok(names)
+    })
 }
 
-fn write<'a>(folder: &Folder, id: Id, entry: &mut Entry<'a>, sync: bool) -> Result<Cow<'a, str>> {
+fn write<'a>(folder: &Folder, creating: &Mutex<()>, id: Id, entry: &mut Entry<'a>, sync: bool) -> Result<Cow<'a, str>> {
     let Some(extension) = extension(entry.descriptor.encoding) else { return linked_path(entry) };
     let name = file_name(id, extension);
+    let turn = creating.lock();
     let mut file = folder.create_file(&name).map_err(|error| folder.cannot("create", &name, error))?;
+    drop(turn);
     let cannot = |error| folder.cannot("write", &name, error);
     match entry.payload {
         Payload::Bytes(bytes) => file.write_all(bytes).map_err(cannot)?,
