@@ -112,20 +112,20 @@ impl Run<'_, '_> {
         let name = &contender.name;
         let take = |run: &mut Self, operation, sample: f64| run.take(place, count, operation, sample);
 
-        self.step(format!("{name}: storing {count}, synced"), count)?;
-        let seconds = self.store(contender, count, Durability::Full)?;
+        let step = format!("{name}: storing {count}, synced");
+        let seconds = self.store(&step, contender, count, Durability::Full)?;
         take(self, Operation::StoreSynced, seconds);
 
         let disk = contender.start(&self.folder, Opening::Read)?.footprint()?.disk_bytes;
         take(self, Operation::Disk, disk as f64);
 
-        self.step(format!("{name}: reading {count}, cold cache"), count)?;
+        self.step(&format!("{name}: reading {count}, cold cache"), 0)?;
         self.forget()?;
         let (open, all) = self.read_all(contender, count)?;
         take(self, Operation::OpenCold, open);
         take(self, Operation::ReadCold, all);
 
-        self.step(format!("{name}: reading {count}, warm cache"), count)?;
+        self.step(&format!("{name}: reading {count}, warm cache"), 0)?;
         let (open, all) = self.read_all(contender, count)?;
         take(self, Operation::OpenWarm, open);
         take(self, Operation::ReadWarm, all);
@@ -137,8 +137,8 @@ impl Run<'_, '_> {
             self.read_singles(place, contender, count, repetition)?;
         }
 
-        self.step(format!("{name}: storing {count}, not synced"), count)?;
-        let seconds = self.store(contender, count, Durability::Buffered)?;
+        let step = format!("{name}: storing {count}, not synced");
+        let seconds = self.store(&step, contender, count, Durability::Buffered)?;
         take(self, Operation::StoreBuffered, seconds);
         self.clear()
     }
@@ -146,15 +146,15 @@ impl Run<'_, '_> {
     /// Storing and reading once more, without a look at the clock but one at memory.
     fn memory_round(&mut self, place: usize, contender: &Contender, count: u64) -> Result<()> {
         let name = &contender.name;
-        self.step(format!("{name}: storing {count}, for the memory it takes"), count)?;
-        let (stored, peak) = memory::peak_of(|| self.store(contender, count, Durability::Full));
+        let step = format!("{name}: storing {count}, for the memory it takes");
+        let (stored, peak) = memory::peak_of(|| self.store(&step, contender, count, Durability::Full));
         stored?;
         if let Some(bytes) = peak {
             self.take(place, count, Operation::StoreMemory, bytes as f64);
         }
 
-        self.step(format!("{name}: reading {count}, for the memory it takes"), count)?;
-        self.buffer.fill(0);
+        self.step(&format!("{name}: reading {count}, for the memory it takes"), 0)?;
+        // The buffer was touched by the rounds before, so it does not count.
         let (read, peak) = memory::peak_of(|| self.read_all(contender, count));
         read?;
         if let Some(bytes) = peak {
@@ -168,7 +168,8 @@ impl Run<'_, '_> {
     }
 
     /// Makes a store of `count` images where nothing is; the seconds that takes.
-    fn store(&mut self, contender: &Contender, count: u64, durability: Durability) -> Result<f64> {
+    fn store(&mut self, step: &str, contender: &Contender, count: u64, durability: Durability) -> Result<f64> {
+        self.step(step, 0)?;
         self.clear()?;
         fs::create_dir(&self.folder).map_err(|error| self.io(error))?;
         if durability == Durability::Full {
@@ -176,21 +177,25 @@ impl Run<'_, '_> {
             cold::settle(&self.folder).map_err(|error| self.io(error))?;
         }
         let batches = self.images.pieces(count, BATCH.0, BATCH.1);
-        let start = Instant::now();
+        let mut start = Instant::now();
+        let mut elapsed = Duration::ZERO;
         let store = contender.start(&self.folder, Opening::Create(durability))?;
         for batch in batches {
-            let first = batch.start;
+            let (first, length) = (batch.start, batch.end - batch.start);
             let images = batch.map(|place| {
                 let (image, label) = self.images.at(place);
                 NewImage::pixels(image).label(label)
             });
             let ids = store.append(images)?;
+            elapsed += start.elapsed();
             if ids.start != first {
                 return Err(wrong(contender, ids.start, format!("has been given to image {first}")));
             }
+            self.step(step, length)?;
+            start = Instant::now();
         }
         drop(store);
-        Ok(start.elapsed().as_secs_f64())
+        Ok((elapsed + start.elapsed()).as_secs_f64())
     }
 
     /// Opens the store and reads all images; the seconds of opening alone, and of both.
@@ -199,6 +204,7 @@ impl Run<'_, '_> {
         let store = contender.start(&self.folder, Opening::Read)?;
         let open = start.elapsed();
         let read = self.read_images(contender, &store, count)?;
+        self.done += count;
         Ok((open.as_secs_f64(), (open + read).as_secs_f64()))
     }
 
@@ -240,7 +246,7 @@ impl Run<'_, '_> {
     fn read_singles(&mut self, place: usize, contender: &Contender, count: u64, repetition: u32) -> Result<()> {
         let name = &contender.name;
         let seed = self.seed ^ u64::from(repetition);
-        self.step(format!("{name}: reading single images of {count}, warm cache"), 0)?;
+        self.step(&format!("{name}: reading single images of {count}, warm cache"), 0)?;
         let store = contender.start(&self.folder, Opening::Read)?;
         // Warm is what was read through the same store: only then a memory map has its pages at hand.
         self.read_images(contender, &store, count)?;
@@ -248,7 +254,7 @@ impl Run<'_, '_> {
         let warm = self.time_singles(contender, &store, &ids)?;
         drop(store);
 
-        self.step(format!("{name}: reading single images of {count}, cold cache"), 0)?;
+        self.step(&format!("{name}: reading single images of {count}, cold cache"), 0)?;
         self.forget()?;
         let store = contender.start(&self.folder, Opening::Read)?;
         let ids = scattered((count / RANDOM_COLD_SHARE).clamp(1, RANDOM_COLD), count, !seed);
@@ -302,13 +308,11 @@ impl Run<'_, '_> {
         }
     }
 
-    /// Says what comes next and asks whether to go on.
-    fn step(&mut self, step: String, images: u64) -> Result<()> {
-        match (self.watch)(Progress { step: &step, done: self.done, total: self.total }) {
-            ControlFlow::Continue(()) => {
-                self.done += images;
-                Ok(())
-            }
+    /// Says what goes on, and that `images` more are done; asks whether to go on.
+    fn step(&mut self, step: &str, images: u64) -> Result<()> {
+        self.done += images;
+        match (self.watch)(Progress { step, done: self.done, total: self.total }) {
+            ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(()) => Err(interrupted()),
         }
     }
