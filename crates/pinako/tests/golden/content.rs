@@ -43,7 +43,8 @@ pub fn write(store: &Store) -> pinako::Result<()> {
 fn ramp(sample: SampleType, height: u32, width: u32, channels: u16) -> Image {
     fn of<T: Sample>(shape: Shape, value: impl Fn(u32) -> T) -> Image {
         let count = shape.height() * shape.width() * u32::from(shape.channels());
-        Image::from_samples(shape, &(0..count).map(value).collect::<Vec<T>>()).expect("as many samples as the shape has")
+        Image::from_samples(shape, &(0..count).map(value).collect::<Vec<T>>())
+            .expect("as many samples as the shape has")
     }
     let shape = Shape::new(height, width, channels).expect("a sound shape");
     match sample {
