@@ -60,9 +60,9 @@ def npz(folder, images, labels):
 def cifar_pickles(folder, images, labels):
     planes = images.transpose(0, 3, 1, 2).reshape(len(images), -1)
     batch = {b"data": planes, b"labels": labels.tolist(), b"filenames": [b"%d.png" % i for i in range(len(images))]}
-    (folder / "data_batch_1").write_bytes(pickle.dumps(batch, protocol=2))
+    (folder / "data_batch_1").write_bytes(pickle.dumps(batch, protocol=4))
     meta = {b"label_names": [b"cat", b"dog", b"emu"]}
-    (folder / "batches.meta").write_bytes(pickle.dumps(meta, protocol=2))
+    (folder / "batches.meta").write_bytes(pickle.dumps(meta, protocol=4))
     return folder
 
 
@@ -92,3 +92,10 @@ def test_a_pickle_that_calls_something_is_refused_and_calls_nothing(tmp_path):
     message = pinako("import", folder, f"lmdb:{tmp_path / 'store'}", fails=True)
     assert "data_batch_1" in message
     assert not (tmp_path / "called").exists()
+
+
+def test_bytes_of_python_3_in_an_old_protocol_get_an_error_that_helps(tmp_path):
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    (folder / "data_batch_1").write_bytes(pickle.dumps({b"labels": [1]}, protocol=2))
+    assert "with protocol 4" in pinako("import", folder, f"lmdb:{tmp_path / 'store'}", fails=True)

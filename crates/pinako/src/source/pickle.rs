@@ -490,8 +490,12 @@ fn not_numbers(name: &str) -> Error {
 }
 
 fn forbidden(function: &str) -> Error {
+    let hint = match function {
+        "_codecs.encode" => "Python 3 writes bytes so in protocol 2: pickle it again with protocol 4",
+        _ => "do not open this file in Python unless you know where it is from",
+    };
     Error::unsupported(format!("the pickle calls {function}, which images have no need of; it was not run"))
-        .with_hint("do not open this file in Python unless you know where it is from")
+        .with_hint(hint)
 }
 
 #[cfg(test)]
