@@ -2,8 +2,11 @@
 
 use pinako::{Attributes, Image, NewImage, PixelEncoding, Sample, SampleType, Shape, Store};
 
-/// The images that are there, with their ids, names, labels and attributes. The image 1 was removed.
-pub fn expected() -> Vec<(u64, Image, Option<&'static str>, Option<i64>, Option<&'static str>)> {
+/// Id, image, name, label, attributes.
+type Row = (u64, Image, Option<&'static str>, Option<i64>, Option<&'static str>);
+
+/// The images that are there. The image 1 was removed.
+pub fn expected() -> Vec<Row> {
     let attributes = Some(r#"{"camera":"Q","iso":[100,2.5]}"#);
     let mut all = vec![
         (0, ramp(SampleType::U8, 8, 8, 3), Some("first"), Some(0), None),
