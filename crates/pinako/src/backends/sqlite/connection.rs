@@ -24,6 +24,9 @@ use crate::error::{Error, ErrorKind, Result};
 /// Connections for reading that are kept for the next reader.
 const MOST_IDLE: usize = 16;
 
+/// Bytes of a log that is done with that are kept for the next one.
+const LOG_KEPT: i64 = 64 << 20;
+
 /// What every connection is told. The schema is not trusted, and cells are checked before they are used: the file may
 /// come from anywhere.
 const SETTINGS: &str = "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA cache_size = -4096;";
@@ -120,6 +123,7 @@ impl Connections {
             Durability::Buffered => "NORMAL",
         };
         connection.pragma_update(None, "synchronous", synchronous).map_err(failed)?;
+        connection.pragma_update(None, "journal_size_limit", LOG_KEPT).map_err(failed)?;
         prepare(&mut connection)?;
         if connection.is_readonly(MAIN_DB).map_err(failed)? {
             return Err(Error::new(ErrorKind::Denied, "the file cannot be written to")
@@ -247,12 +251,14 @@ impl Writer<'_> {
     /// nobody else has the database open.
     pub(super) fn set_journal(&mut self, journal: Journal) -> Result<()> {
         let name = match journal {
-            Journal::Rollback => {
-                self.connections.idle().clear();
-                "DELETE"
-            }
-            Journal::WriteAhead => "WAL",
+            Journal::Rollback => "delete",
+            Journal::WriteAhead => "wal",
         };
+        let current: String = self.pragma_query_value(None, "journal_mode", |row| row.get(0)).map_err(failed)?;
+        if current == name {
+            return Ok(());
+        }
+        self.connections.idle().clear();
         match self.pragma_update_and_check(None, "journal_mode", name, |_| Ok(())) {
             Err(error) if is_busy(&error) => Ok(()),
             other => other.map_err(failed),
