@@ -6,7 +6,8 @@
 //! [`Turn`] first, for which it waits a bounded time.
 
 use std::collections::HashMap;
-use std::fs::{File, TryLockError};
+use std::fs::{File, Metadata, TryLockError};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, RwLock, RwLockReadGuard, Weak};
@@ -79,7 +80,15 @@ impl Environment {
         let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
         open.retain(|_, environment| environment.strong_count() > 0);
         if let Some(environment) = open.get(&folder).and_then(Weak::upgrade) {
-            return Ok(environment);
+            return match environment.is_in_place()? {
+                true if mode == Mode::Create => Err(exists()),
+                true => Ok(environment),
+                false => Err(Error::conflict(format!(
+                    "a store that stood in {} before is still open in this process",
+                    folder.display()
+                ))
+                .with_hint("close it first")),
+            };
         }
         let state = Open::at(&folder, mode)?;
         let environment = Arc::new(Environment { state: RwLock::new(Some(state)), folder: folder.clone() });
@@ -93,6 +102,22 @@ impl Environment {
 
     fn state(&self) -> RwLockReadGuard<'_, Option<Open>> {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the data file that is open is the one that the folder has now.
+    fn is_in_place(&self) -> Result<bool> {
+        let path = self.folder.join(DATA_FILE);
+        let identity = |file: Metadata| (file.dev(), file.ino());
+        let open = self.with(|open| {
+            let file =
+                open.env.try_clone_inner_file().map_err(|error| failed("cannot look at the data file", error))?;
+            file.metadata().map_err(|error| cannot_open(&path, error))
+        })?;
+        match path.metadata() {
+            Ok(found) => Ok(identity(found) == identity(open)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(cannot_open(&path, error)),
+        }
     }
 
     /// Runs `body` while the environment is open and its map stays as it is.

@@ -165,6 +165,18 @@ fn a_folder_with_other_files_is_not_made_a_store() {
 }
 
 #[test]
+fn a_store_that_was_put_in_the_place_of_an_open_one_is_not_mistaken_for_it() {
+    let (folder, other) = (Folder::new(), Folder::new());
+    let old = folder.create();
+    drop(other.create());
+    fs::remove_dir_all(&folder.path).unwrap();
+    fs::rename(&other.path, &folder.path).unwrap();
+    assert_eq!(folder.kind(Mode::Write), ErrorKind::Conflict);
+    drop(old);
+    append(&*folder.open(Mode::Write).unwrap(), &[vec![1]]).unwrap();
+}
+
+#[test]
 fn a_long_append_that_fails_leaves_nothing_behind() {
     let folder = Folder::new();
     let store = folder.create();
