@@ -15,6 +15,7 @@ use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
+use rusqlite::limits::Limit;
 use rusqlite::{Connection, MAIN_DB, OpenFlags, Transaction, TransactionBehavior};
 
 use super::error::{failed, is_busy};
@@ -26,6 +27,10 @@ const MOST_IDLE: usize = 16;
 
 /// Bytes of a log that is done with that are kept for the next one.
 const LOG_KEPT: i64 = 64 << 20;
+
+/// Most bytes of one value: pieces have 1 MiB, attributes as well, and label names are a list. What a file claims beyond
+/// is not even read.
+pub(super) const LONGEST_VALUE: i32 = 16 << 20;
 
 /// What every connection is told. The schema is not trusted, and cells are checked before they are used: the file may
 /// come from anywhere.
@@ -71,6 +76,7 @@ impl Place {
         };
         let connection = connection.map_err(failed)?;
         connection.busy_timeout(WRITER_PATIENCE).map_err(failed)?;
+        connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, LONGEST_VALUE).map_err(failed)?;
         connection.execute_batch(SETTINGS).map_err(failed)?;
         Ok(connection)
     }

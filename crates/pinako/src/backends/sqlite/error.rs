@@ -36,7 +36,7 @@ pub(super) fn failed(error: rusqlite::Error) -> Error {
         }
         // Our statements are fixed: where SQLite does not understand one, the tables are not ours.
         Some(ErrorCode::Unknown) => Error::corrupt("its tables are not those of a Pinako store"),
-        Some(ErrorCode::TooBig) => Error::invalid("a text is longer than this backend takes"),
+        Some(ErrorCode::TooBig) => Error::corrupt("it has a value longer than any of ours"),
         Some(ErrorCode::FileLockingProtocolFailed) => Error::new(ErrorKind::Transient, "its locks are contended"),
         _ => Error::new(ErrorKind::Backend, "SQLite failed"),
     };

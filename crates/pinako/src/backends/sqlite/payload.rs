@@ -28,10 +28,8 @@ pub(super) const MAX_ID: Id = (1 << IMAGE_BITS) - 1;
 /// Most bytes of a payload: 8 TiB.
 pub(super) const MAX_LENGTH: u64 = PIECE << (63 - IMAGE_BITS);
 
-/// Payloads up to this many bytes are read as a whole and lent from SQLite's own memory.
-const LENT: u64 = 64 << 10;
-
-/// Ids, payload lengths and, where they are short, payloads of the images from an id on.
+/// Ids, payload lengths and, up to 64 KiB, payloads of the images from an id on. Short payloads are lent from SQLite's
+/// own memory, whichever range is asked of them; of longer ones only the range is read.
 pub(super) const SELECT_FROM: &str = "
     SELECT image.id, payload_length, CASE WHEN payload_length <= 65536 THEN bytes END
     FROM image LEFT JOIN payload USING (id)
@@ -88,7 +86,7 @@ impl<'a> Insert<'a> {
 pub(super) struct Found<'a> {
     pub(super) id: Id,
     pub(super) length: u64,
-    /// The payload, where it is lent.
+    /// The payload, where it is lent: `None` where it is long, or missing, which who looks for it will notice.
     bytes: Option<&'a [u8]>,
 }
 
@@ -101,12 +99,12 @@ impl<'a> Found<'a> {
             _ => return at_id("its payload has no possible length".to_owned()),
         };
         let bytes = match row.get_ref(2).map_err(failed)? {
-            _ if length > LENT => None,
+            ValueRef::Null => None,
             ValueRef::Blob(bytes) if bytes.len() as u64 == length => Some(bytes),
             ValueRef::Blob(bytes) => {
                 return at_id(format!("its payload has {} bytes, its descriptor says {length}", bytes.len()));
             }
-            _ => return at_id("its payload is missing".to_owned()),
+            _ => return at_id("its payload is no blob".to_owned()),
         };
         Ok(Found { id, length, bytes })
     }

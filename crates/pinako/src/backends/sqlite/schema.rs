@@ -3,6 +3,7 @@
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
+use super::connection::LONGEST_VALUE;
 use super::error::failed;
 use crate::backend::Properties;
 use crate::backends::FORMAT_VERSION;
@@ -122,6 +123,11 @@ pub(super) fn properties(connection: &Connection) -> Result<Properties> {
 pub(super) fn set_label_names(transaction: &Transaction<'_>, names: &[String]) -> Result<()> {
     let text = serde_json::to_string(names)
         .map_err(|error| Error::invalid("the label names have no JSON form").with_source(error))?;
+    // A little less than the limit, which is one for the whole row.
+    let most = LONGEST_VALUE as usize - 1024;
+    if text.len() > most {
+        return Err(Error::invalid(format!("label names of {} bytes are more than the {most} that fit", text.len())));
+    }
     set(transaction, "label_names", &text)
 }
 

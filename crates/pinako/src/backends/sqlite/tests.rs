@@ -186,6 +186,7 @@ fn pieces_that_are_missing_or_cut_are_errors_that_name_the_image() {
                 "UPDATE payload SET bytes = substr(bytes, 2)",
                 "UPDATE payload SET bytes = bytes || x'00'",
                 "UPDATE payload SET bytes = 5",
+                "UPDATE payload SET bytes = zeroblob(1 << 22)",
                 "UPDATE payload SET id = id + 7",
             ] {
                 let (_folder, path, images) = example();
@@ -215,6 +216,22 @@ fn what_the_store_says_of_itself_is_checked() {
         let store = open(&path, Mode::Write, Durability::Full).unwrap();
         assert_kind(append(&*store, &[image(9, 10)]), ErrorKind::Corrupt);
     }
+}
+
+#[test]
+fn a_value_longer_than_any_of_ours_is_not_read() {
+    for sql in [
+        "UPDATE payload SET bytes = zeroblob(1 << 28) WHERE id = 0",
+        "UPDATE image SET attributes = zeroblob(1 << 28) WHERE id = 0",
+        "UPDATE store SET value = zeroblob(1 << 28) WHERE key = 'label_names'",
+    ] {
+        let (_folder, path, images) = example();
+        tamper(&path, sql);
+        assert_kind(read_all(&path, &images), ErrorKind::Corrupt);
+    }
+    let (_folder, path, _) = example();
+    let store = open(&path, Mode::Write, Durability::Full).unwrap();
+    assert_kind(store.set_label_names(&["x".repeat(1 << 24)]), ErrorKind::InvalidInput);
 }
 
 #[test]
