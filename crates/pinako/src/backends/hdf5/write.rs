@@ -127,32 +127,33 @@ impl<'a> Writer<'a> {
     /// Writes the sections of `entries`, whose descriptors have their ids. Returns when all is on the disk, where the
     /// writer is one that syncs.
     pub(super) fn write(&mut self, entries: &mut [Entry<'_>], sections: &[Section]) -> Result<Vec<Part>> {
-        let parts = thread::scope(|scope| {
+        let folder = self.folder;
+        thread::scope(|scope| {
             let mut syncs = Vec::new();
             let mut start_sync = |file: Arc<File>, path: PathBuf| {
                 let (progress, steps) = mpsc::channel();
-                syncs.push(scope.spawn(move || sync_along(&file, &steps).map_err(|error| cannot_write(&path, error))));
+                let sync = move || sync_along(&file, &steps).map_err(|error| cannot_write(&path, error));
+                syncs.push(scope.spawn(sync));
                 progress
             };
             let mut parts = Vec::with_capacity(sections.len());
             for section in sections {
                 let images = &mut entries[section.entries.clone()];
                 let start_sync: Option<&mut StartSync<'_>> = if self.sync { Some(&mut start_sync) } else { None };
-                let mut files = Files { folder: self.folder, next: &mut self.next, start_sync };
+                let mut files = Files { folder, next: &mut self.next, start_sync };
                 parts.push(match section.kind {
                     Kind::Pieces => files.in_pieces(&mut images[0], self.limits.payload_bytes)?,
                     kind => files.part(kind, images)?,
                 });
             }
+            if self.sync {
+                sync_folder(folder)?;
+            }
             for sync in syncs {
                 sync.join().map_err(|_| Error::invalid("a thread that syncs a part ended early"))??;
             }
-            Ok::<_, Error>(parts)
-        })?;
-        if self.sync && !parts.is_empty() {
-            sync_folder(self.folder)?;
-        }
-        Ok(parts)
+            Ok(parts)
+        })
     }
 }
 
@@ -320,7 +321,7 @@ impl Output {
 
     fn wrote(&mut self, bytes: usize) {
         /// Bytes that are worth a sync of their own.
-        const STEP: u64 = 16 << 20;
+        const STEP: u64 = 8 << 20;
         self.length += bytes as u64;
         if let Some(progress) = self.progress.as_ref().filter(|_| self.length - self.told >= STEP) {
             self.told = self.length;
