@@ -7,7 +7,7 @@
 //! removed.
 
 use std::collections::HashSet;
-use std::fs::File;
+use std::fs::{self, File};
 use std::ops::{Bound, Range};
 use std::path::Path;
 use std::sync::mpsc::{self, SyncSender};
@@ -16,6 +16,7 @@ use std::thread;
 use heed::{PutFlags, RoTxn, RwTxn};
 
 use super::super::name_taken;
+use super::compact::COPY_FILE;
 use super::environment::{DATA_FILE, Open, Tables, Turn, failed};
 use super::payload::{Key, PIECE};
 use super::properties;
@@ -31,6 +32,7 @@ const HEAD_START: u64 = 4 << 20;
 
 /// Appends `entries`, whose lengths have been checked, all or none.
 pub(super) fn append(turn: &Turn<'_>, folder: &Path, entries: &mut [Entry<'_>]) -> Result<Range<Id>> {
+    let _ = fs::remove_file(folder.join(COPY_FILE)); // of a compaction that was killed
     discard_leftovers(turn)?;
     let room = turn.with_room(0, |open| Ok(pages_needed(entries).saturating_mul(open.page_size())))?;
     let appended = turn.with_room(room, |open| {

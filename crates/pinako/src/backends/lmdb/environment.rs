@@ -5,18 +5,20 @@
 //! transaction begins and ends under the read half of a lock whose write half resizes; and whoever writes takes a
 //! [`Turn`] first, for which it waits a bounded time.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::fs::{File, Metadata, TryLockError};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError, RwLock, RwLockReadGuard, Weak};
+use std::sync::{Arc, LazyLock, Weak};
 use std::thread;
 use std::time::Instant;
 
 use heed::types::Bytes;
 use heed::{CommitOrAbort, Database, Env, EnvFlags, EnvOpenOptions, MdbError, RoTxn, RwTxn, WithoutTls};
 use memmap2::MmapOptions;
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use rustix::io::Errno;
 
 use super::super::Mode;
@@ -39,6 +41,11 @@ const MAX_READERS: u32 = 512;
 /// The environments that are open in this process, by the canonical path of their folder.
 static OPEN: LazyLock<Mutex<HashMap<PathBuf, Weak<Environment>>>> = LazyLock::new(Mutex::default);
 
+thread_local! {
+    /// How many environments this thread has read-locked.
+    static LOCKED: Cell<u32> = const { Cell::new(0) };
+}
+
 /// An environment in its folder, shared by all handles of the process.
 #[derive(Debug)]
 pub(super) struct Environment {
@@ -46,6 +53,24 @@ pub(super) struct Environment {
     /// Read-locked while a transaction is open, write-locked to change the map. Empty after a compaction that failed
     /// at its last step.
     state: RwLock<Option<Open>>,
+}
+
+/// The state, read-locked.
+struct Locked<'a>(RwLockReadGuard<'a, Option<Open>>);
+
+impl Locked<'_> {
+    fn open(&self) -> Result<&Open> {
+        self.0.as_ref().ok_or_else(|| {
+            Error::new(ErrorKind::Backend, "the environment could not be opened again after its file was replaced")
+                .with_hint("open the store again; nothing in it is lost")
+        })
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        LOCKED.set(LOCKED.get() - 1);
+    }
 }
 
 /// An open environment and its databases.
@@ -77,7 +102,7 @@ impl Environment {
     /// The environment in `folder`, which has a data file, or none yet where `mode` is `Create`.
     pub(super) fn at(folder: &Path, mode: Mode) -> Result<Arc<Self>> {
         let folder = folder.canonicalize().map_err(|error| cannot_open(folder, error))?;
-        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = OPEN.lock();
         open.retain(|_, environment| environment.strong_count() > 0);
         if let Some(environment) = open.get(&folder).and_then(Weak::upgrade) {
             return match environment.is_in_place()? {
@@ -100,8 +125,12 @@ impl Environment {
         &self.folder
     }
 
-    fn state(&self) -> RwLockReadGuard<'_, Option<Open>> {
-        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> Locked<'_> {
+        // A thread comes here again while it has the lock where an append reads its payload from a store, or a sink
+        // works on a thread pool that hands it another read. It must not queue behind who waits for it to finish.
+        let state = if LOCKED.get() == 0 { self.state.read() } else { self.state.read_recursive() };
+        LOCKED.set(LOCKED.get() + 1);
+        Locked(state)
     }
 
     /// Whether the data file that is open is the one that the folder has now.
@@ -122,15 +151,15 @@ impl Environment {
 
     /// Runs `body` while the environment is open and its map stays as it is.
     pub(super) fn with<T>(&self, body: impl FnOnce(&Open) -> Result<T>) -> Result<T> {
-        body(opened(&self.state())?)
+        body(self.lock().open()?)
     }
 
     /// Runs `body` in a read transaction, which sees all that was committed before.
     pub(super) fn read<T>(&self, body: impl FnOnce(&RoTxn<'_>, &Tables) -> Result<T>) -> Result<T> {
         loop {
             {
-                let state = self.state();
-                let open = opened(&state)?;
+                let locked = self.lock();
+                let open = locked.open()?;
                 match open.env.read_txn() {
                     Ok(txn) => return body(&txn, &open.tables),
                     Err(heed::Error::Mdb(MdbError::MapResized)) => {}
@@ -168,29 +197,27 @@ impl Environment {
 
     /// Makes the map `size` bytes large, or as large as other processes have it where that is 0.
     fn resize(&self, size: u64) -> Result<()> {
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        let open = opened(&state)?;
+        let mut state = self.state.write();
+        let Some(open) = &*state else { return Ok(()) };
         let size = usize::try_from(size).map_err(|_| no_room(size))?;
         // LMDB gives up the old map before it makes the new one: see first that there is room for it.
         check_address_space(size)?;
         // SAFETY: transactions of this process are open under the lock's read half only, and this is its write half.
         let resized = unsafe { open.env.resize(size) };
-        if let Err(error) = resized {
+        resized.or_else(|error| {
             // Now there is no map at all.
             *state = None;
-            *state = Some(Open::at(&self.folder, Mode::Write)?);
-            return Err(failed("cannot make the map larger", error));
-        }
-        Ok(())
+            *state = Some(Open::at(&self.folder, Mode::Read)?);
+            Err(failed("cannot make the map larger", error))
+        })
     }
 
     /// Closes the environment, runs `body`, and opens it again; nobody of this process reads or writes meanwhile.
     pub(super) fn closed<T>(&self, body: impl FnOnce() -> Result<T>) -> Result<T> {
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        opened(&state)?;
+        let mut state = self.state.write();
         *state = None;
         let result = body();
-        *state = Some(Open::at(&self.folder, Mode::Write)?);
+        *state = Some(Open::at(&self.folder, Mode::Read)?);
         result
     }
 }
@@ -313,13 +340,6 @@ impl Open {
     fn clear_stale_readers(&self) -> Result<usize> {
         self.env.clear_stale_readers().map_err(|error| failed("cannot look for readers that have died", error))
     }
-}
-
-fn opened(state: &Option<Open>) -> Result<&Open> {
-    state.as_ref().ok_or_else(|| {
-        Error::new(ErrorKind::Backend, "the environment could not be opened again after its file was replaced")
-            .with_hint("open the store again; nothing in it is lost")
-    })
 }
 
 /// Opens the environment, for reading and writing where that can be.

@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use heed::types::Bytes;
 use heed::{CommitOrAbort, Database, EnvOpenOptions};
@@ -240,6 +242,25 @@ fn removals_in_any_order_leave_a_file_that_is_as_long_as_it_says() {
         let store = folder.open(Mode::Read).unwrap();
         assert_eq!(payload(&*store, ids.start).unwrap(), None);
     }
+}
+
+#[test]
+fn a_thread_may_read_inside_a_read_while_the_map_waits_to_grow() {
+    let folder = Folder::new();
+    let store = folder.create();
+    append(&*store, &[vec![3; 10]]).unwrap();
+    let long = [vec![4; LONG as usize]];
+    thread::scope(|scope| {
+        let mut grows = None;
+        let mut sink = |_, _: Option<&[u8]>| {
+            grows = Some(scope.spawn(|| append(&*store, &long).unwrap()));
+            thread::sleep(Duration::from_millis(100)); // for the append to wait for this read
+            assert_eq!(payload(&*store, 0)?.unwrap(), [3; 10]);
+            Ok(())
+        };
+        store.read(&[ReadRequest::whole(0)], &mut sink).unwrap();
+        assert_eq!(grows.unwrap().join().unwrap(), 1..2);
+    });
 }
 
 /// A process that has the store open: the test binary, told by the environment what to do.
