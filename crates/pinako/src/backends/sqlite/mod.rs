@@ -220,12 +220,15 @@ impl Backend for Sqlite {
     }
 
     fn compact(&self) -> Result<()> {
-        let writer = self.connections.writer()?;
-        // Moves pages from the file's end into the gaps: in place, in one transaction, where VACUUM would need room for
-        // a second copy of the store. Each step moves a page.
-        let mut vacuum = writer.prepare("PRAGMA incremental_vacuum").map_err(failed)?;
-        let mut steps = vacuum.query([]).map_err(failed)?;
-        while steps.next().map_err(failed)?.is_some() {}
+        let mut writer = self.connections.writer()?;
+        let totals = Totals::load(&writer)?;
+        let free: i64 = writer.pragma_query_value(None, "freelist_count", |row| row.get(0)).map_err(failed)?;
+        if totals.images < totals.next_id || free > 0 {
+            // Through the log, so that readers go on meanwhile. It writes the store anew in SQLite's temporary folder
+            // first: where images were removed here and there, half-empty pages must be filled, and free ones are few.
+            writer.set_journal(Journal::WriteAhead)?;
+            writer.execute_batch("VACUUM").map_err(failed)?;
+        }
         writer.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").map_err(failed)
     }
 

@@ -1,7 +1,6 @@
 //! Payloads as rows of the table `payload`, a piece a row.
 //!
-//! A blob of SQLite's is a chain of pages in which nothing is reached but by following it; pieces bound that walk, and
-//! what must be in memory to write a stream.
+//! SQLite writes a blob as a whole, at most 1 GB, and holds it in memory to do so; pieces bound that.
 
 use std::ops::Range;
 

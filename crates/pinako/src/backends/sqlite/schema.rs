@@ -58,6 +58,7 @@ pub(super) fn is_ours(connection: &Connection) -> rusqlite::Result<Option<bool>>
 pub(super) fn create(connection: &mut Connection) -> Result<()> {
     let pragma = |name, value: &dyn rusqlite::ToSql| connection.pragma_update(None, name, value).map_err(failed);
     pragma("page_size", &PAGE_SIZE)?;
+    // For its map of pages: by it, SQLite reaches the middle of a blob without following the chain of its pages.
     pragma("auto_vacuum", &"INCREMENTAL")?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
     match is_ours(&transaction).map_err(failed)? {

@@ -303,6 +303,26 @@ fn a_large_batch_goes_straight_into_the_file_unless_somebody_else_has_it_open() 
 }
 
 #[test]
+fn images_removed_here_and_there_give_back_their_space() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let mut images: Vec<Stored> = (0..2000).map(|id| image(id, 3072)).collect();
+    let store = create(&path);
+    append(&*store, &images).unwrap();
+    let before = store.footprint().unwrap().disk_bytes;
+    store.compact().unwrap();
+    assert!(store.footprint().unwrap().disk_bytes <= before);
+    let odd: Vec<Id> = (0..2000).filter(|id| id % 2 == 1).collect();
+    assert_eq!(store.remove(&odd).unwrap(), 1000);
+    images.retain(|(descriptor, _)| descriptor.id % 2 == 0);
+    store.compact().unwrap();
+    let after = store.footprint().unwrap().disk_bytes;
+    assert!(after < before * 6 / 10, "{before} bytes on the disk became {after}");
+    assert_holds(&*store, &images);
+    assert_holds(&*reopen(&path).unwrap(), &images);
+}
+
+#[test]
 fn the_last_id_is_the_last() {
     let (_folder, path, mut images) = example();
     tamper(&path, &format!("UPDATE store SET value = {} WHERE key = 'next_id'", payload::MAX_ID));
