@@ -346,8 +346,9 @@ impl Open {
 fn open_env(folder: &Path, mode: Mode, map_size: u64) -> Result<(Env<WithoutTls>, bool)> {
     // A handle that only reads opens for writing too where it can, so that all handles of a process can share.
     let ways = [EnvFlags::empty(), EnvFlags::READ_ONLY, EnvFlags::READ_ONLY | EnvFlags::NO_LOCK];
-    let mut ways = ways.into_iter().take(if mode == Mode::Read { 3 } else { 1 }).peekable();
-    while let Some(way) = ways.next() {
+    let ways = if mode == Mode::Read { &ways[..] } else { &ways[..1] };
+    let mut denied = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+    for &way in ways {
         let mut options = EnvOpenOptions::new().read_txn_without_tls();
         options.max_dbs(4).max_readers(MAX_READERS).map_size(map_size as usize);
         // SAFETY: the module's text says how heed's conditions are kept. NO_META_SYNC costs durability of the last
@@ -364,7 +365,7 @@ fn open_env(folder: &Path, mode: Mode, map_size: u64) -> Result<(Env<WithoutTls>
                 }
                 return open_env(folder, mode, map_size);
             }
-            Err(heed::Error::Io(error)) if ways.peek().is_some() && is_denied(&error) => {}
+            Err(heed::Error::Io(error)) if is_denied(&error) => denied = error,
             Err(heed::Error::Mdb(MdbError::VersionMismatch)) => {
                 return Err(Error::conflict("another program has it open with a different build of LMDB")
                     .with_hint("close it there: two builds of LMDB cannot share an environment"));
@@ -372,7 +373,7 @@ fn open_env(folder: &Path, mode: Mode, map_size: u64) -> Result<(Env<WithoutTls>
             Err(error) => return Err(failed(&format!("cannot open {}", folder.display()), error)),
         }
     }
-    unreachable!("the last way returns")
+    Err(cannot_open(folder, denied))
 }
 
 fn is_denied(error: &std::io::Error) -> bool {
