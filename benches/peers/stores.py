@@ -69,6 +69,9 @@ class SeedPng:
 
         self.load = Image.open
 
+    def close(self):
+        pass
+
     def one(self, i):
         return np.array(self.load(self.folder / f"{i}.png"))
 
@@ -109,6 +112,9 @@ class Lmdb:
         import lmdb
 
         self.env = lmdb.open(self.folder, readonly=True, **self.options())
+
+    def close(self):
+        self.env.close()
 
     def one(self, i):
         with self.env.begin(buffers=True) as txn:
@@ -163,6 +169,9 @@ class SeedHdf5:
 
         self.h5 = h5py.File(self.file, "r")
 
+    def close(self):
+        self.h5.close()
+
     def one(self, i):
         return self.h5["/images"][i]
 
@@ -187,6 +196,9 @@ class Sqlite3:
 
     def open(self):
         self.db = sqlite3.connect(self.file)
+
+    def close(self):
+        self.db.close()
 
     def one(self, i):
         (pixels,) = self.db.execute("SELECT pixels FROM image WHERE id = ?", (i,)).fetchone()
@@ -227,10 +239,14 @@ def work(side, operation, folder, data):
     if operation == "cold_one":
         forget(folder)
     if operation == "read_all":
-        start = time.perf_counter()
-        peer.open()
-        found = peer.read_all(len(images))
-        seconds = time.perf_counter() - start
+        # The second time: what is measured is reading, not the first use of a process's memory.
+        for _ in range(2):
+            found = None
+            start = time.perf_counter()
+            peer.open()
+            found = peer.read_all(len(images))
+            seconds = time.perf_counter() - start
+            peer.close()
         found = found[0] if isinstance(found, tuple) else found
         assert all((a == b).all() for a, b in zip(found, images)), "what was read is not what was stored"
         return seconds
