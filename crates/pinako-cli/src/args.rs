@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use clap::{Parser, Subcommand, ValueEnum, ValueHint};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use pinako::{Id, Region};
 use pinako_bench::stores::Options;
@@ -80,6 +80,7 @@ pub enum EncodingArg {
 ///
 /// An import that was stopped goes on when the same command is run again: what is there is not stored twice.
 #[derive(Debug, clap::Args)]
+#[command(override_usage = "pinako import [OPTIONS] <SOURCE>... <STORE>")]
 #[command(after_help = "\
 Examples:
   pinako import photos/ photos.lmdb
@@ -87,13 +88,10 @@ Examples:
   pinako import train-images-idx3-ubyte.gz files:mnist
   pinako import --link --skip-bad /mnt/archive lmdb:archive")]
 pub struct ImportArgs {
-    /// What to import
-    #[arg(required = true, value_name = "SOURCE", value_hint = ValueHint::AnyPath)]
-    pub sources: Vec<PathBuf>,
-
-    /// Where to: lmdb:DIR, files:DIR, hdf5:DIR, sqlite:FILE, or a path
-    #[arg(value_name = "STORE", value_hint = ValueHint::AnyPath)]
-    pub store: String,
+    // One list, because clap does not take an option between a list and what follows it.
+    /// What to import, and last where to: lmdb:DIR, files:DIR, hdf5:DIR, sqlite:FILE, or a path
+    #[arg(required = true, value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    paths: Vec<PathBuf>,
 
     /// How image files are stored
     #[arg(long, value_name = "HOW", default_value = "keep")]
@@ -117,6 +115,30 @@ pub struct ImportArgs {
 
     #[command(flatten)]
     pub decode: DecodeArgs,
+}
+
+impl ImportArgs {
+    /// The sources, one at least, and the store.
+    ///
+    /// # Errors
+    /// A usage error where there are not both.
+    pub fn sources_and_store(&self) -> Result<(&[PathBuf], &str), clap::Error> {
+        let usage = |kind, message: &str| {
+            let mut command = Args::command();
+            command.build();
+            match command.find_subcommand_mut("import") {
+                Some(import) => import.error(kind, message),
+                None => command.error(kind, message),
+            }
+        };
+        match self.paths.split_last() {
+            Some((store, sources)) if !sources.is_empty() => match store.to_str() {
+                Some(store) => Ok((sources, store)),
+                None => Err(usage(clap::error::ErrorKind::InvalidUtf8, "the path of the store is not UTF-8")),
+            },
+            _ => Err(usage(clap::error::ErrorKind::MissingRequiredArgument, "a SOURCE and a STORE are expected")),
+        }
+    }
 }
 
 /// Export all images: as files, arrays, or in a dataset's form
@@ -450,7 +472,7 @@ mod tests {
 
     #[test]
     fn the_definition_of_the_command_line_is_sound() {
-        <Args as clap::CommandFactory>::command().debug_assert();
+        Args::command().debug_assert();
     }
 
     #[test]

@@ -16,7 +16,8 @@ pub fn listen() {
         if ASKED.swap(true, Ordering::Relaxed) {
             std::process::exit(i32::from(report::INTERRUPTED));
         }
-        report::say("\nstopping at the end of this batch; Ctrl-C again ends at once");
+        report::say("");
+        report::say("stopping at the end of this batch; Ctrl-C again ends at once");
     });
 }
 

@@ -1,6 +1,7 @@
 //! What is told to the person, and how the command ends.
 //!
-//! Nothing here panics when the standard error is closed, as `eprintln!` would.
+//! Nothing here panics when the standard error is closed, as `eprintln!` would, and nothing that comes from a file or
+//! a file's name can move the cursor or forge a line.
 
 use std::error::Error as _;
 use std::fmt::Display;
@@ -16,9 +17,24 @@ pub const NOT_SOUND: u8 = 3;
 /// 128 + SIGINT, as shells have it.
 pub const INTERRUPTED: u8 = 130;
 
+/// What the library calls its options, and what the command does.
+const OPTIONS: [(&str, &str); 2] = [("max_image_bytes", "--max-image-bytes"), ("skip_bad", "--skip-bad")];
+
 /// Writes one line to the standard error.
 pub fn say(line: impl Display) {
-    let _ = writeln!(io::stderr(), "{line}");
+    let _ = writeln!(io::stderr(), "{}", printable(&line.to_string()));
+}
+
+/// The text with its control characters escaped, which the name of a file may hold.
+pub fn printable(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character.is_control() {
+            true => escaped.extend(character.escape_default()),
+            false => escaped.push(character),
+        }
+    }
+    escaped
 }
 
 /// Prints an error once, with what caused it and what can be done about it, and gives the exit code it means. A reader
@@ -39,6 +55,7 @@ pub fn failure(error: &Error) -> ExitCode {
     }
     let beneath = || causes(error).find_map(|cause| cause.downcast_ref::<Error>().and_then(Error::hint));
     if let Some(hint) = error.hint().or_else(beneath) {
+        let hint = OPTIONS.iter().fold(hint.to_owned(), |hint, (library, command)| hint.replace(library, command));
         say(format_args!("hint: {hint}"));
     }
     ExitCode::from(match error.kind() {

@@ -87,9 +87,7 @@ impl Error {
             Io::ReadOnlyFilesystem => {
                 (ErrorKind::Denied, Some("the file system is mounted read-only: choose a folder that can be written"))
             }
-            Io::StorageFull | Io::QuotaExceeded => {
-                (ErrorKind::Backend, Some("free some space or choose another disk; what was stored before is safe"))
-            }
+            Io::StorageFull | Io::QuotaExceeded => (ErrorKind::Backend, Some("free some space or choose another disk")),
             Io::InvalidData | Io::UnexpectedEof => (ErrorKind::Corrupt, None),
             Io::AlreadyExists => (ErrorKind::Conflict, None),
             Io::TimedOut | Io::WouldBlock => (ErrorKind::Transient, None),

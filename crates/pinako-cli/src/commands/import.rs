@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use pinako::{Error, ErrorKind, ImportEncoding, ImportOptions, Imported, Result, source};
+use pinako::{Error, ImportEncoding, ImportOptions, Imported, Result, source};
 
 use super::durability;
 use crate::args::{EncodingArg, ImportArgs};
@@ -14,10 +14,11 @@ use crate::report;
 const MOST_SKIPPED: usize = 10_000;
 
 pub fn run(args: &ImportArgs) -> Result<ExitCode> {
+    let (paths, store) = args.sources_and_store().unwrap_or_else(|usage| usage.exit());
     // All sources first: one that cannot be opened must not leave an empty store behind.
-    let sources = args.sources.iter().map(|path| source::open(path)).collect::<Result<Vec<_>>>()?;
+    let sources = paths.iter().map(|path| source::open(path)).collect::<Result<Vec<_>>>()?;
     let options = args.decode.options().durability(durability(args.buffered));
-    let store = options.open_or_create(&args.store)?;
+    let store = options.open_or_create(store)?;
     let how = ImportOptions {
         encoding: match args.encoding {
             _ if args.link => ImportEncoding::Link,
@@ -33,7 +34,7 @@ pub fn run(args: &ImportArgs) -> Result<ExitCode> {
     let mut skipped = Vec::new();
     let mut outcome = Ok(());
     let began = Instant::now();
-    for (path, mut source) in args.sources.iter().zip(sources) {
+    for (path, mut source) in paths.iter().zip(sources) {
         let mut job = Job::start("importing");
         job.bar().suspend(|| report::say(format_args!("{}: {}", path.display(), source.describe())));
         let mut skip = |error: &Error| {
@@ -49,7 +50,7 @@ pub fn run(args: &ImportArgs) -> Result<ExitCode> {
                 sum.present += imported.present;
             }
             Err(error) => {
-                outcome = Err(with_way_out(error, args.skip_bad));
+                outcome = Err(error);
                 break;
             }
         }
@@ -69,14 +70,4 @@ pub fn run(args: &ImportArgs) -> Result<ExitCode> {
         }
     }
     outcome.and(synced).map(|()| ExitCode::SUCCESS)
-}
-
-/// Says of a bad image how the import can go on.
-fn with_way_out(error: Error, skip_bad: bool) -> Error {
-    match error.kind() {
-        ErrorKind::Corrupt | ErrorKind::Unsupported if !skip_bad => {
-            error.with_hint("mend or remove it and run the same import again, or leave such images out with --skip-bad")
-        }
-        _ => error,
-    }
 }

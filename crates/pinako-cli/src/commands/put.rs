@@ -82,8 +82,9 @@ fn read(file: &Path, limit: u64) -> Result<Vec<u8>> {
         .map_err(|error| Error::io(format!("cannot read {}", file.display()), error))?;
     if bytes.len() as u64 > limit {
         let message = format!("{} has more bytes than the limit of {limit}", file.display());
-        return Err(Error::new(ErrorKind::Unsupported, message)
-            .with_hint("raise --max-image-bytes if the file is to be trusted"));
+        return Err(
+            Error::new(ErrorKind::Unsupported, message).with_hint("raise max_image_bytes if the file is to be trusted")
+        );
     }
     Ok(bytes)
 }

@@ -50,8 +50,8 @@ fn show(problem: &Problem, json: bool) -> Result<()> {
     let line = match json {
         true => table::to_json_line(&ProblemJson { id: problem.id, name: problem.name.as_deref(), problem: &text }),
         false => match &problem.name {
-            Some(name) => format!("{text} (named {name:?})"),
-            None => text,
+            Some(name) => format!("{} (named {name:?})", report::printable(&text)),
+            None => report::printable(&text),
         },
     };
     let mut out = report::output();

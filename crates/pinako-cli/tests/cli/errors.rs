@@ -86,6 +86,14 @@ fn a_command_line_that_makes_no_sense_is_told() {
         assert_eq!((ended.code, &ended.bytes[..]), (2, &b""[..]), "pinako {args}\n{ended}");
         assert!(ended.talk.starts_with("error: "), "{ended}");
     }
+    insta::assert_snapshot!(place.run("import --link only-one"), @"
+    ! error: a SOURCE and a STORE are expected
+    ! 
+    ! Usage: pinako import [OPTIONS] <SOURCE>... <STORE>
+    ! 
+    ! For more information, try '--help'.
+    exit code 2
+    ");
     insta::assert_snapshot!(place.run("get store 99999999999999999999"), @"
     ! error: invalid value '99999999999999999999' for '<ID|NAME>': ids end at 18446744073709551615; write name:99999999999999999999 if it is a name
     ! 

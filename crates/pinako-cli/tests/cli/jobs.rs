@@ -61,6 +61,20 @@ fn an_import_takes_several_sources_under_names_with_a_prefix() {
 }
 
 #[test]
+fn options_may_stand_between_the_sources_and_the_store() {
+    let place = classes();
+    for (store, args) in [
+        ("a", "import pets/cat pets/dog/c.pnm --encoding raw a"),
+        ("b", "import pets/cat --encoding raw pets/dog/c.pnm b"),
+        ("c", "import --encoding raw pets/cat pets/dog/c.pnm c"),
+        ("d", "import pets/cat pets/dog/c.pnm d --encoding raw"),
+    ] {
+        place.ok(args);
+        assert_eq!(place.ok(&format!("list {store} --json")).matches("raw:row").count(), 3, "{args}");
+    }
+}
+
+#[test]
 fn bad_files_end_an_import_or_are_listed() {
     let place = classes();
     place.write("pets/cat/broken.png", "no image");
@@ -68,7 +82,7 @@ fn bad_files_end_an_import_or_are_listed() {
     insta::assert_snapshot!(place.run("import pets store"), @"
     ! pets: image files in 2 class folders
     ! error: pets/cat/broken.png: not an image file: it starts like none of JPEG, PNG, WebP, TIFF, BMP, GIF, QOI, PNM
-    ! hint: mend or remove it and run the same import again, or leave such images out with --skip-bad
+    ! hint: mend or remove it, then start the same import again, which goes on after what it stored, or leave bad images out with --skip-bad
     exit code 1
     ");
     insta::assert_snapshot!(place.run("import pets store --skip-bad"), @"
@@ -80,6 +94,32 @@ fn bad_files_end_an_import_or_are_listed() {
     exit code 0
     ");
     assert_eq!(place.ok("list store --json").lines().count(), 4);
+    insta::assert_snapshot!(place.run("import pets/dog/a.pnm other --max-image-bytes 46"), @"
+    ! pets/dog/a.pnm: an image file
+    ! error: pets/dog/a.pnm has 47 bytes, more than the limit of 46
+    ! hint: raise --max-image-bytes if the file is to be trusted; then start the same import again, which goes on after what it stored, or leave bad images out with --skip-bad
+    exit code 1
+    ");
+}
+
+#[test]
+fn control_characters_in_names_of_files_do_not_reach_the_terminal() {
+    let place = Place::new();
+    place.write("pets/a\u{1b}[2J\nerror: forged.png", "no image");
+    place.picture("pets/b.pnm", 1);
+    insta::assert_snapshot!(place.run("import pets store"), @r"
+    ! pets: image files
+    ! error: pets/a\u{1b}[2J\nerror: forged.png: not an image file: it starts like none of JPEG, PNG, WebP, TIFF, BMP, GIF, QOI, PNM
+    ! hint: mend or remove it, then start the same import again, which goes on after what it stored, or leave bad images out with --skip-bad
+    exit code 1
+    ");
+    insta::assert_snapshot!(place.run("import pets store --skip-bad"), @r"
+    ! pets: image files
+    ! imported 1 image (47 B) in [time]
+    ! skipped: 1 image
+    !   pets/a\u{1b}[2J\nerror: forged.png: not an image file: it starts like none of JPEG, PNG, WebP, TIFF, BMP, GIF, QOI, PNM
+    exit code 0
+    ");
 }
 
 #[test]

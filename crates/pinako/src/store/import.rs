@@ -260,7 +260,8 @@ fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>> {
         return Err(Error::unsupported(format!(
             "{} has {length} bytes, more than the limit of {limit}",
             path.display()
-        )));
+        ))
+        .with_hint("raise max_image_bytes if the file is to be trusted"));
     }
     let mut bytes = Vec::with_capacity(length as usize);
     file.take(limit).read_to_end(&mut bytes).map_err(cannot)?;
@@ -307,7 +308,8 @@ fn same_image(image: &Ready, there: &Descriptor) -> Result<()> {
 }
 
 fn how_to_go_on(error: Error) -> Error {
-    let again = "then start the same import again, which goes on where this one ended, or have bad images skipped";
+    let again =
+        "then start the same import again, which goes on after what it stored, or leave bad images out with skip_bad";
     let hint = match error.hint() {
         Some(hint) => format!("{hint}; {again}"),
         None => format!("mend or remove it, {again}"),

@@ -34,7 +34,7 @@ impl Store {
     /// Many images, in the order asked, read and decoded in parallel.
     ///
     /// # Errors
-    /// As [`image`](Self::image), for the first of them that fails.
+    /// As [`image`](Self::image), for one of them.
     pub fn images(&self, ids: &[Id]) -> Result<Vec<Image>> {
         let chunks = ids.par_chunks(CHUNK).map(|ids| {
             let descriptors = self.describe_all(ids)?;
