@@ -155,7 +155,7 @@ fn linked_files_stay_where_they_are_and_changes_are_found_out() {
         std::fs::write(&path, bytes).unwrap();
         let mut problems = Vec::new();
         store.verify(&mut |problem| problems.push(problem), &mut go_on).unwrap();
-        assert_eq!((problems.len(), problems[0].id), (1, id));
+        assert_eq!((problems.len(), problems[0].id), (1, Some(id)));
         let text = problems[0].error.to_string();
         assert!(text.contains("photo.png was changed"), "{text}");
         std::fs::remove_file(&path).unwrap();

@@ -15,7 +15,7 @@ use crate::table;
 /// A problem as `--json` shows it.
 #[derive(Serialize)]
 struct ProblemJson<'a> {
-    id: Id,
+    id: Option<Id>,
     name: Option<&'a str>,
     problem: &'a str,
 }

@@ -70,7 +70,7 @@ impl OpenOptions {
         self.start(url, Mode::Write)
     }
 
-    /// Opens the store at `url` for reading only: nothing is written, not even where nothing could be.
+    /// Opens the store at `url` for reading only: no image, name or label changes.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -197,9 +197,9 @@ impl Store {
     }
 
     /// All descriptors with ids from `first` on, ascending. Images that are appended or removed meanwhile may or may
-    /// not be seen.
+    /// not be seen. One that cannot be read is an error, which ends the scan after all those before it.
     pub fn scan(&self, first: Id) -> Scan<'_> {
-        Scan { store: self, next: Some(first), batch: VecDeque::new() }
+        Scan { store: self, next: Some(first), batch: VecDeque::new(), error: None }
     }
 
     /// The id of the image of that name.
@@ -271,6 +271,8 @@ pub struct Scan<'a> {
     /// Where the next batch starts; `None` once there is none.
     next: Option<Id>,
     batch: VecDeque<Descriptor>,
+    /// What ended the last batch.
+    error: Option<Error>,
 }
 
 impl Scan<'_> {
@@ -289,15 +291,15 @@ impl Iterator for Scan<'_> {
                 batch.push_back(descriptor);
                 Ok(if batch.len() < Self::BATCH { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
             });
-            if let Err(error) = scanned {
-                batch.clear();
-                return Some(Err(self.store.here(error)));
-            }
-            if batch.len() == Self::BATCH {
-                self.next = batch.back().and_then(|last| last.id.checked_add(1));
+            match scanned {
+                Err(error) => self.error = Some(self.store.here(error)),
+                Ok(()) if batch.len() == Self::BATCH => {
+                    self.next = batch.back().and_then(|last| last.id.checked_add(1));
+                }
+                Ok(()) => {}
             }
         }
-        self.batch.pop_front().map(Ok)
+        self.batch.pop_front().map(Ok).or_else(|| self.error.take().map(Err))
     }
 }
 

@@ -17,61 +17,93 @@ pub struct Verified {
     pub images: u64,
     /// Bytes of their payloads.
     pub bytes: u64,
-    /// How many images are not what they should be.
+    /// How many problems were found.
     pub problems: u64,
 }
 
-/// An image that is not what it should be.
+/// An image that is not what it should be, or a list of images that cannot be read to its end.
 #[derive(Debug)]
 pub struct Problem {
-    /// Which image.
-    pub id: Id,
-    /// Its name, where it has one.
+    /// Which image; `None` where it is the list.
+    pub id: Option<Id>,
+    /// Its name, where it has one that can be read.
     pub name: Option<String>,
     /// What is wrong.
     pub error: Error,
 }
 
 impl Store {
-    /// Reads every image: checks length and checksum of its payload, decodes it, and looks whether a linked file is
-    /// still the one that was linked. Each image that is not sound is given to `found`; the others are looked at all
-    /// the same.
+    /// Reads every image: checks its descriptor and the length and checksum of its payload, decodes it, and looks
+    /// whether a linked file is still the one that was linked. Each image that is not sound is given to `found`; the
+    /// others are looked at all the same.
     ///
     /// # Errors
-    /// Where the list of images cannot be read, or the watch says to stop.
+    /// Where the store does not say how many images it has, or the watch says to stop.
     pub fn verify(&self, found: &mut dyn FnMut(Problem), watch: &mut Watch<'_>) -> Result<Verified> {
         let total = Some(self.count()?);
         let mut verified = Verified::default();
         let mut go_on = |progress| go_on(watch, progress).map_err(|error| error.with_hint("nothing was changed"));
         go_on(Progress { total, ..Progress::default() })?;
-        let mut batch: Vec<Descriptor> = Vec::new();
-        let mut bytes = 0;
-        let mut check = |batch: &mut Vec<Descriptor>| {
-            for problem in batch.par_iter().filter_map(|descriptor| self.problem(descriptor)).collect::<Vec<_>>() {
+        let mut check = |batch: Vec<Result<Descriptor, Problem>>| {
+            for image in &batch {
+                verified.images += u64::from(!matches!(image, Err(Problem { id: None, .. })));
+                verified.bytes += image.as_ref().map_or(0, |descriptor| descriptor.payload_length);
+            }
+            let problems = batch.into_par_iter().filter_map(|image| match image {
+                Ok(descriptor) => self.problem(&descriptor),
+                Err(problem) => Some(problem),
+            });
+            for problem in problems.collect::<Vec<_>>() {
                 verified.problems += 1;
                 found(problem);
             }
-            verified.images += batch.len() as u64;
-            verified.bytes += batch.iter().map(|descriptor| descriptor.payload_length).sum::<u64>();
-            batch.clear();
             go_on(Progress { images: verified.images, total, bytes: verified.bytes })
         };
-        for descriptor in self.scan(0) {
-            let descriptor = descriptor?;
-            bytes += descriptor.payload_length;
-            batch.push(descriptor);
+        let mut batch = Vec::new();
+        let mut bytes = 0;
+        for image in self.listed() {
+            bytes += image.as_ref().map_or(0, |descriptor| descriptor.payload_length);
+            batch.push(image);
             if bytes >= BATCH_BYTES || batch.len() == BATCH_IMAGES {
                 bytes = 0;
-                check(&mut batch)?;
+                check(std::mem::take(&mut batch))?;
             }
         }
-        check(&mut batch)?;
+        check(batch)?;
         Ok(verified)
+    }
+
+    /// All descriptors. After one that cannot be read the list goes on; it ends where the error names no image.
+    fn listed(&self) -> impl Iterator<Item = Result<Descriptor, Problem>> {
+        let mut next = 0;
+        let mut scan = self.scan(next);
+        std::iter::from_fn(move || {
+            let error = match scan.next()? {
+                Ok(descriptor) => {
+                    next = descriptor.id.saturating_add(1);
+                    return Some(Ok(descriptor));
+                }
+                Err(error) => error,
+            };
+            Some(Err(match error.id() {
+                Some(id) if id >= next => {
+                    if let Some(after) = id.checked_add(1) {
+                        next = after;
+                        scan = self.scan(after);
+                    }
+                    Problem { id: Some(id), name: None, error }
+                }
+                _ => {
+                    let error = error.context(format_args!("the images from {next} on cannot be listed"));
+                    Problem { id: None, name: None, error }
+                }
+            }))
+        })
     }
 
     fn problem(&self, descriptor: &Descriptor) -> Option<Problem> {
         let error = self.check_image(descriptor).err()?.at_id(descriptor.id);
-        Some(Problem { id: descriptor.id, name: descriptor.name.clone(), error })
+        Some(Problem { id: Some(descriptor.id), name: descriptor.name.clone(), error })
     }
 
     fn check_image(&self, descriptor: &Descriptor) -> Result<()> {
@@ -109,5 +141,33 @@ impl Store {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::ControlFlow;
+
+    use super::*;
+    use crate::Durability;
+    use crate::backends::{self, Mode};
+    use crate::error::ErrorKind;
+    use crate::image::{Image, SampleType, Shape};
+    use crate::store::NewImage;
+    use crate::wrappers::{Fault, Faulty, Operation};
+
+    #[test]
+    fn a_list_that_cannot_be_read_is_a_problem() {
+        let faulty = Faulty::new(backends::open("memory:", Mode::Create, Durability::Full).unwrap());
+        let faults = faulty.faults();
+        let store = Store::from_backend(faulty);
+        let image = Image::from_bytes(Shape::new(1, 1, 1).unwrap(), SampleType::U8, vec![7]).unwrap();
+        store.append([NewImage::pixels(&image), NewImage::pixels(&image)]).unwrap();
+        faults.order(Fault::After(Operation::Scan), 0);
+        let mut problems = Vec::new();
+        let verified = store.verify(&mut |problem| problems.push(problem), &mut |_| ControlFlow::Continue(())).unwrap();
+        assert_eq!((verified.images, verified.problems), (2, 1));
+        assert_eq!((problems[0].id, problems[0].error.kind()), (None, ErrorKind::Backend));
+        assert!(problems[0].error.to_string().contains("the images from 2 on cannot be listed"));
     }
 }
