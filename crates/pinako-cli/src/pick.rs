@@ -1,7 +1,6 @@
 //! How a person says which image or which label is meant: digits are a number, all else is a name, and `name:` before
 //! it makes a name of anything.
 
-use std::convert::Infallible;
 use std::str::FromStr;
 
 use pinako::{Error, ErrorKind, Id, Label, Result, Store};
@@ -67,14 +66,24 @@ pub enum LabelPick {
 }
 
 impl FromStr for LabelPick {
-    type Err = Infallible;
+    type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, Infallible> {
-        Ok(match (text.strip_prefix("name:"), text.parse()) {
-            (Some(name), _) => LabelPick::Name(name.to_owned()),
-            (None, Ok(number)) => LabelPick::Number(number),
-            (None, Err(_)) => LabelPick::Name(text.to_owned()),
-        })
+    fn from_str(text: &str) -> Result<Self, String> {
+        let digits = text.strip_prefix('-').unwrap_or(text);
+        match text.strip_prefix("name:") {
+            Some("") => Err("a label name is expected after name:".to_owned()),
+            Some(name) => Ok(LabelPick::Name(name.to_owned())),
+            None if text.is_empty() => Err("a number or a label name is expected".to_owned()),
+            None if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) => match text.parse() {
+                Ok(number) => Ok(LabelPick::Number(number)),
+                Err(_) => Err(format!(
+                    "the number is too large: labels go from {} to {}; write name:{text} if it is a name",
+                    Label::MIN,
+                    Label::MAX
+                )),
+            },
+            None => Ok(LabelPick::Name(text.to_owned())),
+        }
     }
 }
 
@@ -121,6 +130,9 @@ mod tests {
         let resolve = |text: &str| text.parse::<LabelPick>().unwrap().resolve(&names);
         assert_eq!(resolve("-3").unwrap(), -3);
         assert_eq!((resolve("cat").unwrap(), resolve("7").unwrap(), resolve("name:7").unwrap()), (0, 7, 1));
+        for text in ["", "name:", "99999999999999999999", "-99999999999999999999"] {
+            assert!(text.parse::<LabelPick>().is_err(), "{text:?}");
+        }
         assert!(resolve("dog").unwrap_err().hint().unwrap().contains("cat, 7"));
     }
 }

@@ -168,6 +168,19 @@ fn cifar_10_in_binary_form_is_imported() {
 }
 
 #[test]
+fn a_label_that_cifar_10_does_not_have_is_refused_by_its_record() {
+    let root = tempfile::tempdir().unwrap();
+    let batch: Vec<u8> =
+        [9, 10, 0].into_iter().flat_map(|label| [vec![label], cifar_picture(label).0].concat()).collect();
+    fs::write(root.path().join("data_batch_1.bin"), &batch).unwrap();
+    let store = Store::create("memory:").unwrap();
+    let options = ImportOptions { skip_bad: true, ..Default::default() };
+    let (imported, skipped) = import(&store, root.path(), &options);
+    assert_eq!((imported.unwrap().images, skipped.len()), (2, 1));
+    assert!(skipped[0].contains("data_batch_1.bin, image 1: the label 10 does not fit the 10 classes"), "{skipped:?}");
+}
+
+#[test]
 fn cifar_100_in_binary_form_keeps_the_coarse_label_as_an_attribute() {
     let root = tempfile::tempdir().unwrap();
     let mut record = vec![7, 1];

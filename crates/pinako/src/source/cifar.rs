@@ -188,13 +188,34 @@ fn coarse(label: Label) -> Result<Attributes> {
 /// `label_bytes`: 1 for CIFAR-10, 2 for CIFAR-100.
 fn binary(title: &str, folder: &Path, files: Vec<PathBuf>, label_bytes: usize) -> Result<DataSet> {
     let names = folder.join(if label_bytes == 1 { "batches.meta.txt" } else { "fine_label_names.txt" });
-    let names = match std::fs::read_to_string(&names) {
+    let names: Vec<String> = match std::fs::read_to_string(&names) {
         Ok(text) => text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect(),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
         Err(error) => return Err(Error::io(format!("cannot read {}", names.display()), error)),
     };
-    let open = move |path: &Path| read_binary(path, label_bytes).map_err(|error| error.context(path.display()));
+    let classes = match (&names[..], label_bytes) {
+        ([], 1) => 10,
+        ([], _) => 100,
+        (names, _) => names.len(),
+    };
+    let open = move |path: &Path| {
+        let part = read_binary(path, label_bytes).map_err(|error| error.context(path.display()))?;
+        let items = part.items.map(move |item| item.and_then(|item| with_class_below(classes, item)));
+        Ok(Part { items: Box::new(items), ..part })
+    };
     DataSet::new(title, names, files, Box::new(open))
+}
+
+/// Checks the label of a record, any byte of which may be there.
+fn with_class_below(classes: usize, item: Item) -> Result<Item> {
+    match item.label {
+        Some(label) if label >= classes as Label => Err(Error::corrupt(format!(
+            "{}: the label {label} does not fit the {classes} classes of the data set (0 to {})",
+            item.origin,
+            classes - 1
+        ))),
+        _ => Ok(item),
+    }
 }
 
 fn read_binary(path: &Path, label_bytes: usize) -> Result<Part> {
