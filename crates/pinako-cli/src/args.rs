@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
+use clap::builder::PossibleValuesParser;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use pinako::{Id, Region};
@@ -411,10 +412,12 @@ pub struct BenchStoresArgs {
 
     /// How many images to store; where the data has fewer, they are taken again and again
     #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = COUNTS.as_str())]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=Options::LARGEST_COUNT))]
     pub counts: Vec<u64>,
 
     /// The kinds of store to compare
     #[arg(long, value_name = "KIND,...", value_delimiter = ',', default_value = BACKENDS.as_str())]
+    #[arg(value_parser = PossibleValuesParser::new(Options::BACKENDS))]
     pub backends: Vec<String>,
 
     /// The folder for the report

@@ -61,6 +61,9 @@ impl Options {
     /// The counts of the experiment that this one follows.
     pub const COUNTS: [u64; 6] = [1, 10, 100, 1_000, 10_000, 100_000];
 
+    /// The largest count that is taken: a slip of the keyboard ends before anything is made.
+    pub const LARGEST_COUNT: u64 = 1_000_000_000;
+
     /// All backends at all of its counts, with a report in the folder `out`.
     pub fn new(out: impl Into<PathBuf>) -> Self {
         Options {
@@ -89,10 +92,11 @@ impl Options {
         let mut options = self.clone();
         options.counts.sort_unstable();
         options.counts.dedup();
-        match options.counts.first() {
-            None => return Err(invalid("no counts of images are given").with_hint("give some, such as 1,10,100")),
-            Some(0) => return Err(invalid("0 is no count of images")),
-            Some(_) => {}
+        if options.counts.is_empty() {
+            return Err(invalid("no counts of images are given").with_hint("give some, such as 1,10,100"));
+        }
+        if let Some(count) = options.counts.iter().find(|count| !(1..=Self::LARGEST_COUNT).contains(*count)) {
+            return Err(invalid(format!("{count} is no count of images: 1 to {} are", Self::LARGEST_COUNT)));
         }
         let mut seen = Vec::new();
         for name in &self.backends {

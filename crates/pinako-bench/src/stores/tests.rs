@@ -134,7 +134,9 @@ fn options_that_make_no_sense_are_refused_before_anything_is_touched() {
     };
     let invalid = |message: &str| (ErrorKind::InvalidInput, message.to_owned());
     assert_eq!(refused(|options| options.counts.clear()), invalid("no counts of images are given"));
-    assert_eq!(refused(|options| options.counts.push(0)), invalid("0 is no count of images"));
+    assert_eq!(refused(|options| options.counts.push(0)), invalid("0 is no count of images: 1 to 1000000000 are"));
+    let beyond = "18446744073709551615 is no count of images: 1 to 1000000000 are";
+    assert_eq!(refused(|options| options.counts.push(u64::MAX)), invalid(beyond));
     assert_eq!(refused(|options| options.backends.clear()), invalid("no backends are given"));
     assert_eq!(
         refused(|options| options.backends.push("tape".into())),
@@ -145,7 +147,7 @@ fn options_that_make_no_sense_are_refused_before_anything_is_touched() {
 #[test]
 fn a_store_that_does_not_fit_the_disk_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let options = Options { counts: vec![u64::MAX / 2], ..tiny(&folder) };
+    let options = Options { counts: vec![Options::LARGEST_COUNT], ..tiny(&folder) };
     let images = SourceImages::make(0, 1).unwrap();
     let error = check_space(folder.path(), &images, options.counts[0]).unwrap_err();
     assert!(error.hint().unwrap().contains("smaller counts"), "{error}");

@@ -81,6 +81,11 @@ fn a_command_line_that_makes_no_sense_is_told() {
         "import a b --encoding jpeg",
         "put store a.png --link --encoding raw",
         "put store a.png --name a --unnamed",
+        "put store a.png --label ",
+        "list store --label name:",
+        "bench stores --counts 0",
+        "bench stores --counts 18446744073709551615",
+        "bench stores --backends oracle",
     ] {
         let ended = place.run(args);
         assert_eq!((ended.code, &ended.bytes[..]), (2, &b""[..]), "pinako {args}\n{ended}");
@@ -96,6 +101,12 @@ fn a_command_line_that_makes_no_sense_is_told() {
     ");
     insta::assert_snapshot!(place.run("get store 99999999999999999999"), @"
     ! error: invalid value '99999999999999999999' for '<ID|NAME>': ids end at 18446744073709551615; write name:99999999999999999999 if it is a name
+    ! 
+    ! For more information, try '--help'.
+    exit code 2
+    ");
+    insta::assert_snapshot!(place.run("put store a.png --label 99999999999999999999"), @"
+    ! error: invalid value '99999999999999999999' for '--label <N|NAME>': the number is too large: labels go from -9223372036854775808 to 9223372036854775807; write name:99999999999999999999 if it is a name
     ! 
     ! For more information, try '--help'.
     exit code 2
