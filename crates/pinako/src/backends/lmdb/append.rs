@@ -20,6 +20,7 @@ use super::compact::COPY_FILE;
 use super::environment::{DATA_FILE, Open, Tables, Turn, failed};
 use super::payload::{Key, PIECE};
 use super::properties;
+use super::table::Table;
 use crate::backend::{Entry, Payload};
 use crate::descriptor::{Id, record};
 use crate::error::{Error, Result};
@@ -37,9 +38,10 @@ pub(super) fn append(turn: &Turn<'_>, folder: &Path, entries: &mut [Entry<'_>]) 
     let room = turn.with_room(0, |open| Ok(pages_needed(entries).saturating_mul(open.page_size())))?;
     let appended = turn.with_room(room, |open| {
         let mut txn = open.begin()?;
-        check_names(&open.tables, &txn, entries)?;
-        let first = properties::next_id(&open.tables.store, &txn)?;
-        let mut payload_bytes = properties::payload_bytes(&open.tables.store, &txn)?;
+        let tables = open.tables();
+        check_names(&tables, &txn, entries)?;
+        let first = properties::next_id(&tables.store, &txn)?;
+        let mut payload_bytes = properties::payload_bytes(&tables.store, &txn)?;
         let end = first.checked_add(entries.len() as u64).ok_or_else(|| Error::invalid("all ids are used up"))?;
 
         let mut stage = Stage::new(open, txn, folder, entries)?;
@@ -49,13 +51,14 @@ pub(super) fn append(turn: &Turn<'_>, folder: &Path, entries: &mut [Entry<'_>]) 
         }
         txn = stage.txn;
 
-        put_descriptors(&open.tables, &mut txn, first, entries)?;
-        properties::set_next_id(&open.tables.store, &mut txn, end)?;
-        properties::set_payload_bytes(&open.tables.store, &mut txn, payload_bytes)?;
-        txn.commit().map_err(|error| failed("cannot commit", error))?;
+        put_descriptors(&tables, &mut txn, first, entries)?;
+        properties::set_next_id(&tables.store, &mut txn, end)?;
+        properties::set_payload_bytes(&tables.store, &mut txn, payload_bytes)?;
+        open.commit(txn)?;
         Ok(first..end)
     });
     if appended.is_err() {
+        let _ = turn.trim(); // on a full disk this makes the room that a removal takes
         let _ = discard_leftovers(turn); // else the next append does it
     }
     appended
@@ -124,6 +127,7 @@ fn discard_leftovers(turn: &Turn<'_>) -> Result<()> {
 /// Puts payloads, in ascending order of their ids, in as many transactions as it takes.
 struct Stage<'a> {
     open: &'a Open,
+    table: Table,
     txn: RwTxn<'a>,
     /// Bytes put in this transaction, and since the disk was last asked to begin.
     staged: u64,
@@ -137,7 +141,7 @@ impl<'a> Stage<'a> {
         let lengths = entries.iter().map(|entry| entry.descriptor.payload_length);
         let is_long = lengths.fold(0, u64::saturating_add) >= 2 * HEAD_START;
         let disk = if is_long { Some(disk_thread(folder)?) } else { None };
-        Ok(Stage { open, txn, staged: 0, unwritten: 0, disk, buffer: Vec::new() })
+        Ok(Stage { open, table: open.tables().payload, txn, staged: 0, unwritten: 0, disk, buffer: Vec::new() })
     }
 
     fn put(mut self, id: Id, entry: &mut Entry<'_>) -> Result<Self> {
@@ -171,8 +175,7 @@ impl<'a> Stage<'a> {
     fn put_piece(mut self, id: Id, number: u64, piece: &[u8]) -> Result<Self> {
         let number = u32::try_from(number).map_err(|_| Error::invalid("the payload is too long").at_id(id))?;
         let key = Key::new(id, number);
-        let table = &self.open.tables.payload;
-        table
+        self.table
             .put_with_flags(&mut self.txn, PutFlags::APPEND, key.as_bytes(), piece)
             .map_err(|error| cannot_put(id, error))?;
         self.staged += piece.len() as u64;
@@ -185,7 +188,7 @@ impl<'a> Stage<'a> {
         }
         if self.staged >= STAGE {
             self.staged = 0;
-            self.txn.commit().map_err(|error| failed("cannot commit", error))?;
+            self.open.commit(self.txn)?;
             self.txn = self.open.begin()?;
         }
         Ok(self)

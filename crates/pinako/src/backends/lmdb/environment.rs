@@ -7,22 +7,23 @@
 
 use std::cell::Cell;
 use std::collections::HashMap;
-use std::fs::{File, Metadata, TryLockError};
+use std::fs::{File, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, LazyLock, Weak};
-use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use heed::types::Bytes;
 use heed::{CommitOrAbort, Database, Env, EnvFlags, EnvOpenOptions, MdbError, RoTxn, RwTxn, WithoutTls};
 use memmap2::MmapOptions;
-use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use rustix::fs::fstatvfs;
 use rustix::io::Errno;
 
 use super::super::Mode;
-use super::{header, properties};
+use super::held::{Held, exclusive};
+use super::table::{Map, Table};
+use super::{header, lock_file, properties};
 use crate::backend::WRITER_PATIENCE;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -36,7 +37,7 @@ const LARGEST_STEP: u64 = 16 << 30;
 /// What x86-64 and aarch64 processes have at least, halved.
 const ADDRESS_SPACE: u64 = 1 << 46;
 
-const MAX_READERS: u32 = 512;
+pub(super) const MAX_READERS: u32 = 512;
 
 /// The environments that are open in this process, by the canonical path of their folder.
 static OPEN: LazyLock<Mutex<HashMap<PathBuf, Weak<Environment>>>> = LazyLock::new(Mutex::default);
@@ -67,6 +68,12 @@ impl Locked<'_> {
     }
 }
 
+impl std::fmt::Debug for Open {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Open").field("env", &self.env).field("writable", &self.writable).finish_non_exhaustive()
+    }
+}
+
 impl Drop for Locked<'_> {
     fn drop(&mut self) {
         LOCKED.set(LOCKED.get() - 1);
@@ -74,16 +81,18 @@ impl Drop for Locked<'_> {
 }
 
 /// An open environment and its databases.
-#[derive(Debug)]
 pub(super) struct Open {
     pub(super) env: Env<WithoutTls>,
-    pub(super) tables: Tables,
+    databases: Databases,
+    /// Where the map starts, where that is known.
+    map_start: Option<usize>,
     writable: bool,
 }
 
-pub(super) type Table = Database<'static, Bytes, Bytes>;
+/// The payloads, the descriptors, the names and the store's properties.
+type Databases = [Database<'static, Bytes, Bytes>; 4];
 
-/// The databases. FORMAT.md says what is in each.
+/// The databases as one transaction sees them. FORMAT.md says what is in each.
 #[derive(Clone, Copy)]
 pub(super) struct Tables {
     pub(super) payload: Table,
@@ -92,19 +101,14 @@ pub(super) struct Tables {
     pub(super) store: Table,
 }
 
-impl std::fmt::Debug for Tables {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Tables")
-    }
-}
-
 impl Environment {
     /// The environment in `folder`, which has a data file, or none yet where `mode` is `Create`.
     pub(super) fn at(folder: &Path, mode: Mode) -> Result<Arc<Self>> {
         let folder = folder.canonicalize().map_err(|error| cannot_open(folder, error))?;
         let mut open = OPEN.lock();
         open.retain(|_, environment| environment.strong_count() > 0);
-        if let Some(environment) = open.get(&folder).and_then(Weak::upgrade) {
+        let environment = open.get(&folder).and_then(Weak::upgrade);
+        if let Some(environment) = environment.filter(|environment| environment.state.read().is_some()) {
             return match environment.is_in_place()? {
                 true if mode == Mode::Create => Err(exists()),
                 true => Ok(environment),
@@ -137,11 +141,7 @@ impl Environment {
     fn is_in_place(&self) -> Result<bool> {
         let path = self.folder.join(DATA_FILE);
         let identity = |file: Metadata| (file.dev(), file.ino());
-        let open = self.with(|open| {
-            let file =
-                open.env.try_clone_inner_file().map_err(|error| failed("cannot look at the data file", error))?;
-            file.metadata().map_err(|error| cannot_open(&path, error))
-        })?;
+        let open = self.with(|open| open.data_file()?.metadata().map_err(|error| cannot_open(&path, error)))?;
         match path.metadata() {
             Ok(found) => Ok(identity(found) == identity(open)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
@@ -161,13 +161,14 @@ impl Environment {
                 let locked = self.lock();
                 let open = locked.open()?;
                 match open.env.read_txn() {
-                    Ok(txn) => return body(&txn, &open.tables),
+                    Ok(txn) => return body(&txn, &open.tables()),
                     Err(heed::Error::Mdb(MdbError::MapResized)) => {}
                     Err(heed::Error::Mdb(MdbError::ReadersFull)) if open.clear_stale_readers()? > 0 => continue,
                     Err(error) => return Err(failed("cannot begin to read", error)),
                 }
             }
-            self.resize(0)?; // another process has made the map larger
+            // Another process has made the map larger. Inside a read that cannot be followed.
+            self.resize(0, if LOCKED.get() == 0 { Duration::MAX } else { Duration::ZERO })?;
         }
     }
 
@@ -195,26 +196,39 @@ impl Environment {
         Ok(Turn { environment: self, _file: file })
     }
 
+    /// Waits until no transaction is open. One that this thread has open itself would never end: where it may have, it
+    /// waits for as long as `patience` only.
+    fn change(&self, patience: Duration) -> Result<RwLockWriteGuard<'_, Option<Open>>> {
+        if LOCKED.get() == 0 {
+            return Ok(self.state.write());
+        }
+        self.state.try_write_for(patience).ok_or_else(|| {
+            Error::new(ErrorKind::Transient, "the store must be mapped anew, but a read is under way")
+                .with_hint("try again when it has ended")
+        })
+    }
+
     /// Makes the map `size` bytes large, or as large as other processes have it where that is 0.
-    fn resize(&self, size: u64) -> Result<()> {
-        let mut state = self.state.write();
-        let Some(open) = &*state else { return Ok(()) };
+    fn resize(&self, size: u64, patience: Duration) -> Result<()> {
+        let mut state = self.change(patience)?;
+        let Some(open) = &mut *state else { return Ok(()) };
         let size = usize::try_from(size).map_err(|_| no_room(size))?;
         // LMDB gives up the old map before it makes the new one: see first that there is room for it.
         check_address_space(size)?;
         // SAFETY: transactions of this process are open under the lock's read half only, and this is its write half.
         let resized = unsafe { open.env.resize(size) };
-        resized.or_else(|error| {
+        if let Err(error) = resized {
             // Now there is no map at all.
             *state = None;
             *state = Some(Open::at(&self.folder, Mode::Read)?);
-            Err(failed("cannot make the map larger", error))
-        })
+            return Err(failed("cannot make the map larger", error));
+        }
+        open.find_map()
     }
 
     /// Closes the environment, runs `body`, and opens it again; nobody of this process reads or writes meanwhile.
     pub(super) fn closed<T>(&self, body: impl FnOnce() -> Result<T>) -> Result<T> {
-        let mut state = self.state.write();
+        let mut state = self.change(WRITER_PATIENCE)?;
         *state = None;
         let result = body();
         *state = Some(Open::at(&self.folder, Mode::Read)?);
@@ -226,7 +240,7 @@ impl Environment {
 #[derive(Debug)]
 pub(super) struct Turn<'a> {
     environment: &'a Environment,
-    _file: File,
+    _file: Held,
 }
 
 impl Turn<'_> {
@@ -234,11 +248,11 @@ impl Turn<'_> {
     pub(super) fn with_room<T>(&self, room: u64, body: impl FnOnce(&Open) -> Result<T>) -> Result<T> {
         let (used, mapped) = self.environment.with(|open| {
             let info = open.env.info();
-            Ok(((info.last_page_number as u64 + 1) * open.page_size(), info.map_size as u64))
+            Ok((open.used(), info.map_size as u64))
         })?;
         let needed = used.saturating_add(room);
         if needed > mapped {
-            self.environment.resize(map_size(needed)?)?;
+            self.environment.resize(map_size(needed)?, WRITER_PATIENCE)?;
         }
         self.environment.with(body)
     }
@@ -252,8 +266,8 @@ impl Turn<'_> {
     pub(super) fn write<T>(&self, room: u64, body: impl FnOnce(&mut RwTxn<'_>, &Tables) -> Result<T>) -> Result<T> {
         self.with_room(room, |open| {
             let mut txn = open.begin()?;
-            let result = body(&mut txn, &open.tables)?;
-            txn.commit().map_err(|error| failed("cannot commit", error))?;
+            let result = body(&mut txn, &open.tables())?;
+            open.commit(txn)?;
             Ok(result)
         })
     }
@@ -270,9 +284,21 @@ impl Turn<'_> {
             // LMDB does not write pages at the end that it first takes and then frees, but counts them: `header` would
             // find the file too short.
             open.extend_file(room)?;
-            let result = body(&mut txn, &open.tables)?;
-            txn.commit().map_err(|error| failed("cannot commit", error))?;
+            let result = body(&mut txn, &open.tables())?;
+            open.commit(txn)?;
             Ok(result)
+        })
+    }
+
+    /// Cuts off what a transaction that failed has written beyond the last page in use.
+    pub(super) fn trim(&self) -> Result<()> {
+        self.environment.with(|open| {
+            let _txn = open.begin()?; // while it is open, programs that know nothing of turns do not write either
+            let cannot = |error| Error::io("cannot make the data file shorter", error);
+            let file = open.data_file()?;
+            let used = open.used();
+            // No snapshot, however old, has pages beyond those that are in use now.
+            if file.metadata().map_err(cannot)?.len() > used { file.set_len(used).map_err(cannot) } else { Ok(()) }
         })
     }
 }
@@ -293,8 +319,9 @@ impl Open {
             data.metadata().map_err(|error| cannot_open(&data, error))?.len()
         };
         let (env, writable) = open_env(folder, mode, map_size(length)?)?;
-        let tables = if mode == Mode::Create { create_tables(&env) } else { find_tables(&env, folder) }?;
-        let open = Open { env, tables, writable };
+        let databases = if mode == Mode::Create { create_tables(&env) } else { find_tables(&env, folder) }?;
+        let mut open = Open { env, databases, map_start: None, writable };
+        open.find_map()?;
         if writable {
             open.clear_stale_readers()?;
         }
@@ -303,6 +330,55 @@ impl Open {
 
     pub(super) fn begin(&self) -> Result<RwTxn<'_>> {
         self.env.write_txn().map_err(|error| failed("cannot begin to write", error))
+    }
+
+    pub(super) fn commit(&self, txn: RwTxn<'_>) -> Result<()> {
+        const ALMOST_NOTHING: u64 = 1 << 20;
+        txn.commit().map_err(|error| match error {
+            // What LMDB makes of a write that the disk took only a part of.
+            heed::Error::Io(error) if Errno::from_io_error(&error) == Some(Errno::IO) => {
+                let room = self.data_file().ok().and_then(|file| fstatvfs(file).ok());
+                let is_full = room.is_some_and(|room| room.f_bavail.saturating_mul(room.f_frsize) < ALMOST_NOTHING);
+                Error::io("cannot commit", if is_full { Errno::NOSPC.into() } else { error })
+            }
+            error => failed("cannot commit", error),
+        })
+    }
+
+    fn data_file(&self) -> Result<File> {
+        self.env.try_clone_inner_file().map_err(|error| failed("cannot look at the data file", error))
+    }
+
+    /// Bytes of the data file up to its last page in use.
+    fn used(&self) -> u64 {
+        (self.env.info().last_page_number as u64 + 1) * self.page_size()
+    }
+
+    /// The databases as a transaction that has just begun sees them.
+    pub(super) fn tables(&self) -> Tables {
+        let map = self.map_start.map(|start| {
+            let at = |length| start.saturating_add(length);
+            Map { start, filled: at(self.used() as usize), end: at(self.env.info().map_size) }
+        });
+        let [payload, descriptor, name, store] = self.databases.map(|database| Table { database, map });
+        Tables { payload, descriptor, name, store }
+    }
+
+    /// Finds out where the map starts. LMDB does not say; but every page begins with its number.
+    fn find_map(&mut self) -> Result<()> {
+        self.map_start = None;
+        let page_size = self.page_size() as usize;
+        if page_size > rustix::param::page_size() {
+            return Ok(()); // another machine's file, whose pages may start anywhere
+        }
+        let txn = self.env.read_txn().map_err(|error| failed("cannot begin to read", error))?;
+        let page = properties::format(&self.databases[3], &txn)?.as_ptr().addr() / page_size * page_size;
+        // SAFETY: a value of an open transaction lies in a page of the map, which begins with a `size_t`, its number.
+        let number = unsafe { std::ptr::with_exposed_provenance::<usize>(page).read() };
+        let before = number.checked_mul(page_size).filter(|_| number <= self.env.info().last_page_number);
+        let start = before.and_then(|before| page.checked_sub(before));
+        self.map_start = Some(start.ok_or_else(|| Error::corrupt(format!("a page has the number {number}")))?);
+        Ok(())
     }
 
     pub(super) fn page_size(&self) -> u64 {
@@ -314,10 +390,9 @@ impl Open {
     fn rewrite_room(&self, entries: u64) -> Result<u64> {
         const SPARE: u64 = 256;
         let txn = self.env.read_txn().map_err(|error| failed("cannot begin to read", error))?;
-        let Tables { payload, descriptor, name, store } = &self.tables;
         let (mut tree, mut values) = (0, 0);
-        for table in [payload, descriptor, name, store] {
-            let stat = table.stat(&txn).map_err(|error| failed("cannot count pages", error))?;
+        for database in &self.databases {
+            let stat = database.stat(&txn).map_err(|error| failed("cannot count pages", error))?;
             tree += (stat.branch_pages + stat.leaf_pages) as u64;
             values += stat.overflow_pages as u64;
         }
@@ -328,8 +403,8 @@ impl Open {
     /// Makes the file reach `room` bytes beyond its last page, as a hole. A write transaction must be open.
     fn extend_file(&self, room: u64) -> Result<()> {
         let cannot = |error| Error::io("cannot make the file longer", error);
-        let length = (self.env.info().last_page_number as u64 + 1) * self.page_size() + room;
-        let file = self.env.try_clone_inner_file().map_err(|error| failed("cannot make the file longer", error))?;
+        let length = self.used() + room;
+        let file = self.data_file()?;
         if file.metadata().map_err(cannot)?.len() < length {
             file.set_len(length).map_err(cannot)?;
         }
@@ -346,13 +421,19 @@ impl Open {
 fn open_env(folder: &Path, mode: Mode, map_size: u64) -> Result<(Env<WithoutTls>, bool)> {
     // A handle that only reads opens for writing too where it can, so that all handles of a process can share.
     let ways = [EnvFlags::empty(), EnvFlags::READ_ONLY, EnvFlags::READ_ONLY | EnvFlags::NO_LOCK];
-    let ways = if mode == Mode::Read { &ways[..] } else { &ways[..1] };
+    let ways = match lock_file::reserve(&folder.join(LOCK_FILE)) {
+        // Without room for a lock file nobody writes.
+        Err(error) if mode == Mode::Read && is_full(&error) => &ways[2..],
+        Err(error) if !is_denied(&error) => return Err(cannot_open(&folder.join(LOCK_FILE), error)),
+        _ if mode == Mode::Read => &ways[..],
+        _ => &ways[..1],
+    };
     let mut denied = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
     for &way in ways {
         let mut options = EnvOpenOptions::new().read_txn_without_tls();
         options.max_dbs(4).max_readers(MAX_READERS).map_size(map_size as usize);
         // SAFETY: the module's text says how heed's conditions are kept. NO_META_SYNC costs durability of the last
-        // transaction only, which `Full` makes up for; NO_LOCK comes where the folder cannot be written anyway.
+        // transaction only, which `Full` makes up for; NO_LOCK comes where the folder or the disk cannot be written anyway.
         let opened = unsafe { options.flags(way | EnvFlags::NO_READ_AHEAD | EnvFlags::NO_META_SYNC).open(folder) };
         match opened {
             Ok(env) => return Ok((env, way.is_empty())),
@@ -380,10 +461,14 @@ fn is_denied(error: &std::io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::ACCESS | Errno::PERM | Errno::ROFS))
 }
 
+fn is_full(error: &std::io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::NOSPC | Errno::DQUOT))
+}
+
 const TABLES: [&str; 4] = ["payload", "descriptor", "name", "store"];
 
 /// Makes the databases in an environment that has none.
-fn create_tables(env: &Env<WithoutTls>) -> Result<Tables> {
+fn create_tables(env: &Env<WithoutTls>) -> Result<Databases> {
     let txn = env.write_txn().map_err(|error| failed("cannot begin to write", error))?;
     let created = env.create_databases_and_commit(txn, |opener, txn| {
         let whole: Database<'_, Bytes, Bytes> = opener.create_database(txn, None)?;
@@ -392,18 +477,18 @@ fn create_tables(env: &Env<WithoutTls>) -> Result<Tables> {
         }
         let mut create = |name| opener.create_database::<Bytes, Bytes>(txn, Some(name));
         let [payload, descriptor, name, store] = TABLES;
-        let tables = (create(payload)?, create(descriptor)?, create(name)?, create(store)?);
-        properties::write_new(&tables.3, txn)?;
+        let tables = [create(payload)?, create(descriptor)?, create(name)?, create(store)?];
+        properties::write_new(&tables[3], txn)?;
         Ok(CommitOrAbort::Commit(tables))
     });
     match created.map_err(|error: heed::Error| failed("cannot make the databases", error))? {
-        CommitOrAbort::Commit((payload, descriptor, name, store)) => Ok(Tables { payload, descriptor, name, store }),
+        CommitOrAbort::Commit(databases) => Ok(databases),
         CommitOrAbort::Abort(()) => Err(exists()),
     }
 }
 
 /// Finds the databases of a store and checks that it is one that this version knows.
-fn find_tables(env: &Env<WithoutTls>, folder: &Path) -> Result<Tables> {
+fn find_tables(env: &Env<WithoutTls>, folder: &Path) -> Result<Databases> {
     let txn = env.read_txn().map_err(|error| failed("cannot begin to read", error))?;
     let found = env.open_databases_and_commit(txn, |opener, txn| {
         let open = |name| match opener.open_database::<Bytes, Bytes>(txn, Some(name)) {
@@ -417,13 +502,13 @@ fn find_tables(env: &Env<WithoutTls>, folder: &Path) -> Result<Tables> {
             return Ok(CommitOrAbort::Abort(if is_empty { no_store(folder) } else { not_ours(folder) }));
         };
         Ok(match properties::check_format(&store, txn) {
-            Ok(true) => CommitOrAbort::Commit((payload, descriptor, name, store)),
+            Ok(true) => CommitOrAbort::Commit([payload, descriptor, name, store]),
             Ok(false) => CommitOrAbort::Abort(not_ours(folder)),
             Err(error) => CommitOrAbort::Abort(error),
         })
     });
     match found.map_err(|error: heed::Error| failed("cannot open the databases", error))? {
-        CommitOrAbort::Commit((payload, descriptor, name, store)) => Ok(Tables { payload, descriptor, name, store }),
+        CommitOrAbort::Commit(databases) => Ok(databases),
         CommitOrAbort::Abort(error) => Err(error),
     }
 }
@@ -448,26 +533,6 @@ fn check_address_space(size: usize) -> Result<()> {
             .with_hint("raise the limit of the address space (ulimit -v)")
             .with_source(error)
     })
-}
-
-/// Locks `file`, which is a new one, for this process and thread alone.
-fn exclusive(file: File, deadline: Instant) -> Result<File> {
-    let cannot = |error| Error::io("cannot lock the store", error);
-    match file.try_lock() {
-        Ok(()) => return Ok(file),
-        Err(TryLockError::Error(error)) => return Err(cannot(error)),
-        Err(TryLockError::WouldBlock) => {}
-    }
-    // There is no lock with a time limit. Where nobody waits for this thread any more it lets the lock go again.
-    let (sender, receiver) = mpsc::sync_channel(0);
-    thread::spawn(move || sender.send(file.lock().map(|()| file)));
-    match receiver.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-        Ok(locked) => locked.map_err(cannot),
-        Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-            Err(Error::conflict(format!("others have been writing for {} seconds", WRITER_PATIENCE.as_secs()))
-                .with_hint("wait until they have finished, then try again"))
-        }
-    }
 }
 
 pub(super) fn read_only(folder: &Path) -> Error {
@@ -496,12 +561,7 @@ fn cannot_open(path: &Path, error: std::io::Error) -> Error {
 /// The error for what LMDB answered to `what`.
 pub(super) fn failed(what: &str, error: heed::Error) -> Error {
     let kind = match error {
-        heed::Error::Io(error) => {
-            let is_short_write = Errno::from_io_error(&error) == Some(Errno::IO);
-            let error = Error::io(what, error);
-            // What LMDB makes of a write that the disk took only a part of.
-            return if is_short_write { error.with_hint("the disk may be full") } else { error };
-        }
+        heed::Error::Io(error) => return Error::io(what, error),
         heed::Error::Mdb(
             MdbError::Corrupted | MdbError::PageNotFound | MdbError::Invalid | MdbError::CursorFull | MdbError::BadTxn,
         ) => ErrorKind::Corrupt,
@@ -509,4 +569,19 @@ pub(super) fn failed(what: &str, error: heed::Error) -> Error {
         _ => ErrorKind::Backend,
     };
     Error::new(kind, what).with_source(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_could_not_be_opened_again_can_be_opened_beside_the_handle_that_failed() {
+        let folder = tempfile::tempdir().unwrap();
+        let failed = Environment::at(folder.path(), Mode::Create).unwrap();
+        *failed.state.write() = None;
+        let error = failed.check_writable().unwrap_err();
+        assert!(error.hint().unwrap().contains("open the store again"));
+        Environment::at(folder.path(), Mode::Write).unwrap().check_writable().unwrap();
+    }
 }

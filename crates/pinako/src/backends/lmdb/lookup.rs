@@ -11,7 +11,7 @@ use heed::types::Bytes;
 use heed::{RoRange, RoTxn};
 use rustix::mm::{Advice, madvise};
 
-use super::environment::Table;
+use super::table::Table;
 use crate::descriptor::Id;
 
 /// Gets values by id; one that follows on the id before costs a step of a cursor instead of a search.
@@ -40,7 +40,7 @@ impl<'t> Lookup<'t> {
             none => none.insert(self.table.range(self.txn, &(Bound::Included(&key[..]), Bound::Unbounded))?),
         };
         match cursor.next().transpose()? {
-            Some((found, value)) if found == key => Ok(Some(value)),
+            Some((found, value)) if found == key => self.table.check(value).map(Some),
             _ => {
                 self.cursor = None;
                 self.table.get(self.txn, &key)

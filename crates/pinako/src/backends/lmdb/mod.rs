@@ -13,9 +13,12 @@ mod append;
 mod compact;
 mod environment;
 mod header;
+mod held;
+mod lock_file;
 mod lookup;
 mod payload;
 mod properties;
+mod table;
 #[cfg(test)]
 mod tests;
 
@@ -51,7 +54,8 @@ pub(crate) fn open(path: &Path, mode: Mode, durability: Durability) -> Result<Bo
         prepare_folder(path)?;
     } else if !is_at(path) {
         return Err(match path.metadata() {
-            Ok(_) => Error::not_found(format!("there is no {DATA_FILE} in {}", path.display())),
+            Ok(_) => Error::not_found(format!("there is no {DATA_FILE} in {}", path.display()))
+                .with_hint("give the folder of a store; to make one of image files: pinako import IMAGES lmdb:STORE"),
             Err(error) => Error::io(format!("cannot open {}", path.display()), error),
         });
     }
@@ -208,8 +212,10 @@ impl Backend for Lmdb {
             let range = (Bound::Included(&first[..]), Bound::Unbounded);
             for entry in tables.descriptor.range(txn, &range).map_err(cannot)? {
                 let (key, record) = entry.map_err(cannot)?;
+                let id = id_of(key)?;
+                let record = tables.descriptor.check(record).map_err(|error| cannot(error).at_id(id))?;
                 self.surroundings.read_along(record);
-                if let ControlFlow::Break(()) = sink(record::decode(id_of(key)?, record)?)? {
+                if let ControlFlow::Break(()) = sink(record::decode(id, record)?)? {
                     break;
                 }
             }
@@ -232,10 +238,13 @@ impl Backend for Lmdb {
         let removed = turn.rewrite(ids.len() as u64, |txn, tables| {
             let mut payload_bytes = properties::payload_bytes(&tables.store, txn)?;
             let mut removed = 0;
-            for &id in ids {
-                if let Some(length) = payload::remove(tables, txn, id)? {
+            // All are looked at before the first goes: values in pages that were changed cannot be checked.
+            let found: Vec<_> = ids.iter().filter_map(|&id| payload::descriptor(tables, txn, id).transpose()).collect();
+            for descriptor in found {
+                let descriptor = descriptor?;
+                if payload::remove(tables, txn, &descriptor)? {
                     removed += 1;
-                    payload_bytes = payload_bytes.saturating_sub(length);
+                    payload_bytes = payload_bytes.saturating_sub(descriptor.payload_length);
                 }
             }
             properties::set_payload_bytes(&tables.store, txn, payload_bytes)?;

@@ -8,10 +8,11 @@ use std::ops::Range;
 
 use heed::{RoTxn, RwTxn};
 
-use super::environment::{Table, Tables, failed};
+use super::environment::{Tables, failed};
 use super::lookup::{Lookup, will_need};
+use super::table::Table;
 use crate::backend::ReadRequest;
-use crate::descriptor::{Id, record};
+use crate::descriptor::{Descriptor, Id, record};
 use crate::error::{Error, Result};
 
 /// Bytes of a piece of a payload; the last one has fewer.
@@ -82,8 +83,13 @@ pub(super) fn find<'t>(
 
 /// The length of an image's payload, as its descriptor says.
 fn length(tables: &Tables, txn: &RoTxn<'_>, id: Id) -> Result<Option<u64>> {
+    Ok(descriptor(tables, txn, id)?.map(|descriptor| descriptor.payload_length))
+}
+
+/// An image's descriptor.
+pub(super) fn descriptor(tables: &Tables, txn: &RoTxn<'_>, id: Id) -> Result<Option<Descriptor>> {
     let record = tables.descriptor.get(txn, &id.to_be_bytes()).map_err(|error| cannot_read(id, error))?;
-    record.map(|record| Ok(record::decode(id, record)?.payload_length)).transpose()
+    record.map(|record| record::decode(id, record)).transpose()
 }
 
 /// A payload in pieces.
@@ -159,20 +165,22 @@ fn cannot_read(id: Id, error: heed::Error) -> Error {
     failed("cannot read it", error).at_id(id)
 }
 
-/// Removes an image in all that it has; says how long its payload was, or `None` where there is no such image.
-pub(super) fn remove(tables: &Tables, txn: &mut RwTxn<'_>, id: Id) -> Result<Option<u64>> {
+/// Removes an image in all that it has; says whether it was there.
+pub(super) fn remove(tables: &Tables, txn: &mut RwTxn<'_>, descriptor: &Descriptor) -> Result<bool> {
+    let id = descriptor.id;
     let cannot = |error| failed("cannot remove it", error).at_id(id);
-    let key = id.to_be_bytes();
-    let Some(bytes) = tables.descriptor.get(txn, &key).map_err(cannot)? else { return Ok(None) };
-    let descriptor = record::decode(id, bytes)?;
-    tables.descriptor.delete(txn, &key).map_err(cannot)?;
+    if !tables.descriptor.delete(txn, &id.to_be_bytes()).map_err(cannot)? {
+        return Ok(false); // it was named twice
+    }
     if let Some(name) = &descriptor.name {
         tables.name.delete(txn, name.as_bytes()).map_err(cannot)?;
     }
     let pieces = descriptor.payload_length.div_ceil(PIECE as u64).max(1);
-    for number in 0..pieces {
-        let number = u32::try_from(number).map_err(|_| Error::corrupt("its payload is too long").at_id(id))?;
-        tables.payload.delete(txn, Key::new(id, number).as_bytes()).map_err(cannot)?;
+    for number in 0..u32::try_from(pieces).unwrap_or(u32::MAX) {
+        // A damaged descriptor may count any number of pieces that are not there.
+        if !tables.payload.delete(txn, Key::new(id, number).as_bytes()).map_err(cannot)? {
+            break;
+        }
     }
-    Ok(Some(descriptor.payload_length))
+    Ok(true)
 }

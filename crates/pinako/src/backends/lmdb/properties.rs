@@ -13,13 +13,16 @@ use heed::types::Bytes;
 use heed::{Database, RoTxn, RwTxn};
 
 use super::super::FORMAT_VERSION;
-use super::environment::{Table, failed};
+use super::environment::failed;
+use super::table::Table;
 use crate::descriptor::Id;
 use crate::error::{Error, Result};
 
 const FORMAT: &[u8] = b"format";
 const FORMAT_NAME: &[u8] = b"pinako";
 const VERSION: &[u8] = b"version";
+/// As text.
+const LONGEST_VERSION: usize = 10;
 const LABEL_NAMES: &[u8] = b"label_names";
 const NEXT_ID: &[u8] = b"next_id";
 const PAYLOAD_BYTES: &[u8] = b"payload_bytes";
@@ -42,7 +45,7 @@ pub(super) fn check_format(table: &Database<'_, Bytes, Bytes>, txn: &RoTxn<'_>) 
     if get(FORMAT)? != Some(FORMAT_NAME) {
         return Ok(false);
     }
-    let version = get(VERSION)?.unwrap_or_default();
+    let version = get(VERSION)?.filter(|version| version.len() <= LONGEST_VERSION).unwrap_or_default();
     match parse_version(version) {
         Some(FORMAT_VERSION) => Ok(true),
         Some(found) if found > FORMAT_VERSION => Err(Error::unsupported(format!(
@@ -51,6 +54,12 @@ pub(super) fn check_format(table: &Database<'_, Bytes, Bytes>, txn: &RoTxn<'_>) 
         .with_hint("update Pinako")),
         _ => Err(Error::corrupt(format!("the store's format version is {:?}", String::from_utf8_lossy(version)))),
     }
+}
+
+/// The value that every store has.
+pub(super) fn format<'t>(table: &Database<'_, Bytes, Bytes>, txn: &'t RoTxn<'_>) -> Result<&'t [u8]> {
+    let found = table.get(txn, FORMAT).map_err(|error| failed("cannot read the store's properties", error))?;
+    found.ok_or_else(|| Error::corrupt("the store's format is missing"))
 }
 
 fn parse_version(text: &[u8]) -> Option<u32> {

@@ -336,19 +336,26 @@ fn a_store_that_another_process_has_open_is_not_compacted() {
     assert_eq!(payload(&*store, 0).unwrap().unwrap(), vec![1; 5000]);
 }
 
-/// A file system that can be made read-only, which only root can mount; unmounted in the end.
+/// A small file system that can be filled and made read-only, which only root can mount; unmounted in the end.
 struct Disk(TempDir);
 
 impl Disk {
-    fn mount() -> Option<Disk> {
+    fn mount(megabytes: u64) -> Option<Disk> {
         let folder = tempfile::tempdir().unwrap();
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "tmpfs"]).arg(folder.path()).output();
+        let size = format!("size={megabytes}m");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(folder.path()).output();
         if mounted.as_ref().is_ok_and(|output| output.status.success()) {
             return Some(Disk(folder));
         }
         assert!(std::env::var_os("CI").is_none(), "a disk must be mounted in CI: {mounted:?}");
-        eprintln!("skipped: a read-only file system: cannot mount a tmpfs");
+        eprintln!("skipped: a file system of its own: cannot mount a tmpfs");
         None
+    }
+
+    /// Leaves no room at all.
+    fn fill(&self) {
+        let mut file = File::create(self.0.path().join("full")).unwrap();
+        while file.write_all(&[0; 4096]).is_ok() {}
     }
 
     fn make_read_only(&self) {
@@ -365,7 +372,7 @@ impl Drop for Disk {
 
 #[test]
 fn a_store_on_a_read_only_file_system_can_be_read() {
-    let Some(disk) = Disk::mount() else { return };
+    let Some(disk) = Disk::mount(16) else { return };
     let path = disk.0.path().join("store");
     let store = super::open(&path, Mode::Create, Durability::Full).unwrap();
     append(&*store, &[vec![4; 5000]]).unwrap();
@@ -377,4 +384,99 @@ fn a_store_on_a_read_only_file_system_can_be_read() {
     assert_eq!(super::open(&path, Mode::Write, Durability::Full).unwrap_err().kind(), ErrorKind::Denied);
     assert_eq!(store.remove(&[0]).unwrap_err().kind(), ErrorKind::Denied);
     store.sync().unwrap();
+}
+
+#[test]
+fn on_a_full_disk_a_store_can_be_read_and_fails_clearly_to_be_written() {
+    let Some(disk) = Disk::mount(4) else { return };
+    let path = disk.0.path().join("store");
+    append(&*super::open(&path, Mode::Create, Durability::Full).unwrap(), &[vec![4; 5000]]).unwrap();
+    fs::remove_file(path.join(LOCK_FILE)).unwrap(); // as in a copy that was made without it
+    disk.fill();
+    let error = super::open(&path, Mode::Write, Durability::Full).unwrap_err();
+    assert!(error.hint().unwrap().contains("free some space"), "{error}");
+    let store = super::open(&path, Mode::Read, Durability::Full).unwrap();
+    assert_eq!(payload(&*store, 0).unwrap().unwrap(), vec![4; 5000]);
+    let error = super::open(&disk.0.path().join("new"), Mode::Create, Durability::Full).unwrap_err();
+    assert!(error.hint().unwrap().contains("free some space"), "{error}");
+}
+
+#[test]
+fn an_append_that_fills_the_disk_says_so_and_gives_its_room_back() {
+    let Some(disk) = Disk::mount(8) else { return };
+    let store = super::open(&disk.0.path().join("store"), Mode::Create, Durability::Full).unwrap();
+    append(&*store, &[vec![1; 1 << 20]]).unwrap();
+    let error = append(&*store, &[vec![2; 9 << 20]]).unwrap_err();
+    assert!(error.hint().unwrap().contains("free some space"), "{error}");
+    assert_eq!(store.remove(&[0]).unwrap(), 1);
+    assert_eq!(append(&*store, &[vec![3; 5 << 20]]).unwrap(), 1..2);
+    assert!(payload(&*store, 1).unwrap().unwrap() == vec![3; 5 << 20]);
+}
+
+#[test]
+fn a_value_whose_size_reaches_beyond_the_file_is_corrupt() {
+    type Use = fn(&dyn Backend) -> Result<()>;
+    let uses: [(&[u8], usize, Use); 8] = [
+        (&[0; 8], 100, |store| payload(store, 0).map(drop)),
+        (&[0; 8], 3000, |store| payload(store, 0).map(drop)), // in pages of its own
+        (&[0; 8], 10, |store| store.describe(&[0], &mut |_, _| Ok(()))),
+        (&[0; 8], 10, |store| store.scan(0, &mut |_| Ok(ControlFlow::Continue(())))),
+        (&[0; 8], 10, |store| store.remove(&[0]).map(drop)),
+        (b"next_id", 10, |store| store.properties().map(drop)),
+        (b"label_names", 10, |store| store.properties().map(drop)),
+        (b"name", 10, |store| store.find("name").map(drop)),
+    ];
+    for (number, (key, length, using)) in uses.into_iter().enumerate() {
+        let folder = Folder::new();
+        let bytes = vec![5; length];
+        let entry = Entry { descriptor: descriptor(Some("name"), length as u64), payload: Payload::Bytes(&bytes) };
+        folder.create().append(&mut [entry]).unwrap();
+        let data = folder.path.join(DATA_FILE);
+        let mut file = fs::read(&data).unwrap();
+        // Before a key stand 32 bits of its value's size, 16 of flags (1: in pages of its own), 16 of its own length.
+        for flags in [0, 1] {
+            let node = [&[flags, 0, key.len() as u8, 0][..], key].concat();
+            for at in (4..file.len() - node.len()).filter(|&at| file[at..].starts_with(&node)).collect::<Vec<_>>() {
+                file[at - 1] |= 0x10;
+            }
+        }
+        assert!(fs::read(&data).unwrap() != file);
+        fs::write(&data, &file).unwrap();
+        let error = using(&*folder.open(Mode::Write).unwrap()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{number}: {error}");
+    }
+}
+
+#[test]
+fn an_image_whose_descriptor_counts_pieces_that_are_not_there_is_removed() {
+    let folder = Folder::new();
+    append(&*folder.create(), &[vec![1; 10]]).unwrap();
+    let mut record = Vec::new();
+    record::encode(&descriptor(None, u64::MAX), &mut record);
+    folder.put("descriptor", &[(&0u64.to_be_bytes(), &record)]);
+    let store = folder.open(Mode::Write).unwrap();
+    assert_eq!(store.remove(&[0, 0]).unwrap(), 1);
+    assert_eq!((payload(&*store, 0).unwrap(), store.properties().unwrap().count), (None, 0));
+}
+
+#[test]
+fn a_read_inside_a_read_does_not_wait_for_a_larger_map() {
+    let folder = Folder::new();
+    let store = folder.create();
+    append(&*store, &[vec![1; 10]]).unwrap();
+    let mut sink = |_, _: Option<&[u8]>| {
+        Other::start(&folder, 100).finish(); // makes the map larger
+        assert_eq!(payload(&*store, 0).unwrap_err().kind(), ErrorKind::Transient);
+        Ok(())
+    };
+    store.read(&[ReadRequest::whole(0)], &mut sink).unwrap();
+    assert_eq!(payload(&*store, 0).unwrap().unwrap(), [1; 10]);
+}
+
+#[test]
+fn a_folder_that_is_no_store_gets_a_hint() {
+    let folder = Folder::new();
+    fs::create_dir(&folder.path).unwrap();
+    let error = folder.open(Mode::Read).unwrap_err();
+    assert!(error.hint().unwrap().contains("pinako import"), "{error}");
 }
