@@ -5,8 +5,11 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use pinako::backend::{Backend, Entry, Payload};
 use pinako::export::{Format, export};
-use pinako::{ErrorKind, Image, NewImage, PixelEncoding, Progress, SampleType, Shape, Store};
+use pinako::{
+    Descriptor, Encoding, ErrorKind, Image, Layout, NewImage, PixelEncoding, Progress, SampleType, Shape, Store,
+};
 
 fn go_on(_: Progress) -> ControlFlow<()> {
     ControlFlow::Continue(())
@@ -130,4 +133,34 @@ fn an_export_that_fails_leaves_nothing() {
     assert_eq!(fs::read(&out).unwrap(), b"mine");
     let missing = export(&store, &folder.path().join("x/y.npy"), Format::Npy, &mut go_on).unwrap_err();
     assert!(missing.hint().is_some(), "{missing}");
+}
+
+#[test]
+fn an_image_that_claims_more_than_its_payload_holds_is_refused_before_memory_is_taken() {
+    let backend = pinako::backends::Memory::new();
+    for encoding in [Encoding::Raw(Layout::Row), Encoding::Png] {
+        let descriptor = Descriptor {
+            id: 0,
+            name: None,
+            shape: Shape::new(1 << 29, 1 << 29, 1).unwrap(),
+            sample_type: SampleType::U8,
+            encoding,
+            label: None,
+            attributes: None,
+            payload_length: 10,
+            checksum: 0,
+        };
+        let ids = backend.append(&mut [Entry { descriptor, payload: Payload::Bytes(&[0; 10]) }]).unwrap();
+        assert_eq!(ids.end - ids.start, 1);
+    }
+    let store = Store::from_backend(backend);
+    let folder = tempfile::tempdir().unwrap();
+    let mut kinds = Vec::new();
+    for id in [0, 1] {
+        let error = export(&store, &folder.path().join("out.npy"), Format::Npy, &mut go_on).unwrap_err();
+        assert_eq!(error.id(), Some(id), "{error}");
+        kinds.push(error.kind());
+        store.remove(&[id]).unwrap();
+    }
+    assert_eq!(kinds, [ErrorKind::Corrupt, ErrorKind::Unsupported]);
 }

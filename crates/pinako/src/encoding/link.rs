@@ -4,7 +4,8 @@
 //! it can be moved as a whole. What the file was like when it was linked is kept too, so that a changed one is found
 //! out instead of being taken for the image.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 
 use crate::descriptor::Link;
@@ -22,7 +23,17 @@ pub(crate) struct Linked {
 
 /// Looks at the image file at `path` and makes what is stored of it, in a store whose folder is `folder`.
 pub(crate) fn link(path: &Path, folder: Option<&Path>, limit: u64) -> Result<Linked> {
-    let bytes = fs::read(path).map_err(|error| Error::io(format!("cannot read {}", path.display()), error))?;
+    let name = path.display();
+    let cannot = |error| Error::io(format!("cannot read {name}"), error);
+    let Some((file, length)) = open_regular(path).map_err(cannot)? else {
+        return Err(Error::invalid(format!("{name} is no regular file")));
+    };
+    if length > limit {
+        return Err(Error::unsupported(format!("{name} has {length} bytes, more than the limit of {limit}"))
+            .with_hint("raise max_image_bytes if the file is to be trusted"));
+    }
+    let mut bytes = Vec::new();
+    file.take(length).read_to_end(&mut bytes).map_err(cannot)?;
     let header = header(&bytes, limit).map_err(|error| error.context(path.display()))?;
     let link = Link { format: header.format, length: bytes.len() as u64, checksum: crc32c::crc32c(&bytes) };
     Ok(Linked { path: stored_path(path, folder)?, link, header })
@@ -37,16 +48,24 @@ pub(crate) fn relink(payload: &[u8], from: Option<&Path>, to: Option<&Path>) -> 
 pub(super) fn read(payload: &[u8], link: Link, folder: Option<&Path>, check: bool) -> Result<Vec<u8>> {
     let path = resolve(payload, folder)?;
     let name = path.display();
-    let bytes = fs::read(&path).map_err(|error| {
+    let cannot = |error| {
         Error::io(format!("cannot read the linked file {name}"), error)
             .with_hint("it was moved or removed: put it back, or remove the image and import the file anew")
-    })?;
+    };
     let changed = |what: String| {
         Err(Error::corrupt(format!("the linked file {name} was changed since it was linked: {what}"))
             .with_hint("put the old file back, or remove the image and import the file anew"))
     };
-    if bytes.len() as u64 != link.length {
-        return changed(format!("it has {} bytes, not {}", bytes.len(), link.length));
+    let Some((file, length)) = open_regular(&path).map_err(cannot)? else {
+        return changed("it is no regular file".to_owned());
+    };
+    if length != link.length {
+        return changed(format!("it has {length} bytes, not {}", link.length));
+    }
+    let mut bytes = Vec::new();
+    file.take(length).read_to_end(&mut bytes).map_err(cannot)?;
+    if bytes.len() as u64 != length {
+        return changed(format!("it has {} bytes, not {length}", bytes.len()));
     }
     if check {
         let checksum = crc32c::crc32c(&bytes);
@@ -55,6 +74,17 @@ pub(super) fn read(payload: &[u8], link: Link, folder: Option<&Path>, check: boo
         }
     }
     Ok(bytes)
+}
+
+/// Opens a file and says how long it is, or `None` where it is no regular one: a device may have no end, and whoever
+/// opens a pipe waits for its other side.
+fn open_regular(path: &Path) -> io::Result<Option<(File, u64)>> {
+    if !fs::metadata(path)?.is_file() {
+        return Ok(None);
+    }
+    let file = File::open(path)?;
+    let length = file.metadata()?.len();
+    Ok(Some((file, length)))
 }
 
 fn resolve(payload: &[u8], folder: Option<&Path>) -> Result<PathBuf> {
@@ -99,6 +129,23 @@ fn relative(to: &Path, from: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_device_that_has_no_end_is_neither_linked_nor_read() {
+        let linked = link(Path::new("/dev/zero"), None, 1 << 20).map(|linked| linked.path);
+        assert!(linked.unwrap_err().to_string().contains("no regular file"));
+        let link = Link { format: crate::ImageFormat::Png, length: 10, checksum: 0 };
+        let error = read(b"/dev/zero", link, None, true).unwrap_err();
+        assert!(error.to_string().contains("no regular file"), "{error}");
+    }
+
+    #[test]
+    fn a_file_beyond_the_limit_is_not_read_to_be_linked() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(1 << 40).unwrap();
+        let error = link(file.path(), None, 1 << 20).map(|linked| linked.path).unwrap_err();
+        assert_eq!(error.kind(), crate::ErrorKind::Unsupported, "{error}");
+    }
 
     #[test]
     fn paths_are_relative_where_they_can_be() {

@@ -96,6 +96,15 @@ impl Decoder {
         Ok(out)
     }
 
+    /// Refuses, before memory is taken for it, an image that takes more than its payload or the limit accounts for.
+    pub(crate) fn check_claim(&self, descriptor: &Descriptor) -> Result<()> {
+        match descriptor.encoding {
+            Encoding::Raw(_) => raw::check_length(descriptor, descriptor.payload_length),
+            _ => self.check_size(descriptor).map(drop),
+        }
+        .map_err(|error| error.at_id(descriptor.id))
+    }
+
     /// The decoded image's length, where it is within the limit.
     fn check_size(&self, descriptor: &Descriptor) -> Result<usize> {
         check_image_bytes(descriptor.shape, descriptor.sample_type, self.max_image_bytes)

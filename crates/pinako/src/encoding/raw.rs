@@ -18,7 +18,7 @@ pub(super) fn encode(view: ImageView<'_>) -> Cow<'_, [u8]> {
 
 /// The pixels of a whole payload.
 pub(super) fn decode(descriptor: &Descriptor, payload: &[u8]) -> Result<Vec<u8>> {
-    check_length(descriptor, payload)?;
+    check_length(descriptor, payload.len() as u64)?;
     let mut bytes = payload.to_vec();
     to_native(descriptor.sample_type, &mut bytes);
     Ok(bytes)
@@ -26,22 +26,21 @@ pub(super) fn decode(descriptor: &Descriptor, payload: &[u8]) -> Result<Vec<u8>>
 
 /// The pixels of a whole payload, into `out`.
 pub(super) fn decode_into(descriptor: &Descriptor, payload: &[u8], out: &mut [u8]) -> Result<()> {
-    check_length(descriptor, payload)?;
+    check_length(descriptor, payload.len() as u64)?;
     out.copy_from_slice(payload);
     to_native(descriptor.sample_type, out);
     Ok(())
 }
 
-fn check_length(descriptor: &Descriptor, payload: &[u8]) -> Result<()> {
+/// Checks the length of a payload.
+pub(super) fn check_length(descriptor: &Descriptor, length: u64) -> Result<()> {
     let expected = descriptor.image_bytes();
-    if payload.len() as u64 == expected {
+    if length == expected {
         return Ok(());
     }
     Err(Error::corrupt(format!(
-        "its payload has {} bytes, but {} {} pixels take {expected}",
-        payload.len(),
-        descriptor.shape,
-        descriptor.sample_type
+        "its payload has {length} bytes, but {} {} pixels take {expected}",
+        descriptor.shape, descriptor.sample_type
     )))
 }
 

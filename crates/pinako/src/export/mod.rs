@@ -93,7 +93,7 @@ impl Batches<'_, '_> {
         for descriptor in self.store.scan(0) {
             let descriptor = descriptor?;
             if wants(&descriptor) {
-                bytes += descriptor.image_bytes();
+                bytes = descriptor.image_bytes().saturating_add(bytes);
                 batch.push(descriptor);
             }
             if batch.len() == most || bytes >= BATCH_BYTES {
@@ -119,7 +119,9 @@ impl Batches<'_, '_> {
     ) -> Result<()> {
         take(self.store, batch)?;
         self.done.images += batch.len() as u64;
-        self.done.bytes += batch.iter().map(|descriptor| descriptor.payload_length).sum::<u64>();
+        for descriptor in &*batch {
+            self.done.bytes = self.done.bytes.saturating_add(descriptor.payload_length);
+        }
         batch.clear();
         self.go_on()
     }
@@ -153,6 +155,7 @@ fn write_array(
     batches.walk_all(&mut |store, descriptors| {
         for descriptor in descriptors {
             check_alike(store, descriptor, shape, sample, "one array")?;
+            store.check_claim(descriptor)?;
             labels.push(descriptor.label);
         }
         let ids: Vec<Id> = descriptors.iter().map(|descriptor| descriptor.id).collect();

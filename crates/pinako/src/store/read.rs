@@ -101,6 +101,11 @@ impl Store {
         Ok(bytes)
     }
 
+    /// Refuses an image that would take more memory than its payload or the limit accounts for.
+    pub(crate) fn check_claim(&self, descriptor: &Descriptor) -> Result<()> {
+        self.decoder.check_claim(descriptor).map_err(|error| self.here(error))
+    }
+
     /// The bytes of the file that a linked image is.
     pub(crate) fn linked_file(&self, id: Id, link: Link) -> Result<Vec<u8>> {
         let path = self.payload(id)?;

@@ -47,7 +47,8 @@ impl Store {
         let mut check = |batch: Vec<Result<Descriptor, Problem>>| {
             for image in &batch {
                 verified.images += u64::from(!matches!(image, Err(Problem { id: None, .. })));
-                verified.bytes += image.as_ref().map_or(0, |descriptor| descriptor.payload_length);
+                let length = image.as_ref().map_or(0, |descriptor| descriptor.payload_length);
+                verified.bytes = verified.bytes.saturating_add(length);
             }
             let problems = batch.into_par_iter().filter_map(|image| match image {
                 Ok(descriptor) => self.problem(&descriptor),
@@ -62,7 +63,7 @@ impl Store {
         let mut batch = Vec::new();
         let mut bytes = 0;
         for image in self.listed() {
-            bytes += image.as_ref().map_or(0, |descriptor| descriptor.payload_length);
+            bytes = image.as_ref().map_or(0, |descriptor| descriptor.payload_length).saturating_add(bytes);
             batch.push(image);
             if bytes >= BATCH_BYTES || batch.len() == BATCH_IMAGES {
                 bytes = 0;
@@ -118,17 +119,7 @@ impl Store {
 
     /// Checks a large raw payload piece by piece.
     fn check_large(&self, descriptor: &Descriptor) -> Result<()> {
-        if descriptor.image_bytes() != descriptor.payload_length {
-            return Err(Error::corrupt(format!(
-                "its payload has {} bytes, but {} {} pixels take {}",
-                descriptor.payload_length,
-                descriptor.shape,
-                descriptor.sample_type,
-                descriptor.image_bytes()
-            ))
-            .at_id(descriptor.id)
-            .at_store(self.url()));
-        }
+        self.check_claim(descriptor)?;
         let mut stream = self.payload_stream(descriptor);
         let mut buffer = vec![0; 1 << 20];
         loop {
