@@ -35,6 +35,9 @@ const RANDOM_WARM: u64 = 1_000;
 const RANDOM_COLD: u64 = 200;
 const RANDOM_COLD_SHARE: u64 = 100;
 
+/// Images in the smallest store that is read so: a smaller one is in memory after the few pages of the first reads.
+const RANDOM_COLD_LEAST: u64 = 1_000;
+
 /// Single images that are kept before they are compared: few, so that the memory for them is used again.
 const KEPT: usize = 32;
 
@@ -242,7 +245,7 @@ impl Run<'_, '_> {
         Ok(elapsed)
     }
 
-    /// Reads single images at random, with a warm cache and with a cold one.
+    /// Reads single images at random, with a warm cache and, where there are enough, with a cold one.
     fn read_singles(&mut self, place: usize, contender: &Contender, count: u64, repetition: u32) -> Result<()> {
         let name = &contender.name;
         let seed = self.seed ^ u64::from(repetition);
@@ -254,19 +257,25 @@ impl Run<'_, '_> {
         let warm = self.time_singles(contender, &store, &ids)?;
         drop(store);
 
+        self.take_singles(place, count, Operation::RandomWarm, warm);
+        if count < RANDOM_COLD_LEAST {
+            return Ok(());
+        }
+
         self.step(&format!("{name}: reading single images of {count}, cold cache"), 0)?;
         self.forget()?;
         let store = contender.start(&self.folder, Opening::Read)?;
-        let ids = scattered((count / RANDOM_COLD_SHARE).clamp(1, RANDOM_COLD), count, !seed);
+        let ids = scattered((count / RANDOM_COLD_SHARE).min(RANDOM_COLD), count, !seed);
         let cold = self.time_singles(contender, &store, &ids)?;
-
-        for (operation, mut seconds) in [(Operation::RandomWarm, warm), (Operation::RandomCold, cold)] {
-            let samples = self.samples.entry((count, operation, place)).or_default();
-            samples.singles.extend_from_slice(&seconds);
-            seconds.sort_by(f64::total_cmp);
-            samples.each.push(quantile(&seconds, 0.5));
-        }
+        self.take_singles(place, count, Operation::RandomCold, cold);
         Ok(())
+    }
+
+    fn take_singles(&mut self, place: usize, count: u64, operation: Operation, mut seconds: Vec<f64>) {
+        let samples = self.samples.entry((count, operation, place)).or_default();
+        samples.singles.extend_from_slice(&seconds);
+        seconds.sort_by(f64::total_cmp);
+        samples.each.push(quantile(&seconds, 0.5));
     }
 
     /// The seconds that each of `ids` takes.

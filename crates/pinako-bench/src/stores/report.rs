@@ -59,7 +59,7 @@ pub enum Operation {
     OpenCold,
     /// Reading one image at a random place of the open store, with a warm cache.
     RandomWarm,
-    /// The same with a cold cache.
+    /// The same with a cold cache. In stores of 1,000 images or more only.
     RandomCold,
     /// What the store takes on the disk.
     Disk,

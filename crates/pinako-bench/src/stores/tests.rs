@@ -42,7 +42,9 @@ fn a_run_measures_everything_and_leaves_only_its_report() {
             for operation in Operation::ALL {
                 let found = report.find(backend, count, operation);
                 let random = matches!(operation, Operation::RandomCold | Operation::RandomWarm);
-                assert_eq!(found.is_some(), !random || count == 50, "{backend} {count} {operation:?}");
+                // Too few for single reads from a cold cache.
+                let measured = operation == Operation::RandomWarm && count == 50;
+                assert_eq!(found.is_some(), !random || measured, "{backend} {count} {operation:?}");
                 let Some(found) = found else { continue };
                 let memory = matches!(operation, Operation::StoreMemory | Operation::ReadMemory);
                 assert_eq!(found.samples.len(), if memory { 1 } else { 3 }, "{operation:?}");
@@ -258,5 +260,5 @@ fn one_count_of_one_image_is_enough_for_a_report() {
     let options = Options { counts: vec![1], backends: vec!["lmdb".into()], ..tiny(&folder) };
     let report = run(&options, &mut to_the_end).unwrap();
     assert_eq!(report.recommendation.headline, "Only lmdb was measured, so there is nothing to choose from.");
-    assert!(options.out.join("random.png").exists() && !options.out.join("store-log.png").exists());
+    assert!(options.out.join("index.html").exists() && !options.out.join("store-log.png").exists());
 }
