@@ -36,6 +36,10 @@ pub(super) const LONGEST_VALUE: i32 = 16 << 20;
 /// come from anywhere.
 const SETTINGS: &str = "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA cache_size = -4096;";
 
+/// How a file is opened that is not to be written.
+const BY_URI: OpenFlags =
+    OpenFlags::SQLITE_OPEN_READ_ONLY.union(OpenFlags::SQLITE_OPEN_URI).union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
+
 /// How the next commit is journalled; see the module's text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Journal {
@@ -69,10 +73,7 @@ impl Place {
     fn connect(&self, flags: OpenFlags) -> Result<Connection> {
         let connection = match self {
             Place::File(path) => Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX),
-            Place::Immutable(uri) => Connection::open_with_flags(
-                Path::new(uri),
-                OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-            ),
+            Place::Immutable(uri) => Connection::open_with_flags(Path::new(uri), BY_URI),
         };
         let connection = connection.map_err(failed)?;
         connection.busy_timeout(WRITER_PATIENCE).map_err(failed)?;
@@ -91,6 +92,11 @@ impl Place {
 }
 
 impl Connections {
+    /// A connection that takes no locks and no notice of journals.
+    pub(super) fn at_rest(path: &Path) -> rusqlite::Result<Connection> {
+        Connection::open_with_flags(Path::new(&immutable_uri(path)), BY_URI)
+    }
+
     /// Connections to read by, all that a handle for reading only has.
     pub(super) fn for_reading(path: PathBuf, check: impl Fn(&Connection) -> Result<()>) -> Result<Self> {
         let connect = |place: &Place| -> Result<Connection> {

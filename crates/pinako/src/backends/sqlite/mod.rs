@@ -66,14 +66,17 @@ pub(crate) fn open(path: &Path, mode: Mode, durability: Durability) -> Result<Bo
     Ok(Box::new(Sqlite { path, connections, durability }))
 }
 
-/// Whether there is such a store at `path`, as far as a quick look tells.
+/// Whether there is such a store at `path`, as far as a quick look tells. A file that cannot be read, or a database whose
+/// header is damaged, is taken for one: opening it says what is wrong with it.
 pub(crate) fn is_at(path: &Path) -> bool {
-    use rusqlite::{Connection, OpenFlags};
     // Not by opening the file: to close it again would drop the locks of all other connections of this process to it.
-    let open = |path| Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY);
+    // As one that nobody changes: then SQLite neither waits for writers nor undoes what one that died left half done,
+    // which opening the store does. The mark has been in the file since the store was made, never in a log only.
     path.is_file()
-        && std::path::absolute(path)
-            .is_ok_and(|path| open(path).is_ok_and(|connection| schema::is_ours(&connection) == Ok(Some(true))))
+        && std::path::absolute(path).is_ok_and(|path| {
+            let mark = Connections::at_rest(&path).and_then(|connection| schema::mark(&connection));
+            mark.map_or_else(|error| error::is_ours_to_tell(&error), |mark| mark == schema::APPLICATION_ID)
+        })
 }
 
 impl Backend for Sqlite {

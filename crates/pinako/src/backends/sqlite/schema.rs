@@ -11,7 +11,7 @@ use crate::descriptor::Id;
 use crate::error::{Error, Result};
 
 /// SQLite's mark for the kind of file: "PNKO".
-const APPLICATION_ID: i32 = 0x504e_4b4f;
+pub(super) const APPLICATION_ID: i32 = 0x504e_4b4f;
 
 /// Bytes a page. With 16 KiB, five images of 3 KiB share a page and 6 % of it is lost; with 8 KiB it is a quarter.
 const PAGE_SIZE: u32 = 16 << 10;
@@ -44,9 +44,14 @@ INSERT INTO store VALUES
     ('format', 'pinako'), ('version', 1), ('next_id', 0), ('images', 0), ('payload_bytes', 0), ('label_names', '[]');
 ";
 
+/// The database's mark for its kind, 0 where it has none.
+pub(super) fn mark(connection: &Connection) -> rusqlite::Result<i32> {
+    connection.query_row("PRAGMA application_id", [], |row| row.get(0))
+}
+
 /// Whether the database has our mark; `None` where it has no mark and no tables either.
 pub(super) fn is_ours(connection: &Connection) -> rusqlite::Result<Option<bool>> {
-    let mark: i32 = connection.query_row("PRAGMA application_id", [], |row| row.get(0))?;
+    let mark = mark(connection)?;
     let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     Ok((mark != 0 || tables != 0).then_some(mark == APPLICATION_ID))
 }

@@ -8,6 +8,7 @@ use std::process::Command;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
+use super::connection::with_suffix;
 use super::{LARGE_BATCH, is_at, open, payload};
 use crate::backend::{Backend, Durability, Entry, Payload, ReadRequest};
 use crate::backends::Mode;
@@ -131,6 +132,44 @@ fn what_is_no_store_is_told_apart_and_left_alone() {
     assert_holds(&*create(&empty), &[]);
     assert!(is_at(&empty));
     assert_kind(open(&empty, Mode::Create, Durability::Full), ErrorKind::Conflict);
+}
+
+#[test]
+fn a_store_is_recognised_while_locked_half_written_or_damaged() {
+    let (folder, path, images) = example();
+    let lock = Connection::open(&path).unwrap();
+    lock.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    assert!(is_at(&path), "beside a writer that keeps everybody out");
+    drop(lock);
+
+    let half = folder.path().join("half");
+    leave_half_written(&path, &half);
+    assert!(is_at(&half), "with the journal of a writer that was killed");
+    assert_holds(&*open_url(&half).unwrap(), &images);
+
+    File::options().write(true).open(&path).unwrap().set_len(50_000).unwrap();
+    assert!(is_at(&path), "cut");
+    assert_kind(open_url(&path), ErrorKind::Corrupt);
+}
+
+/// Opens a store by its bare path.
+fn open_url(path: &Path) -> Result<Box<dyn Backend>> {
+    crate::backends::open(path.to_str().unwrap(), Mode::Read, Durability::Full)
+}
+
+/// Copies the store at `path` as a writer leaves it that is killed in the middle of a transaction, with the journal.
+fn leave_half_written(path: &Path, half: &Path) {
+    let journal = with_suffix(half, "-journal");
+    fs::copy(path, half).unwrap();
+    let writer = Connection::open(half).unwrap();
+    writer.execute_batch("PRAGMA cache_size = 1; BEGIN; UPDATE payload SET bytes = zeroblob(9)").unwrap();
+    writer.cache_flush().unwrap();
+    let left = [half, &*journal].map(|path| (path, fs::read(path).unwrap()));
+    assert!(left[0].1 != fs::read(path).unwrap());
+    drop(writer);
+    for (path, bytes) in left {
+        fs::write(path, bytes).unwrap();
+    }
 }
 
 #[test]
@@ -362,19 +401,11 @@ fn where_nothing_can_be_written_whole_stores_are_read_and_half_written_ones_are_
     }
     let (_example, path, images) = example();
     let place = |name: &str| folder.path().join(name);
-    for name in ["closed", "log", "half"] {
+    for name in ["closed", "log"] {
         fs::copy(&path, place(name)).unwrap();
     }
     tamper(&place("log"), "PRAGMA journal_mode = WAL");
-    // The journal of a transaction that has changed the file and was never ended.
-    let writer = Connection::open(place("half")).unwrap();
-    writer.execute_batch("PRAGMA cache_size = 1; BEGIN; UPDATE payload SET bytes = zeroblob(9)").unwrap();
-    writer.cache_flush().unwrap();
-    let (half, journal) = (fs::read(place("half")).unwrap(), fs::read(place("half-journal")).unwrap());
-    assert!(half != fs::read(&path).unwrap());
-    drop(writer);
-    fs::write(place("half"), half).unwrap();
-    fs::write(place("half-journal"), journal).unwrap();
+    leave_half_written(&path, &place("half"));
 
     assert!(mount("remount,ro").unwrap().status.success());
     for name in ["closed", "log"] {
