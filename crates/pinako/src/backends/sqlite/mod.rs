@@ -200,7 +200,8 @@ impl Backend for Sqlite {
         let mut writer = self.connections.writer()?;
         let transaction = writer.begin()?;
         schema::set_label_names(&transaction, names)?;
-        transaction.commit().map_err(failed)
+        transaction.commit().map_err(failed)?;
+        self.sync()
     }
 
     fn footprint(&self) -> Result<Footprint> {
