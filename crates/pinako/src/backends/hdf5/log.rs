@@ -1,11 +1,11 @@
 //! The manifest log as a file: one line a commit, appended and synced.
 //!
-//! Readers keep it open and look at its length before each call: a longer one has commits to read, and one that nothing
-//! links to any more was replaced by a compaction. A crash while a line is appended leaves a torn line at the end, which
+//! Readers keep it open and look at its length before each call: a longer one has commits to read, and where the path leads
+//! to another file it was replaced, by a compaction or together with the whole store. A crash while a line is appended leaves a torn line at the end, which
 //! readers pass over and the next writer cuts off.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -17,6 +17,9 @@ use crate::error::{Error, Result};
 /// Which backend's log it is.
 pub(super) const KIND: &str = "hdf5";
 
+/// What a new log is called until it is whole.
+pub(super) const LOG_ASIDE: &str = "manifest.jsonl.new";
+
 /// Looks at whether the files of a part, written before the machine last stopped and not synced, came through whole.
 pub(super) type Survived<'a> = dyn Fn(&Part) -> bool + 'a;
 
@@ -25,6 +28,8 @@ pub(super) type Survived<'a> = dyn Fn(&Part) -> bool + 'a;
 pub(super) struct Log {
     path: PathBuf,
     file: File,
+    /// Device and inode of the file, which no other has while it is open.
+    identity: (u64, u64),
     /// Bytes of whole lines that were read.
     read: u64,
     /// Whether more stood behind them: a torn line, or one that was just being written.
@@ -38,6 +43,13 @@ impl Log {
         replace(folder, &[])
     }
 
+    /// Whether what is at `path` may be the beginning of an empty store's log.
+    pub(super) fn is_begun(path: &Path) -> bool {
+        let mut text = Vec::new();
+        let read = File::open(path).and_then(|file| file.take(Header::MAX_LENGTH).read_to_end(&mut text));
+        read.is_ok() && head().is_ok_and(|head| head.starts_with(&text))
+    }
+
     /// Opens and reads the log in `folder`.
     pub(super) fn open(folder: &Path, mode: Mode, survived: &Survived<'_>) -> Result<Self> {
         let path = folder.join(LOG_NAME);
@@ -46,7 +58,8 @@ impl Log {
             .write(mode != Mode::Read)
             .open(&path)
             .map_err(|error| Error::io(format!("cannot open {}", path.display()), error))?;
-        let mut log = Log { path, file, read: 0, torn: true, manifest: Arc::default() };
+        let found = file.metadata().map_err(|error| Error::io(format!("cannot look at {}", path.display()), error))?;
+        let mut log = Log { path, file, identity: identity(&found), read: 0, torn: true, manifest: Arc::default() };
         log.read_on(survived)?;
         Ok(log)
     }
@@ -58,16 +71,16 @@ impl Log {
 
     /// Whether nothing was committed since it was read.
     pub(super) fn is_fresh(&self) -> Result<bool> {
-        let found = self.file.metadata().map_err(|error| self.cannot("look at", error))?;
-        Ok(!self.torn && found.nlink() > 0 && found.len() == self.read)
+        let found = fs::metadata(&self.path).map_err(|error| self.cannot("look at", error))?;
+        Ok(!self.torn && identity(&found) == self.identity && found.len() == self.read)
     }
 
     /// Reads what was committed since. Says whether another log had taken its place.
     pub(super) fn refresh(&mut self, mode: Mode, survived: &Survived<'_>) -> Result<bool> {
-        let found = self.file.metadata().map_err(|error| self.cannot("look at", error))?;
+        let found = fs::metadata(&self.path).map_err(|error| self.cannot("look at", error))?;
         // A torn line that was read half as a whole one cannot be, but a whole one may be taken back by its writer
         // where it could not be synced.
-        let replaced = found.nlink() == 0 || found.len() < self.read;
+        let replaced = identity(&found) != self.identity || found.len() < self.read;
         if replaced {
             let folder = self.path.parent().unwrap_or(Path::new("."));
             *self = Log::open(folder, mode, survived)?;
@@ -188,13 +201,22 @@ impl<'a> Iterator for Lines<'a> {
     }
 }
 
+/// The first line.
+fn head() -> Result<Vec<u8>> {
+    line::encode(&Header { pinako: KIND.into(), format_version: FORMAT_VERSION })
+}
+
+fn identity(file: &fs::Metadata) -> (u64, u64) {
+    (file.dev(), file.ino())
+}
+
 /// Writes a log aside and puts it in its place, durably.
 fn replace(folder: &Path, commits: &[Commit]) -> Result<()> {
-    let mut text = line::encode(&Header { pinako: KIND.into(), format_version: FORMAT_VERSION })?;
+    let mut text = head()?;
     for commit in commits {
         text.extend(line::encode(commit)?);
     }
-    let (aside, path) = (folder.join(format!("{LOG_NAME}.new")), folder.join(LOG_NAME));
+    let (aside, path) = (folder.join(LOG_ASIDE), folder.join(LOG_NAME));
     let write = || {
         let mut file = File::create(&aside)?;
         file.write_all(&text)?;

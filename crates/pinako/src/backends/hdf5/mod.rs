@@ -39,11 +39,11 @@ use std::time::{Duration, Instant};
 use rustix::fs::{FlockOperation, flock};
 
 use self::form::{Dataset, Element};
-use self::log::Log;
+use self::log::{LOG_ASIDE, Log};
 use self::open::OpenFiles;
 use self::part::name_hash;
 use self::view::{View, in_a_row};
-use self::write::{Limits, Writer, file_of, plan, sync_folder};
+use self::write::{Limits, Writer, file_of, is_name_of_part, plan, sync_folder};
 use super::manifest::{Commit, IdSet, LOG_NAME, Manifest, Part};
 use super::{FORMAT_VERSION, Mode, name_taken};
 use crate::backend::{
@@ -127,7 +127,8 @@ impl Hdf5 {
         }
         let mut log = self.log_mut();
         if log.refresh(self.mode, &|part| self.files.is_whole(part))? {
-            self.files.retain(log.manifest());
+            // Another store may have taken this one's place, with parts of the same numbers.
+            self.files.close_all();
         }
         Ok(Arc::clone(log.manifest()))
     }
@@ -137,7 +138,7 @@ impl Hdf5 {
         if self.mode == Mode::Read {
             return Err(Error::new(ErrorKind::Denied, "the store was opened for reading only"));
         }
-        let _lock = lock_folder(&self.folder)?;
+        let _lock = Lock::new(&self.folder)?;
         let manifest = self.manifest()?;
         if !self.cleaned.load(Ordering::Relaxed) {
             self.clean(&manifest)?;
@@ -152,12 +153,13 @@ impl Hdf5 {
         changed
     }
 
-    /// Removes files that no commit names. The caller is the only writer, so nobody is about to name them.
+    /// Removes parts that no commit names. The caller is the only writer, so nobody is about to name them.
     fn clean(&self, manifest: &Manifest) -> Result<()> {
         let named: HashSet<PathBuf> =
             manifest.parts().iter().flat_map(Part::files).map(|number| file_of(self.files.folder(), number)).collect();
         for path in list(self.files.folder())? {
-            if !named.contains(&path) {
+            let is_file = || fs::symlink_metadata(&path).is_ok_and(|found| found.is_file());
+            if is_name_of_part(&path) && !named.contains(&path) && is_file() {
                 fs::remove_file(&path)
                     .map_err(|error| Error::io(format!("cannot remove {}", path.display()), error))?;
             }
@@ -353,7 +355,11 @@ impl Backend for Hdf5 {
     }
 
     fn set_label_names(&self, names: &[String]) -> Result<()> {
-        self.change(|manifest| self.commit(manifest, Commit { label_names: Some(names.to_vec()), ..manifest.commit() }))
+        // Durable even where appends are buffered.
+        self.change(|manifest| {
+            self.sync_files(manifest)?;
+            self.log_mut().append(Commit { label_names: Some(names.to_vec()), ..manifest.commit() })
+        })
     }
 
     fn footprint(&self) -> Result<Footprint> {
@@ -391,18 +397,11 @@ impl Backend for Hdf5 {
 fn create(path: &Path) -> Result<()> {
     let cannot = |error| Error::io(format!("cannot create {}", path.display()), error);
     fs::create_dir_all(path).map_err(cannot)?;
-    // What a creation that was killed left behind is no obstacle.
-    let ours = [PARTS, LOCK].map(|name| path.join(name));
-    let aside = path.join(format!("{LOG_NAME}.new"));
-    if list(path)?.iter().any(|found| !ours.contains(found) && *found != aside) {
-        return Err(Error::conflict(format!("{} is not empty", path.display()))
-            .with_hint("choose a new folder, or open the store that is there"));
-    }
+    // Before the lock too, which would leave a file in somebody's folder.
+    check_empty(path)?;
+    let _lock = Lock::new(path)?;
+    check_empty(path)?;
     fs::create_dir_all(path.join(PARTS)).map_err(cannot)?;
-    let _lock = lock_folder(path)?;
-    if path.join(LOG_NAME).exists() {
-        return Err(Error::conflict(format!("there is a store at {} already", path.display())));
-    }
     Log::create(path)?;
     match path.canonicalize().map_err(cannot)?.parent() {
         Some(parent) => sync_folder(parent),
@@ -410,32 +409,68 @@ fn create(path: &Path) -> Result<()> {
     }
 }
 
-/// Waits for other writers and keeps them out as long as the file lives.
-fn lock_folder(folder: &Path) -> Result<File> {
-    let path = folder.join(LOCK);
-    let file = File::options()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .map_err(|error| Error::io(format!("cannot open {}", path.display()), error))?;
-    let patience_ends = Instant::now() + WRITER_PATIENCE;
-    loop {
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok(file),
-            Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) if Instant::now() < patience_ends => {
-                std::thread::sleep(Duration::from_millis(2));
+/// Checks that there is nothing in the folder but what a creation that was killed leaves.
+fn check_empty(folder: &Path) -> Result<()> {
+    for path in list(folder)? {
+        let found = match fs::symlink_metadata(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue, // another creation goes on just now
+            found => found.map_err(|error| Error::io(format!("cannot look at {}", path.display()), error))?,
+        };
+        let ours = match path.file_name().and_then(|name| name.to_str()) {
+            Some(LOCK) => found.is_file() && found.len() == 0,
+            Some(PARTS) => found.is_dir() && list(&path)?.is_empty(),
+            Some(LOG_ASIDE) => found.is_file() && Log::is_begun(&path),
+            Some(LOG_NAME) => {
+                return Err(Error::conflict(format!("there is a store at {} already", folder.display())));
             }
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                return Err(Error::conflict(format!(
-                    "another writer has been at work in {} for {} s",
-                    folder.display(),
-                    WRITER_PATIENCE.as_secs()
-                ))
-                .with_hint("wait until it has finished"));
-            }
-            Err(error) => return Err(Error::io(format!("cannot lock {}", path.display()), error.into())),
+            _ => false,
+        };
+        if !ours {
+            return Err(Error::conflict(format!("{} is not empty: {} is there", folder.display(), path.display()))
+                .with_hint("choose a new folder, or open the store that is there"));
         }
+    }
+    Ok(())
+}
+
+/// The right to write, until it is dropped.
+struct Lock(File);
+
+impl Lock {
+    /// Waits for other writers.
+    fn new(folder: &Path) -> Result<Lock> {
+        let path = folder.join(LOCK);
+        let file = File::options()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(|error| Error::io(format!("cannot open {}", path.display()), error))?;
+        let patience_ends = Instant::now() + WRITER_PATIENCE;
+        loop {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(Lock(file)),
+                Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) if Instant::now() < patience_ends => {
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+                Err(rustix::io::Errno::WOULDBLOCK) => {
+                    return Err(Error::conflict(format!(
+                        "another writer has been at work in {} for {} s",
+                        folder.display(),
+                        WRITER_PATIENCE.as_secs()
+                    ))
+                    .with_hint("wait until it has finished"));
+                }
+                Err(error) => return Err(Error::io(format!("cannot lock {}", path.display()), error.into())),
+            }
+        }
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // A process that was forked meanwhile holds a copy of the descriptor, so that closing ours would not do.
+        let _ = flock(&self.0, FlockOperation::Unlock);
     }
 }
 

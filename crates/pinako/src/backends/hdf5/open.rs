@@ -62,6 +62,12 @@ impl OpenFiles {
         lock(&self.pieces).files.retain(|number, _| named.contains(number));
     }
 
+    /// Closes all.
+    pub(super) fn close_all(&self) {
+        lock(&self.parts).files.clear();
+        lock(&self.pieces).files.clear();
+    }
+
     /// The error for a part whose file is gone although the manifest names it.
     pub(super) fn gone(&self, number: u64) -> Error {
         let path = file_of(&self.folder, number);

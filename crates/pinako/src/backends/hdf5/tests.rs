@@ -230,6 +230,67 @@ fn a_folder_of_other_peoples_hdf5_files_is_no_store() {
     assert_eq!(store(folder.path(), Mode::Create, Durability::Full).unwrap_err().kind(), ErrorKind::Conflict);
 }
 
+#[test]
+fn nothing_is_made_of_a_folder_with_other_peoples_files() {
+    for name in ["parts/mine.h5", "parts/00000000.h5", "lock", "manifest.jsonl.new", "notes.txt"] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("store").join(name);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(&file, "mine").unwrap();
+        assert_eq!(store(folder.path(), Mode::Create, Durability::Full).unwrap_err().kind(), ErrorKind::Conflict);
+        assert_eq!(list(file.parent().unwrap()).unwrap(), std::slice::from_ref(&file));
+        assert_eq!(fs::read(&file).unwrap(), b"mine");
+    }
+}
+
+#[test]
+fn what_a_killed_creation_leaves_is_taken_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    fs::create_dir_all(path.join(PARTS)).unwrap();
+    fs::write(path.join(LOCK), "").unwrap();
+    fs::write(path.join(LOG_ASIDE), "{\"pinako\":\"hd").unwrap();
+    assert_holds(&new_store(folder.path()), &[]);
+}
+
+#[test]
+fn only_leftover_parts_are_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(new_store(folder.path()));
+    let parts = folder.path().join("store").join(PARTS);
+    fs::create_dir(parts.join("00000009.h5")).unwrap();
+    for name in ["00000007.h5", "7.h5", "notes.txt", "00000008.h5.bak"] {
+        fs::write(parts.join(name), "x").unwrap();
+    }
+    let mut all = Vec::new();
+    append(&store(folder.path(), Mode::Write, Durability::Full).unwrap(), vec![kept(1, 10)], &mut all);
+    let mut names: Vec<_> = list(&parts).unwrap().iter().map(|path| path.file_name().unwrap().to_owned()).collect();
+    names.sort();
+    assert_eq!(names, ["00000000.h5", "00000008.h5.bak", "00000009.h5", "7.h5", "notes.txt"]);
+}
+
+#[test]
+fn a_store_put_in_the_place_of_another_is_seen_with_its_own_parts() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut old, mut new) = (Vec::new(), Vec::new());
+    let handle = new_store(folder.path());
+    append(&handle, vec![kept(2, 100)], &mut old);
+    assert_holds(&handle, &old);
+    fs::rename(folder.path().join("store"), folder.path().join("aside")).unwrap();
+    append(&new_store(folder.path()), vec![kept(4, 100)], &mut new);
+    assert_holds(&handle, &new);
+}
+
+#[test]
+fn label_names_are_durable_even_where_appends_are_not() {
+    let folder = tempfile::tempdir().unwrap();
+    new_store(folder.path());
+    let buffered = store(folder.path(), Mode::Write, Durability::Buffered).unwrap();
+    append(&buffered, vec![kept(30, 100)], &mut Vec::new());
+    buffered.set_label_names(&["cat".to_owned()]).unwrap();
+    assert!(buffered.manifest().unwrap().is_synced());
+}
+
 /// Reads all there is and gives how many calls failed.
 fn failures(store: &Hdf5) -> usize {
     let mut failed = 0;

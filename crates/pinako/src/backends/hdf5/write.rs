@@ -104,6 +104,13 @@ pub(super) fn file_of(folder: &Path, number: u64) -> PathBuf {
     folder.join(format!("{number:08}.h5"))
 }
 
+/// Whether a file in the folder of parts has a name as [`file_of`] gives it.
+pub(super) fn is_name_of_part(path: &Path) -> bool {
+    let stem = path.file_stem().and_then(|stem| stem.to_str());
+    let number: Option<u64> = stem.and_then(|stem| stem.parse().ok());
+    number.is_some_and(|number| path == file_of(path.parent().unwrap_or(Path::new("")), number))
+}
+
 /// Writes parts, which no commit names yet.
 #[derive(Debug)]
 pub(super) struct Writer<'a> {
