@@ -224,6 +224,19 @@ fn what_is_no_store_or_a_newer_one_is_told_apart() {
 }
 
 #[test]
+fn lines_without_their_pinako_json_are_not_replaced_by_an_empty_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("files:{}", folder.path().display());
+    let metadata = folder.path().join("metadata.jsonl");
+    fs::write(&metadata, "{\"file_name\":\"a.png\"}\n").unwrap();
+    let error = backends::open(&url, Mode::Create, Durability::Full).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    fs::write(&metadata, "").unwrap();
+    backends::open(&url, Mode::Create, Durability::Full).unwrap();
+}
+
+#[test]
 fn files_that_are_missing_or_of_another_length_are_named() {
     let folder = Folder::with_batches(Durability::Full, &[3]);
     let store = folder.open(Mode::Read).unwrap();

@@ -62,9 +62,13 @@ fn create(path: &Path) -> Result<()> {
     let check_empty = || {
         folder.each_name(|name| match name {
             PINAKO_JSON => Err(Error::conflict(format!("there is a store at {} already", path.display()))),
-            // A creation that was killed leaves these.
-            METADATA | folder::LOCK => Ok(()),
-            name if [METADATA, PINAKO_JSON].map(aside).iter().any(|aside| aside == name) => Ok(()),
+            // A creation that was killed leaves these, all but the last of them empty.
+            name if [METADATA, folder::LOCK, &*aside(METADATA)].contains(&name)
+                && folder.stat(name).map_or(true, |stat| stat.st_size == 0) =>
+            {
+                Ok(())
+            }
+            name if name == aside(PINAKO_JSON) => Ok(()),
             _ => Err(Error::conflict(format!("{} is not empty: it has {name:?} in it", path.display()))
                 .with_hint("name a new folder or an empty one")),
         })
