@@ -264,3 +264,63 @@ fn a_scan_longer_than_a_batch_sees_every_image_once() {
         assert_eq!(store.scan(u64::MAX).count(), 0);
     });
 }
+
+#[test]
+fn what_a_creation_left_that_was_broken_off_becomes_a_store() {
+    for (scheme, left) in [
+        ("files", &["metadata.jsonl", ".lock", "pinako.json.tmp"][..]),
+        ("hdf5", &["lock", "manifest.jsonl.new"]),
+        ("lmdb", &[]),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        for name in left {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        let url = format!("{scheme}:{}", folder.path().display());
+        Store::options().open_or_create(&url).unwrap_or_else(|error| panic!("{url}: {error}"));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("store");
+    std::fs::write(&file, "").unwrap();
+    Store::options().open_or_create(&format!("sqlite:{}", file.display())).unwrap();
+}
+
+#[test]
+fn processes_that_make_one_store_at_once_all_get_it() {
+    for scheme in ["files", "lmdb", "hdf5"] {
+        for _ in 0..20 {
+            let folder = tempfile::tempdir().unwrap();
+            let url = format!("{scheme}:{}", folder.path().join("store").display());
+            std::thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| {
+                        Store::options().open_or_create(&url).unwrap_or_else(|error| panic!("{url}: {error:?}"))
+                    });
+                }
+            });
+        }
+    }
+}
+
+#[test]
+fn a_url_of_a_kind_that_is_not_known_makes_no_folder() {
+    let error = Store::create("s3://bucket/store").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(!Path::new("s3:").exists());
+}
+
+#[test]
+fn a_store_opened_by_a_relative_path_stays_usable_in_another_folder() {
+    let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    // Nothing else in this file goes by a relative path.
+    let before = std::env::current_dir().unwrap();
+    for scheme in ["files", "lmdb", "hdf5", "sqlite"] {
+        std::env::set_current_dir(folder.path()).unwrap();
+        let store = Store::create(&format!("{scheme}:{scheme}")).unwrap();
+        std::env::set_current_dir(other.path()).unwrap();
+        let image = image(1, 2, 2, 1, SampleType::U8);
+        store.append([NewImage::pixels(&image)]).unwrap();
+        assert_eq!(store.image(0).unwrap(), image);
+    }
+    std::env::set_current_dir(before).unwrap();
+}

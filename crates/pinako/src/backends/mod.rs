@@ -43,6 +43,23 @@ enum Location {
     Sqlite(PathBuf),
 }
 
+impl Location {
+    /// The same place, whatever folder the process is in later.
+    fn absolute(mut self) -> Result<Self> {
+        match &mut self {
+            Location::Memory => {}
+            Location::Files(path) | Location::Lmdb(path) | Location::Hdf5(path) | Location::Sqlite(path) => {
+                *path = absolute(path)?;
+            }
+        }
+        Ok(self)
+    }
+}
+
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).map_err(|error| Error::io(format!("cannot tell where {} is", path.display()), error))
+}
+
 /// Opens or creates the backend that `url` means: `memory:`, `files:DIR`, `lmdb:DIR`, `hdf5:DIR`, `sqlite:FILE`, or the
 /// bare path of a store, whatever kind it is of. A new store at a bare path is LMDB's.
 ///
@@ -51,7 +68,8 @@ enum Location {
 /// something else stands there, `FeatureDisabled` where the backend was left out of the build, `Unsupported` where a
 /// newer version wrote it or the URL means nothing to this one.
 pub fn open(url: &str, mode: Mode, durability: Durability) -> Result<Box<dyn Backend>> {
-    let backend = match locate(url, mode)? {
+    // The process may go to another folder while the store is open.
+    let backend = match locate(url, mode)?.absolute()? {
         Location::Memory if mode == Mode::Create => Ok(Box::new(Memory::new()) as _),
         Location::Memory => Err(Error::not_found("a store in memory ends with the process that made it")
             .with_hint("create it, or name a store on the disk")),
@@ -88,6 +106,7 @@ pub(crate) fn habits(url: &str) -> Result<Habits> {
             ("sqlite", path, Some(folder), PixelEncoding::Raw)
         }
     };
+    let folder = folder.as_deref().map(absolute).transpose()?;
     Ok(Habits { url: format!("{scheme}:{}", path.display()), folder, pixel_encoding })
 }
 
@@ -123,6 +142,9 @@ fn recognise(path: &Path, mode: Mode) -> Result<Location> {
     if let Some((_, location)) = kinds.iter().find(|(is_at, _)| is_at(path)) {
         return Ok(location(path.to_owned()));
     }
+    if let Some((scheme, _)) = path.to_str().and_then(|text| text.split_once("://")) {
+        return Err(Error::unsupported(format!("{scheme}:// is no kind of store that this version knows")));
+    }
     if mode == Mode::Create {
         return Ok(Location::Lmdb(path.to_owned()));
     }
@@ -130,9 +152,6 @@ fn recognise(path: &Path, mode: Mode) -> Result<Location> {
     if path.exists() {
         return Err(Error::invalid(format!("{name} is no Pinako store"))
             .with_hint(format!("to put the images in it into a store: pinako import {name} STORE")));
-    }
-    if let Some((scheme, _)) = path.to_str().and_then(|text| text.split_once("://")) {
-        return Err(Error::unsupported(format!("{scheme}:// is no kind of store that this version knows")));
     }
     Err(Error::not_found(format!("there is no store at {name}"))
         .with_hint("give the path of a store, or files:DIR, lmdb:DIR, hdf5:DIR or sqlite:FILE"))

@@ -86,16 +86,20 @@ impl OpenOptions {
         self.start(url, Mode::Create)
     }
 
-    /// Opens the store at `url`, or makes one where there is none.
+    /// Opens the store at `url`, or makes one where there is none, or only what a creation left that was broken off.
     ///
     /// # Errors
     /// As [`open`](Self::open) and [`create`](Self::create).
     pub fn open_or_create(&self, url: &str) -> Result<Store> {
         match self.open(url) {
-            Err(error) if error.kind() == ErrorKind::NotFound => match self.create(url) {
-                Err(error) if error.kind() == ErrorKind::Conflict => self.open(url), // another process was faster
-                created => created,
-            },
+            // Whether it is no store or not one yet, creating it finds out.
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidInput) => {
+                match self.create(url) {
+                    // Another process was faster, or something else is there.
+                    Err(error) if error.kind() == ErrorKind::Conflict => self.open(url),
+                    created => created,
+                }
+            }
             opened => opened,
         }
     }
