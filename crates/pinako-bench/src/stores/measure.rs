@@ -274,8 +274,7 @@ impl Run<'_, '_> {
     fn take_singles(&mut self, place: usize, count: u64, operation: Operation, mut seconds: Vec<f64>) {
         let samples = self.samples.entry((count, operation, place)).or_default();
         samples.singles.extend_from_slice(&seconds);
-        seconds.sort_by(f64::total_cmp);
-        samples.each.push(quantile(&seconds, 0.5));
+        samples.each.push(typical(operation, &mut seconds));
     }
 
     /// The seconds that each of `ids` takes.
@@ -348,6 +347,16 @@ fn wrong(contender: &Contender, id: Id, what: impl std::fmt::Display) -> Error {
         .with_hint("this is a fault of Pinako or of the machine; no figure of this run is to be trusted")
 }
 
+/// What stands for the `seconds` of single reads: the median; with a cold cache the mean, because the few reads that wait
+/// for the disk are what it costs there.
+fn typical(operation: Operation, seconds: &mut [f64]) -> f64 {
+    if operation == Operation::RandomCold {
+        return seconds.iter().sum::<f64>() / seconds.len() as f64;
+    }
+    seconds.sort_by(f64::total_cmp);
+    quantile(seconds, 0.5)
+}
+
 /// `number` ids below `count`, in random order, spread evenly: one at a random place of each `number`th of them, and
 /// so none twice where there are enough.
 fn scattered(number: u64, count: u64, seed: u64) -> Vec<Id> {
@@ -374,5 +383,12 @@ mod tests {
         assert!(sorted.iter().enumerate().all(|(part, id)| id / 100 == part as u64), "one in each hundred");
         assert!(scattered(1_000, 7, 1).iter().all(|&id| id < 7));
         assert_eq!(scattered(1, 1, 5), [0]);
+    }
+
+    #[test]
+    fn few_slow_reads_count_where_the_cache_is_cold() {
+        let seconds = [9.0, 1.0, 1.0, 1.0, 1.0];
+        assert_eq!(typical(Operation::RandomCold, &mut seconds.clone()), 2.6);
+        assert_eq!(typical(Operation::RandomWarm, &mut seconds.clone()), 1.0);
     }
 }

@@ -237,7 +237,8 @@ fn method(report: &Report) -> String {
          from opening the store to having the pixels in memory, in order, on all cores, with checksums checked. Images have \
          their default encoding: PNG in files, raw pixels elsewhere.</li>\n\
          <li>Single images are read one after another by one thread: {warm} with a warm cache and {cold} with a cold one, by \
-         each backend, at random places that are the same for all.</li>\n\
+         each backend, at random places that are the same for all. What stands for them is their median, with a cold \
+         cache their mean: the few that wait for the disk are what it costs.</li>\n\
          <li>Cold means that the store was written to the disk, closed, and dropped from the page cache of this machine \
          before. A disk, or the host of a virtual machine, may still have had it in memory.</li>\n\
          <li>Memory is anonymous memory, what the process itself allocates: pages of mapped or cached files belong to the \

@@ -94,7 +94,9 @@ fn random(report: &Report) -> Option<Chart> {
     (!rows.is_empty()).then(|| Chart {
         name: "random",
         title: format!("One image at random out of {}", figures::count(count)),
-        caption: "Medians; whiskers reach to what 95 % of the reads stay below; logarithmic axis.".to_owned(),
+        caption:
+            "Medians, with a cold cache means; whiskers reach to what 95 % of the reads stay below; logarithmic axis."
+                .to_owned(),
         body: Body::Dots { rows, kinds: ["warm cache", "cold cache"], x: figures::short_seconds },
     })
 }

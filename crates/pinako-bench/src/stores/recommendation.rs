@@ -182,7 +182,12 @@ fn better_ones(fields: &[(Question, Vec<&Measurement>)], winner: &str) -> Vec<St
 
 fn figure(found: &Measurement) -> String {
     match found.operation.unit() {
-        super::Unit::Seconds => figures::seconds(found.summary.median),
+        super::Unit::Seconds => match (found.operation, found.p95) {
+            (Operation::RandomCold, Some(p95)) => {
+                format!("{} on average (95 % below {})", figures::seconds(found.summary.median), figures::seconds(p95))
+            }
+            _ => figures::seconds(found.summary.median),
+        },
         super::Unit::Bytes => figures::bytes(found.summary.median),
     }
 }

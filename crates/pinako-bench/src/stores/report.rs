@@ -165,7 +165,7 @@ pub struct Measurement {
     pub unit: Unit,
     /// What the samples say together.
     pub summary: Summary,
-    /// One a repetition. For single images at random it is the repetition's median.
+    /// One a repetition. For single images at random it is the repetition's median, or with a cold cache its mean.
     pub samples: Vec<f64>,
     /// For single images at random: what 95 % of them stay below.
     #[serde(skip_serializing_if = "Option::is_none")]
