@@ -480,3 +480,15 @@ fn a_folder_that_is_no_store_gets_a_hint() {
     let error = folder.open(Mode::Read).unwrap_err();
     assert!(error.hint().unwrap().contains("pinako import"), "{error}");
 }
+
+#[test]
+fn verify_counts_descriptors_whose_lengths_have_no_sum() {
+    let folder = Folder::new();
+    append(&*folder.create(), &[vec![1; 10], vec![2; 10]]).unwrap();
+    let mut record = Vec::new();
+    record::encode(&descriptor(None, u64::MAX), &mut record);
+    folder.put("descriptor", &[(&0u64.to_be_bytes(), &record), (&1u64.to_be_bytes(), &record)]);
+    let store = crate::Store::open(&format!("lmdb:{}", folder.path.display())).unwrap();
+    let verified = store.verify(&mut drop, &mut |_| ControlFlow::Continue(())).unwrap();
+    assert_eq!((verified.images, verified.problems, verified.bytes), (2, 2, u64::MAX));
+}
