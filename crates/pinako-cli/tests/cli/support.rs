@@ -65,6 +65,7 @@ impl Place {
             code: output.status.code().expect("it ended by itself"),
             bytes: output.stdout,
             talk: String::from_utf8(output.stderr).expect("talk is text"),
+            folder: format!("{}/", self.0.path().display()),
         }
     }
 
@@ -86,6 +87,8 @@ pub struct Ended {
     pub code: i32,
     pub bytes: Vec<u8>,
     pub talk: String,
+    /// Where it ran.
+    folder: String,
 }
 
 impl Ended {
@@ -95,11 +98,11 @@ impl Ended {
     }
 }
 
-/// All of it but how long it took, for snapshots.
+/// All of it but how long it took and where it ran, for snapshots.
 impl fmt::Display for Ended {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text())?;
-        for line in self.talk.lines() {
+        f.write_str(&self.text().replace(&self.folder, ""))?;
+        for line in self.talk.replace(&self.folder, "").lines() {
             match line.split_once(") in ") {
                 Some((what, _)) => writeln!(f, "! {what}) in [time]")?,
                 None => writeln!(f, "! {line}")?,
