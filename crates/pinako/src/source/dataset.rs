@@ -1,9 +1,11 @@
 //! A data set of several files, each read when its turn comes.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::{Item, Source};
-use crate::error::Result;
+use super::array::{Format, Labels, expect_end};
+use super::{Content, Item, Source};
+use crate::error::{Error, Result};
 
 /// The images of one file.
 pub(super) struct Part {
@@ -24,6 +26,32 @@ impl Part {
             Some(item)
         });
         Part { images: Some(count), items: Box::new(items) }
+    }
+
+    /// The `count` images of an array that is `stream`, which must end with the last, and their labels. They are named
+    /// `stem/0`, `stem/1`, ...; `origin` says where each came from.
+    pub(super) fn of_array(
+        count: u64,
+        format: Format,
+        mut stream: Box<dyn Read + Send>,
+        mut labels: Option<Labels>,
+        stem: String,
+        origin: impl Fn(u64) -> String + Send + 'static,
+    ) -> Self {
+        Self::in_sequence(count, move |place| {
+            let origin = origin(place);
+            let mut read = || {
+                let image = format.read(&mut stream)?;
+                let label = labels.as_mut().map(Labels::read).transpose()?;
+                if place + 1 == count {
+                    expect_end(&mut stream)?;
+                }
+                Ok((image, label))
+            };
+            let (image, label) = read().map_err(|error: Error| error.context(&origin))?;
+            let content = Content::Pixels(image);
+            Ok(Item { name: format!("{stem}/{place}"), label, attributes: None, content, origin })
+        })
     }
 }
 

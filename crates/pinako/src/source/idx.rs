@@ -11,9 +11,8 @@ use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 
-use super::array::{Element, Format, Labels, Order, expect_end};
+use super::array::{Element, Format, Labels, Order};
 use super::dataset::{DataSet, Part};
-use super::{Content, Item};
 use crate::error::{Error, Result};
 
 /// The first bytes of a gzip file.
@@ -66,7 +65,7 @@ fn labels_of(path: &Path) -> Option<PathBuf> {
 fn open(path: &Path) -> Result<Part> {
     let images = Idx::open(path).map_err(|error| error.context(path.display()))?;
     let (format, count) = images.format().map_err(|error| error.context(path.display()))?;
-    let mut labels = match labels_of(path) {
+    let labels = match labels_of(path) {
         Some(labels) => Some(Idx::labels(&labels, count).map_err(|error| error.context(labels.display()))?),
         None => None,
     };
@@ -76,20 +75,8 @@ fn open(path: &Path) -> Result<Part> {
         _ => name,
     };
     let path = path.to_owned();
-    let mut stream = images.stream;
-    Ok(Part::in_sequence(count, move |place| {
-        let origin = format!("{}, image {place}", path.display());
-        let mut read = || {
-            let image = format.read(&mut stream)?;
-            let label = labels.as_mut().map(Labels::read).transpose()?;
-            if place + 1 == count {
-                expect_end(&mut stream)?;
-            }
-            Ok((image, label))
-        };
-        let (image, label) = read().map_err(|error: Error| error.context(&origin))?;
-        Ok(Item { name: format!("{stem}/{place}"), label, attributes: None, content: Content::Pixels(image), origin })
-    }))
+    let origin = move |place| format!("{}, image {place}", path.display());
+    Ok(Part::of_array(count, format, images.stream, labels, stem, origin))
 }
 
 /// An IDX file whose header was read.

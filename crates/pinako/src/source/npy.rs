@@ -15,9 +15,8 @@ use std::path::{Path, PathBuf};
 use flate2::read::DeflateDecoder;
 use zip::{CompressionMethod, ZipArchive};
 
-use super::array::{Element, Format, Labels, Order, expect_end};
+use super::array::{Element, Format, Labels, Order};
 use super::dataset::{DataSet, Part};
-use super::{Content, Item};
 use crate::error::{Error, Result};
 
 const MAGIC: &[u8] = b"\x93NUMPY";
@@ -223,27 +222,15 @@ impl Array {
         if compressed {
             format.check_compressed()?;
         }
-        let mut labels = match labels {
+        let labels = match labels {
             Some(labels) => {
                 Some(Labels::of_array(labels.stream, labels.element, labels.order, &labels.dimensions, count)?)
             }
             None => None,
         };
-        let mut stream = self.stream;
-        Ok(Part::in_sequence(count, move |place| {
-            let origin = format!("{}, {stem}/{place}", path.display());
-            let mut read = || {
-                let image = format.read(&mut stream)?;
-                let label = labels.as_mut().map(Labels::read).transpose()?;
-                if place + 1 == count {
-                    expect_end(&mut stream)?;
-                }
-                Ok((image, label))
-            };
-            let (image, label) = read().map_err(|error: Error| error.context(&origin))?;
-            let content = Content::Pixels(image);
-            Ok(Item { name: format!("{stem}/{place}"), label, attributes: None, content, origin })
-        }))
+        let name = stem.clone();
+        let origin = move |place| format!("{}, {name}/{place}", path.display());
+        Ok(Part::of_array(count, format, self.stream, labels, stem, origin))
     }
 }
 
