@@ -266,43 +266,6 @@ fn a_scan_longer_than_a_batch_sees_every_image_once() {
 }
 
 #[test]
-fn what_a_creation_left_that_was_broken_off_becomes_a_store() {
-    for (scheme, left) in [
-        ("files", &["metadata.jsonl", ".lock", "pinako.json.tmp"][..]),
-        ("hdf5", &["lock", "manifest.jsonl.new"]),
-        ("lmdb", &[]),
-    ] {
-        let folder = tempfile::tempdir().unwrap();
-        for name in left {
-            std::fs::write(folder.path().join(name), "").unwrap();
-        }
-        let url = format!("{scheme}:{}", folder.path().display());
-        Store::options().open_or_create(&url).unwrap_or_else(|error| panic!("{url}: {error}"));
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("store");
-    std::fs::write(&file, "").unwrap();
-    Store::options().open_or_create(&format!("sqlite:{}", file.display())).unwrap();
-}
-
-#[test]
-fn processes_that_make_one_store_at_once_all_get_it() {
-    for scheme in ["files", "lmdb", "hdf5"] {
-        for _ in 0..20 {
-            let folder = tempfile::tempdir().unwrap();
-            let url = format!("{scheme}:{}", folder.path().join("store").display());
-            std::thread::scope(|scope| {
-                for _ in 0..4 {
-                    scope.spawn(|| {
-                        Store::options().open_or_create(&url).unwrap_or_else(|error| panic!("{url}: {error:?}"))
-                    });
-                }
-            });
-        }
-    }
-}
-
-#[test]
 fn a_url_of_a_kind_that_is_not_known_makes_no_folder() {
     let error = Store::create("s3://bucket/store").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);

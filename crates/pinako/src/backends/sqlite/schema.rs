@@ -49,22 +49,22 @@ pub(super) fn mark(connection: &Connection) -> rusqlite::Result<i32> {
     connection.query_row("PRAGMA application_id", [], |row| row.get(0))
 }
 
-/// Whether the database has our mark; `None` where it has no mark and no tables either.
-pub(super) fn is_ours(connection: &Connection) -> rusqlite::Result<Option<bool>> {
-    let mark = mark(connection)?;
-    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+/// Whether the database, as a transaction sees it, has our mark; `None` where it has no mark and no tables either.
+fn is_ours(transaction: &Transaction<'_>) -> rusqlite::Result<Option<bool>> {
+    let mark = mark(transaction)?;
+    let tables: i64 = transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     Ok((mark != 0 || tables != 0).then_some(mark == APPLICATION_ID))
 }
 
-/// Makes the tables of a new store, all or nothing.
+/// Makes the tables of a new store, all or nothing: others see no file, an empty one, or the store.
 ///
 /// # Errors
 /// `Conflict` where the database is not empty.
 pub(super) fn create(connection: &mut Connection) -> Result<()> {
-    let pragma = |name, value: &dyn rusqlite::ToSql| connection.pragma_update(None, name, value).map_err(failed);
-    pragma("page_size", &PAGE_SIZE)?;
-    // For its map of pages: by it, SQLite reaches the middle of a blob without following the chain of its pages.
-    pragma("auto_vacuum", &"INCREMENTAL")?;
+    connection.pragma_update(None, "page_size", PAGE_SIZE).map_err(failed)?;
+    // For its map of pages: by it, SQLite reaches the middle of a blob without following the chain of its pages. It is
+    // set when the statement is compiled; to run it would commit a database without tables, which others could see.
+    drop(connection.prepare("PRAGMA auto_vacuum = INCREMENTAL").map_err(failed)?);
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
     match is_ours(&transaction).map_err(failed)? {
         None => {}
@@ -84,12 +84,13 @@ pub(super) fn create(connection: &mut Connection) -> Result<()> {
 /// # Errors
 /// `InvalidInput` where it is no store, `Unsupported` where it is of a newer format, `Corrupt` where it is damaged.
 pub(super) fn check(connection: &Connection) -> Result<()> {
-    match is_ours(connection).map_err(failed)? {
+    let snapshot = connection.unchecked_transaction().map_err(failed)?;
+    match is_ours(&snapshot).map_err(failed)? {
         None => return Err(Error::invalid("an empty database, no Pinako store").with_hint("create a store there")),
         Some(false) => return Err(Error::invalid("a SQLite database, but no Pinako store")),
         Some(true) => {}
     }
-    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
+    let version: i64 = snapshot.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
     match u32::try_from(version) {
         Ok(1..=FORMAT_VERSION) => Ok(()),
         Ok(newer @ FORMAT_VERSION..) => {

@@ -135,6 +135,18 @@ fn what_is_no_store_is_told_apart_and_left_alone() {
 }
 
 #[test]
+fn a_store_is_made_by_one_commit() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    drop(create(&path));
+    // SQLite counts the commits in the file's header, so that clients know whether what they have read still holds.
+    assert_eq!(fs::read(&path).unwrap()[24..28], [0, 0, 0, 1]);
+    let auto_vacuum: i64 =
+        Connection::open(&path).unwrap().query_row("PRAGMA auto_vacuum", [], |row| row.get(0)).unwrap();
+    assert_eq!(auto_vacuum, 2, "incremental");
+}
+
+#[test]
 fn a_store_is_recognised_while_locked_half_written_or_damaged() {
     let (folder, path, images) = example();
     let lock = Connection::open(&path).unwrap();

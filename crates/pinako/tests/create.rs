@@ -1,0 +1,129 @@
+//! Making a store beside others who make the same one, and after one who was killed while making it.
+
+use std::io::{BufRead, BufReader, Lines, Write};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::thread;
+
+use pinako::{Error, Store};
+
+const SCHEMES: &[&str] = &[
+    "files",
+    "lmdb",
+    "sqlite",
+    #[cfg(feature = "hdf5")]
+    "hdf5",
+];
+
+/// How many make a store at once, and how often.
+const AT_ONCE: usize = 4;
+const ROUNDS: usize = 20;
+
+/// Has `make` called with the URL of a new store, again and again on each kind of store.
+fn for_many_new_stores(mut make: impl FnMut(&str)) {
+    for scheme in SCHEMES {
+        for _ in 0..ROUNDS {
+            let folder = tempfile::tempdir().unwrap();
+            make(&format!("{scheme}:{}", folder.path().join("store").display()));
+        }
+    }
+}
+
+fn open_or_create(url: &str) -> Result<Store, Error> {
+    Store::options().open_or_create(url)
+}
+
+#[test]
+fn threads_that_make_one_store_at_once_all_get_it() {
+    for_many_new_stores(|url| {
+        thread::scope(|scope| {
+            for _ in 0..AT_ONCE {
+                scope.spawn(|| open_or_create(url).unwrap_or_else(|error| panic!("{url}: {error:?}")));
+            }
+        });
+    });
+}
+
+#[test]
+fn processes_that_make_one_store_at_once_all_get_it() {
+    let mut makers: Vec<Maker> = (0..AT_ONCE).map(|_| Maker::start()).collect();
+    for_many_new_stores(|url| {
+        makers.iter().for_each(|maker| maker.tell(url));
+        for maker in &mut makers {
+            assert_eq!(maker.answer(), MADE, "{url}");
+        }
+    });
+}
+
+/// A process that makes the stores it is told to; it does not outlive its handle.
+struct Maker {
+    process: Child,
+    answers: Lines<BufReader<ChildStdout>>,
+}
+
+/// What starts the line with a process's answer, and the answer where all went well.
+const ANSWER: &str = "answer: ";
+const MADE: &str = "made";
+
+impl Maker {
+    fn start() -> Maker {
+        let mut process = Command::new(std::env::current_exe().unwrap())
+            .args(["maker", "--exact", "--ignored", "--nocapture"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let answers = BufReader::new(process.stdout.take().unwrap()).lines();
+        Maker { process, answers }
+    }
+
+    fn tell(&self, url: &str) {
+        writeln!(self.process.stdin.as_ref().unwrap(), "{url}").unwrap();
+    }
+
+    fn answer(&mut self) -> String {
+        let mut answers = self.answers.by_ref().map(|line| line.unwrap());
+        answers.find_map(|line| line.strip_prefix(ANSWER).map(str::to_owned)).expect("the process answers")
+    }
+}
+
+impl Drop for Maker {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Not a test but what a [`Maker`]'s process does.
+#[test]
+#[ignore = "runs in a process of its own, started by the tests"]
+fn maker() {
+    for url in std::io::stdin().lines() {
+        let answer = match open_or_create(&url.unwrap()) {
+            Ok(_) => MADE.to_owned(),
+            Err(error) => format!("{error:?}"),
+        };
+        // Not `println!`, which the test harness would hold back.
+        let mut out = std::io::stdout();
+        writeln!(out, "\n{ANSWER}{answer}").and_then(|()| out.flush()).unwrap();
+    }
+}
+
+#[test]
+fn what_a_creation_left_that_was_broken_off_becomes_a_store() {
+    for (scheme, left) in [
+        ("files", &["metadata.jsonl", ".lock", "pinako.json.tmp"][..]),
+        ("hdf5", &["lock", "manifest.jsonl.new"]),
+        ("lmdb", &[]),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        for name in left {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        let url = format!("{scheme}:{}", folder.path().display());
+        Store::options().open_or_create(&url).unwrap_or_else(|error| panic!("{url}: {error}"));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("store");
+    std::fs::write(&file, "").unwrap();
+    Store::options().open_or_create(&format!("sqlite:{}", file.display())).unwrap();
+}
