@@ -1,7 +1,10 @@
 //! What `files:` makes of a folder that was torn by a crash, damaged, or changed by somebody else.
 
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use pinako::backend::{Backend, Entry, Payload, ReadRequest};
 use pinako::backends::{self, Mode};
@@ -47,6 +50,16 @@ impl Folder {
         let text = fs::read_to_string(self.file(name)).unwrap();
         assert!(text.contains(from), "{from} is in {text}");
         fs::write(self.file(name), text.replacen(from, to, 1)).unwrap();
+    }
+
+    fn mark(&self, end: Id) {
+        fs::write(self.file("metadata.end"), format!("{end:020}\n")).unwrap();
+    }
+
+    /// The contents of all of its files but the lock.
+    fn contents(&self) -> Vec<(String, Vec<u8>)> {
+        let names = self.names().into_iter().filter(|name| name != ".lock");
+        names.map(|name| (name.clone(), fs::read(self.file(&name)).unwrap())).collect()
     }
 
     fn names(&self) -> Vec<String> {
@@ -123,6 +136,8 @@ fn a_torn_batch_does_not_count_and_the_next_append_takes_its_place() {
     }
     for torn in torn {
         fs::write(folder.file("metadata.jsonl"), &torn).unwrap();
+        // The mark is set after the commit.
+        folder.mark(2);
         let reader = folder.open(Mode::Read).unwrap();
         assert_holds_first(&*reader, 2);
         assert_eq!(fs::read(folder.file("metadata.jsonl")).unwrap(), torn, "a reader changes nothing");
@@ -130,6 +145,158 @@ fn a_torn_batch_does_not_count_and_the_next_append_takes_its_place() {
         assert_holds_first(&*reader, 5);
         assert_eq!(folder.metadata(), whole);
     }
+}
+
+/// What a writer might do; the store must be sound for each.
+fn change_each_way(store: &dyn Backend) -> [Result<(), Error>; 5] {
+    [
+        append(store, 1),
+        store.remove(&[0]).map(drop),
+        store.compact(),
+        store.sync(),
+        store.scan(0, &mut |_| Ok(ControlFlow::Continue(()))),
+    ]
+}
+
+#[test]
+fn a_metadata_file_that_was_cut_is_refused_and_nothing_is_changed() {
+    for durability in [Durability::Full, Durability::Buffered] {
+        let folder = Folder::with_batches(durability, &[1, 3, 1]);
+        let open = folder.open(Mode::Write).unwrap();
+        let whole = folder.metadata();
+        let borders = whole.match_indices('\n').map(|(at, _)| at + 1);
+        let last = whole.len() - 1;
+        let ends: Vec<usize> =
+            (0..last).step_by(61).chain(borders).chain([last]).filter(|&end| end < whole.len()).collect();
+        for end in ends {
+            fs::write(folder.file("metadata.jsonl"), &whole[..end]).unwrap();
+            let before = folder.contents();
+            for mode in [Mode::Read, Mode::Write] {
+                let error = folder.open(mode).unwrap_err();
+                let text = error.to_string();
+                assert_eq!(error.kind(), ErrorKind::Corrupt, "cut at {end}: {text}");
+                assert!(text.contains("metadata.jsonl was cut: ") && text.contains("image 4 was stored"), "{text}");
+                assert!(error.hint().is_some_and(|hint| hint.contains("metadata.end")), "{error:?}");
+            }
+            // Twice, because what was seen once must not count as known.
+            for _ in 0..2 {
+                assert!(open.properties().is_err());
+                for (which, changed) in change_each_way(&*open).into_iter().enumerate() {
+                    // There is nothing to sync where all is synced.
+                    if which != 3 || durability == Durability::Buffered {
+                        assert_eq!(changed.unwrap_err().kind(), ErrorKind::Corrupt, "cut at {end}, way {which}");
+                    }
+                }
+            }
+            assert_eq!(folder.contents(), before, "cut at {end}");
+        }
+        fs::write(folder.file("metadata.jsonl"), &whole).unwrap();
+        assert_holds_first(&*open, 5);
+        append(&*open, 1).unwrap();
+        assert_holds_first(&*folder.open(Mode::Read).unwrap(), 6);
+    }
+}
+
+#[test]
+fn a_cut_is_seen_where_another_handle_appended_before() {
+    let folder = Folder::with_batches(Durability::Full, &[1]);
+    let store = folder.open(Mode::Write).unwrap();
+    let other = folder.open(Mode::Write).unwrap();
+    append(&*other, 1).unwrap();
+    append(&*other, 1).unwrap();
+    let whole = folder.metadata();
+    let two: usize = whole.split_inclusive('\n').take(2).map(str::len).sum();
+    fs::write(folder.file("metadata.jsonl"), &whole[..two]).unwrap();
+    for _ in 0..2 {
+        assert!(change_each_way(&*store).iter().enumerate().all(|(which, changed)| which == 3 || changed.is_err()));
+    }
+    fs::write(folder.file("metadata.jsonl"), &whole).unwrap();
+    assert_holds_first(&*store, 3);
+}
+
+#[test]
+fn to_go_on_after_a_cut_the_files_without_lines_are_moved_away_first() {
+    let folder = Folder::with_batches(Durability::Full, &[2, 3]);
+    let whole = folder.metadata();
+    let kept: usize = whole.split_inclusive('\n').take(2).map(str::len).sum();
+    fs::write(folder.file("metadata.jsonl"), &whole[..kept]).unwrap();
+    fs::remove_file(folder.file("metadata.end")).unwrap();
+    let store = folder.open(Mode::Write).unwrap();
+    assert_holds_first(&*store, 2);
+    let before = folder.contents();
+    for (which, changed) in change_each_way(&*store).into_iter().enumerate().filter(|(which, _)| *which < 3) {
+        let error = changed.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{which}");
+        assert!(error.hint().is_some_and(|hint| hint.contains("00000002.* on")), "{error:?}");
+    }
+    assert_eq!(folder.contents(), before);
+    for id in 2..5 {
+        fs::rename(folder.file(&format!("{id:08}.png")), folder.path(&format!("{id}"))).unwrap();
+    }
+    append(&*store, 1).unwrap();
+    assert_holds_first(&*folder.open(Mode::Read).unwrap(), 3);
+    assert_eq!(fs::read_to_string(folder.file("metadata.end")).unwrap(), format!("{:020}\n", 3));
+}
+
+#[test]
+fn a_store_without_a_mark_gets_one_from_its_next_writer_and_a_damaged_mark_is_named() {
+    let folder = Folder::with_batches(Durability::Full, &[2]);
+    for garbage in ["", "2\n", "0000000000000000002?\n", "99999999999999999999\n", "00000000000000000002\n\n"] {
+        fs::write(folder.file("metadata.end"), garbage).unwrap();
+        let error = folder.open(Mode::Read).unwrap_err();
+        assert!(error.kind() == ErrorKind::Corrupt && error.to_string().contains("metadata.end is damaged"), "{error}");
+        assert!(error.hint().is_some());
+    }
+    fs::remove_file(folder.file("metadata.end")).unwrap();
+    let names = folder.names();
+    assert_holds_first(&*folder.open(Mode::Read).unwrap(), 2);
+    assert_eq!(folder.names(), names);
+    let store = folder.open(Mode::Write).unwrap();
+    store.compact().unwrap();
+    assert_eq!(fs::read_to_string(folder.file("metadata.end")).unwrap(), format!("{:020}\n", 2));
+}
+
+#[test]
+fn the_mark_follows_appends_and_removals() {
+    for durability in [Durability::Full, Durability::Buffered] {
+        let folder = Folder::with_batches(durability, &[2, 3]);
+        let store = backends::open(&folder.url(), Mode::Write, durability).unwrap();
+        let mark = || fs::read_to_string(folder.file("metadata.end")).unwrap().trim().parse::<u64>().unwrap();
+        assert_eq!(mark(), 5);
+        for (removed, left) in [(vec![0], 5), (vec![4, 2], 4), (vec![1, 3], 0)] {
+            store.remove(&removed).unwrap();
+            assert_eq!(mark(), left);
+            drop(folder.open(Mode::Read).unwrap());
+        }
+        append(&*store, 1).unwrap();
+        assert_eq!(mark(), 6);
+    }
+}
+
+#[test]
+fn readers_beside_a_writer_that_takes_away_the_last_image_find_nothing_wrong() {
+    let folder = Folder::with_batches(Durability::Full, &[3]);
+    let writing = AtomicBool::new(true);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let store = folder.open(Mode::Write).unwrap();
+            for _ in 0..50 {
+                let last = store.properties().unwrap().next_id;
+                append(&*store, 2).unwrap();
+                store.remove(&[last + 1, last]).unwrap();
+            }
+            writing.store(false, Ordering::Relaxed);
+        });
+        scope.spawn(|| {
+            let store = folder.open(Mode::Read).unwrap();
+            while writing.load(Ordering::Relaxed) {
+                assert!(matches!(store.properties().unwrap().count, 3 | 5));
+            }
+        });
+        while writing.load(Ordering::Relaxed) {
+            assert!(matches!(folder.open(Mode::Read).unwrap().properties().unwrap().count, 3 | 5));
+        }
+    });
 }
 
 #[test]
@@ -271,6 +438,8 @@ fn a_crash_of_the_machine_undoes_unsynced_batches_latest_first() {
         }
         assert_holds_first(&*folder.open(Mode::Read).unwrap(), left);
         let store = folder.open(Mode::Write).unwrap();
+        store.sync().unwrap();
+        assert_holds_first(&*folder.open(Mode::Read).unwrap(), left);
         append(&*store, 1).unwrap();
         assert_holds_first(&*store, left + 1);
         assert!(fs::read_to_string(folder.file("pinako.json")).unwrap().contains(r#""unsynced":null"#));

@@ -1,7 +1,7 @@
 //! What is kept in memory of `metadata.jsonl`: where each image's line begins, and which names there are.
 //!
 //! Lines are only ever appended, or the file is replaced as a whole, so that to be fresh is to compare the file's inode
-//! and length and to read what is new. An image takes 16 bytes here, and some 10 more where it has a name; the lines
+//! and length and to read what is new. A file that ends before what was committed is refused. An image takes 16 bytes here, and some 10 more where it has a name; the lines
 //! themselves are read when they are asked for.
 
 use std::collections::BTreeSet;
@@ -15,8 +15,9 @@ use rustix::fs::Stat;
 
 use super::folder::Folder;
 use super::images;
-use super::line::{Line, MAX_LINE};
+use super::line::{Line, MAX_LINE, file_name};
 use super::lookup::Lookup;
+use super::mark::{self, MARK};
 use super::pinako_json::{PinakoJson, Unsynced};
 use crate::descriptor::Id;
 use crate::error::{Error, Result};
@@ -62,7 +63,29 @@ struct Entry {
 
 impl Index {
     /// Reads the whole file.
+    ///
+    /// # Errors
+    /// `Corrupt` where it is damaged, or ends before the mark.
     pub(super) fn load(folder: &Folder) -> Result<Index> {
+        let mut before: Option<(Option<Id>, Index)> = None;
+        loop {
+            // Before the file: what was committed when the mark was read is in it then.
+            let mark = mark::read(folder)?;
+            let index = Index::load_to(folder, mark)?;
+            if index.reaches(mark) {
+                return Ok(index);
+            }
+            // Unless a removal lowered the mark and replaced the file in between: then the two differ the next time.
+            match before {
+                Some((last_mark, last)) if (last_mark, last.inode) == (mark, index.inode) && last.end == index.end => {
+                    return Err(index.was_cut(folder, mark));
+                }
+                _ => before = Some((mark, index)),
+            }
+        }
+    }
+
+    fn load_to(folder: &Folder, mark: Option<Id>) -> Result<Index> {
         let unsynced = PinakoJson::read(folder)?.unsynced;
         let file = folder.open_file(METADATA).map_err(|error| missing(folder, error))?;
         let stat = rustix::fs::fstat(&file).map_err(|error| folder.cannot("read", METADATA, error))?;
@@ -77,7 +100,7 @@ impl Index {
             payload_bytes: 0,
             doubtful_from: unsynced.filter(Unsynced::is_in_doubt).map(|unsynced| unsynced.from),
         };
-        index.read_on(folder)?;
+        index.read_on(folder, mark)?;
         index.lines.shrink_to_fit();
         Ok(index)
     }
@@ -90,15 +113,36 @@ impl Index {
 
     /// Takes in what was written since.
     pub(super) fn refresh(&mut self, folder: &Folder) -> Result<()> {
+        let mark = mark::read(folder)?;
         let stat = folder.stat(METADATA).map_err(|error| missing(folder, error))?;
         if self.is_current(&stat) {
             return Ok(());
         }
         // A tail that changed while it was read may look damaged, so that counts only if the whole file is.
-        if inode(&stat) != self.inode || self.read_on(folder).is_err() {
+        if inode(&stat) != self.inode || self.read_on(folder, mark).is_err() || !self.reaches(mark) {
             *self = Index::load(folder)?;
         }
         Ok(())
+    }
+
+    /// Whether all that the mark speaks of is there.
+    fn reaches(&self, mark: Option<Id>) -> bool {
+        // Where there is doubt, the mark may have reached the disk before the lines did.
+        self.doubtful_from.is_some() || mark.is_none_or(|mark| self.next_id() >= mark)
+    }
+
+    fn was_cut(&self, folder: &Folder, mark: Option<Id>) -> Error {
+        let has = match self.lines.last() {
+            Some(last) => format!("its last whole batch ends at byte {} with image {}", self.end, last.id),
+            None => "it has no whole batch".to_owned(),
+        };
+        let last = mark.unwrap_or_default().saturating_sub(1);
+        let lost = file_name(self.next_id(), "*");
+        Error::corrupt(format!("{} was cut: {has}, but image {last} was stored", folder.path_of(METADATA).display()))
+            .with_hint(format!(
+                "restore it from a copy; or, to go on with what is left, move the image files from {lost} on elsewhere \
+                 and remove {MARK}"
+            ))
     }
 
     pub(super) fn len(&self) -> usize {
@@ -182,6 +226,18 @@ impl Index {
         stretches
     }
 
+    /// The last place that is left without these, which ascend.
+    pub(super) fn last_without(&self, places: &[usize]) -> Option<usize> {
+        let gone =
+            places.iter().rev().zip((0..self.lines.len()).rev()).take_while(|&(&gone, last)| gone == last).count();
+        (self.lines.len() - gone).checked_sub(1)
+    }
+
+    /// One more than the largest id that is left without the lines at these places, which ascend.
+    pub(super) fn next_id_without(&self, places: &[usize]) -> Id {
+        self.last_without(places).and_then(|place| self.lines.get(place)).map_or(0, |last| last.id + 1)
+    }
+
     /// Where the line at `place` begins; that of one after the last is the end.
     pub(super) fn offset(&self, place: usize) -> u64 {
         self.lines.get(place).map_or(self.end, |line| line.offset)
@@ -195,8 +251,8 @@ impl Index {
         self.hasher.hash_one(name) as u32
     }
 
-    /// Takes in the whole batches from `end` on.
-    fn read_on(&mut self, folder: &Folder) -> Result<()> {
+    /// Takes in the whole batches from `end` on, which should reach the mark.
+    fn read_on(&mut self, folder: &Folder, mark: Option<Id>) -> Result<()> {
         let stat = rustix::fs::fstat(&*self.file).map_err(|error| folder.cannot("read", METADATA, error))?;
         let length = stat.st_size as u64;
         if length < self.end {
@@ -221,7 +277,10 @@ impl Index {
         } else {
             self.names.extend(names);
         }
-        self.seen = length;
+        // What ends before the mark is not current: it is looked at again.
+        if read.is_ok() && self.reaches(mark) {
+            self.seen = length;
+        }
         read
     }
 

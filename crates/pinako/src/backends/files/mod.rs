@@ -4,13 +4,15 @@
 //! The lines of `metadata.jsonl` are the store: a file without a line is none of its images. So an append writes the
 //! files, makes them durable, and only then appends the line that ends the batch; a removal replaces
 //! `metadata.jsonl` as a whole before it unlinks files. Whatever a crash leaves behind in between is invisible, and the
-//! next writer cuts it off or overwrites it. FORMAT.md has the details.
+//! next writer cuts it off or overwrites it. A mark beside the lines tells what a crash has torn from what was committed
+//! and is lost. FORMAT.md has the details.
 
 mod folder;
 mod images;
 mod index;
 mod line;
 mod lookup;
+mod mark;
 mod pinako_json;
 
 use std::borrow::Cow;
@@ -25,6 +27,7 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use self::folder::{Folder, aside};
 use self::index::{Index, METADATA};
 use self::line::{Line, file_name};
+use self::mark::MARK;
 use self::pinako_json::{PINAKO_JSON, PinakoJson, Unsynced};
 use super::Mode;
 use crate::backend::{
@@ -68,7 +71,8 @@ fn create(path: &Path) -> Result<()> {
             {
                 Ok(())
             }
-            name if name == aside(PINAKO_JSON) => Ok(()),
+            MARK => Ok(()),
+            name if name == aside(PINAKO_JSON) || name == aside(MARK) => Ok(()),
             _ => Err(Error::conflict(format!("{} is not empty: it has {name:?} in it", path.display()))
                 .with_hint("name a new folder or an empty one")),
         })
@@ -78,6 +82,7 @@ fn create(path: &Path) -> Result<()> {
     let _lock = folder.lock()?;
     check_empty()?;
     folder.replace_with(METADATA, b"")?;
+    mark::create(&folder, 0)?;
     PinakoJson::new().write(&folder)?;
     match path.canonicalize().ok().as_deref().and_then(Path::parent) {
         Some(parent) => Folder::open(parent)?.sync_names(),
@@ -161,7 +166,34 @@ impl Files {
         if self.durability == Durability::Full {
             file.sync_data().map_err(cannot)?;
         }
+        // The batch is committed, whatever becomes of the mark: one that is behind does no harm.
+        let _ = mark::set(&self.folder, first + entries.len() as u64);
         Ok(())
+    }
+
+    /// Makes the mark where there is none.
+    ///
+    /// # Errors
+    /// `Corrupt` where images may be lost, whose files the next append or compaction would destroy.
+    fn ensure_mark(&self) -> Result<()> {
+        if mark::read(&self.folder)?.is_some() {
+            return Ok(());
+        }
+        let next_id = self.index()?.next_id();
+        self.folder.each_name(|name| match id_in_file_name(name) {
+            Some(id) if id >= next_id => Err(Error::corrupt(format!(
+                "{} is missing, and there is the file {name} of an image without a line in {METADATA}",
+                self.folder.path_of(MARK).display()
+            ))
+            .with_hint(format!(
+                "where lines were lost, restore {METADATA} from a copy; otherwise move the image files from {} on \
+                 elsewhere",
+                file_name(next_id, "*")
+            ))),
+            _ => Ok(()),
+        })?;
+        self.folder.sync_everything()?;
+        mark::create(&self.folder, next_id)
     }
 
     /// Cuts `metadata.jsonl` off at `end`.
@@ -174,11 +206,14 @@ impl Files {
     /// that `metadata.jsonl` has in it counts.
     fn settle(&self) -> Result<PinakoJson> {
         let (end, seen) = self.index()?.ends();
+        self.ensure_mark()?;
         if seen > end {
             self.cut(end)?;
         }
         let mut head = PinakoJson::read(&self.folder)?;
         if head.unsynced.take().is_some() {
+            // It may be ahead, and counts from now on.
+            mark::set(&self.folder, self.index()?.next_id())?;
             self.folder.sync_everything()?;
             head.write(&self.folder)?;
             self.index.write().unwrap_or_else(PoisonError::into_inner).trust();
@@ -190,6 +225,7 @@ impl Files {
     fn settle_until_crash(&self) -> Result<PinakoJson> {
         let head = PinakoJson::read(&self.folder)?;
         let (end, seen) = self.index()?.ends();
+        self.ensure_mark()?;
         if seen == end && head.unsynced.as_ref().is_some_and(|unsynced| !unsynced.is_in_doubt()) {
             return Ok(head);
         }
@@ -204,8 +240,7 @@ impl Files {
         let cannot = |error| self.folder.cannot("write", METADATA, error);
         let mut stretches = index.stretches_without(places);
         // The last line that stays must end a batch, whether it did or not.
-        let removed: HashSet<usize> = places.iter().copied().collect();
-        let last = (0..index.len()).rev().find(|place| !removed.contains(place));
+        let last = index.last_without(places);
         let mut last_line = Vec::new();
         if let (Some(last), Some(stretch)) = (last, stretches.last_mut()) {
             let start = index.offset(last);
@@ -350,6 +385,10 @@ impl Backend for Files {
         })?;
         head.next_id = head.next_id.max(index.next_id());
         head.write(&self.folder)?;
+        let next_id = index.next_id_without(&places);
+        if mark::read(&self.folder)?.is_some_and(|mark| mark > next_id) {
+            mark::set_durably(&self.folder, next_id)?;
+        }
         self.rewrite_without(&index, &places)?;
         for name in names {
             // What cannot be unlinked now does not count any more; compaction tries again.
@@ -415,7 +454,7 @@ impl Backend for Files {
                 Ok(ControlFlow::Continue(()))
             })?;
         }
-        for name in leftovers.into_iter().chain([&*aside(METADATA), &*aside(PINAKO_JSON)]) {
+        for name in leftovers.into_iter().chain([&*aside(METADATA), &*aside(PINAKO_JSON), &*aside(MARK)]) {
             self.folder.unlink(name).map_err(|error| self.folder.cannot("remove", name, error))?;
         }
         Ok(())
