@@ -17,7 +17,8 @@
 //! - **Fresh.** A call sees every append and removal that returned before the call began, by this or any other
 //!   handle, thread or process.
 //! - **Shared.** Every method may be called from many threads at once. Writers exclude each other: a second one waits
-//!   its turn for up to [`WRITER_PATIENCE`], then gets a `Conflict` error and has changed nothing.
+//!   its turn for up to [`WRITER_PATIENCE`], unless its handle was opened with another, then gets a `Conflict` error
+//!   and has changed nothing.
 //! - **Callbacks.** A sink's error ends the call and is returned as it is. A sink must not call the backend.
 //! - **Errors** name what they happened to; nothing that is read is believed before it is checked, and no input leads
 //!   to a panic. After any error the handle stays usable.
@@ -30,7 +31,7 @@ use std::time::Duration;
 use crate::descriptor::{Descriptor, Id};
 use crate::error::{Error, Result};
 
-/// How long a writer waits for another to finish.
+/// How long a writer waits for another to finish, unless it was opened with another patience.
 pub const WRITER_PATIENCE: Duration = Duration::from_secs(30);
 
 /// A place that keeps payloads and their descriptors. The module's text is the contract.

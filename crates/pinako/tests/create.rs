@@ -112,7 +112,7 @@ fn maker() {
 fn what_a_creation_left_that_was_broken_off_becomes_a_store() {
     for (scheme, left) in [
         ("files", &["metadata.jsonl", ".lock", "metadata.end", "pinako.json.tmp"][..]),
-        ("hdf5", &["lock", "manifest.jsonl.new"]),
+        ("hdf5", &["lock", "manifest.jsonl.tmp"]),
         ("lmdb", &[]),
     ] {
         let folder = tempfile::tempdir().unwrap();

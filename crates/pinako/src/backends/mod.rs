@@ -1,6 +1,8 @@
 //! The places that keep images, and which URL means which: the only place that knows what was left out of a build.
 
+mod boot;
 mod files;
+mod folder;
 #[cfg(feature = "hdf5")]
 mod hdf5;
 mod lmdb;
@@ -9,14 +11,17 @@ mod lmdb;
 mod manifest;
 mod memory;
 mod sqlite;
+mod writer_lock;
 
 pub use memory::Memory;
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use crate::backend::{Backend, Durability};
+use crate::backend::{Backend, Durability, WRITER_PATIENCE};
 use crate::encoding::PixelEncoding;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::image::{SampleType, Shape};
 
 /// The version of the on-disk formats that this version of the library writes; see FORMAT.md.
@@ -68,18 +73,31 @@ fn absolute(path: &Path) -> Result<PathBuf> {
 /// something else stands there, `FeatureDisabled` where the backend was left out of the build, `Unsupported` where a
 /// newer version wrote it or the URL means nothing to this one.
 pub fn open(url: &str, mode: Mode, durability: Durability) -> Result<Box<dyn Backend>> {
+    open_with_patience(url, mode, durability, WRITER_PATIENCE)
+}
+
+/// Opens or creates a backend as [`open`] does, with a `patience` of its own for other writers.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_with_patience(
+    url: &str,
+    mode: Mode,
+    durability: Durability,
+    patience: Duration,
+) -> Result<Box<dyn Backend>> {
     // The process may go to another folder while the store is open.
     let backend = match locate(url, mode)?.absolute()? {
         Location::Memory if mode == Mode::Create => Ok(Box::new(Memory::new()) as _),
         Location::Memory => Err(Error::not_found("a store in memory ends with the process that made it")
             .with_hint("create it, or name a store on the disk")),
-        Location::Files(path) => files::open(&path, mode, durability),
-        Location::Lmdb(path) => lmdb::open(&path, mode, durability),
+        Location::Files(path) => files::open(&path, mode, durability, patience),
+        Location::Lmdb(path) => lmdb::open(&path, mode, durability, patience),
         #[cfg(feature = "hdf5")]
-        Location::Hdf5(path) => hdf5::open(&path, mode, durability),
+        Location::Hdf5(path) => hdf5::open(&path, mode, durability, patience),
         #[cfg(not(feature = "hdf5"))]
         Location::Hdf5(_) => Err(left_out("hdf5")),
-        Location::Sqlite(path) => sqlite::open(&path, mode, durability),
+        Location::Sqlite(path) => sqlite::open(&path, mode, durability, patience),
     };
     backend.map_err(|error| error.at_store(url))
 }
@@ -172,12 +190,23 @@ pub(crate) fn hdf5_head(count: u64, shape: Shape, sample: SampleType) -> Result<
 /// The error for a backend that was left out of the build.
 #[cfg(not(feature = "hdf5"))]
 fn left_out(feature: &str) -> Error {
-    Error::new(crate::ErrorKind::FeatureDisabled, format!("this build of Pinako has no {feature}: stores"))
+    Error::new(ErrorKind::FeatureDisabled, format!("this build of Pinako has no {feature}: stores"))
         .with_hint(format!("build it with the cargo feature {feature:?}"))
 }
 
+/// The error for a change by a handle that only reads.
+fn read_only() -> Error {
+    Error::new(ErrorKind::Denied, "the store was opened for reading only")
+}
+
+/// The error for a store of a format version that is not ours.
+fn other_format(found: impl Display) -> Error {
+    Error::unsupported(format!("it has format version {found}, this version of Pinako reads {FORMAT_VERSION}"))
+        .with_hint("update Pinako, or use the version that wrote it")
+}
+
 /// The error for a name that is taken.
-pub(crate) fn name_taken(name: &str) -> Error {
+fn name_taken(name: &str) -> Error {
     Error::conflict(format!("there is an image named {name:?} already"))
         .with_hint("names are unique: choose another, or remove that image first")
 }

@@ -285,10 +285,12 @@ impl Read for SlowReader<'_> {
     }
 }
 
-/// Appends a stream by one handle, and while its bytes are awaited calls `meanwhile` with another; `meanwhile` must
+/// Appends a stream by handle `one`, and while its bytes are awaited calls `meanwhile` with the `other`; `meanwhile` must
 /// meet the stream's reader to let it go on. Then the store holds what both appended.
-fn beside_a_slow_writer(fixture: &dyn Fixture, meanwhile: impl FnOnce(&dyn Backend, &Barrier) -> Vec<Stored>) {
-    let (one, other) = (fixture.create(), fixture.open());
+fn beside_a_slow_writer(
+    [one, other]: [Box<dyn Backend>; 2],
+    meanwhile: impl FnOnce(&dyn Backend, &Barrier) -> Vec<Stored>,
+) {
     let payload = pattern(3, 0, 100_000);
     let slow = named("slow", &payload);
     let meetings = Barrier::new(2);
@@ -313,7 +315,7 @@ fn beside_a_slow_writer(fixture: &dyn Fixture, meanwhile: impl FnOnce(&dyn Backe
 }
 
 pub fn a_writer_waits_for_a_slow_one(fixture: &dyn Fixture) {
-    beside_a_slow_writer(fixture, |store, meetings| {
+    beside_a_slow_writer([fixture.create(), fixture.open()], |store, meetings| {
         let mut images = small(0..3);
         thread::scope(|scope| {
             scope.spawn(|| {
@@ -327,7 +329,7 @@ pub fn a_writer_waits_for_a_slow_one(fixture: &dyn Fixture) {
 }
 
 pub fn a_writer_gives_up_in_the_end(fixture: &dyn Fixture) {
-    beside_a_slow_writer(fixture, |store, meetings| {
+    beside_a_slow_writer([fixture.create(), fixture.open_impatient()], |store, meetings| {
         let mut images = small(0..3);
         // A backend that takes the bytes before it excludes others does not let them wait.
         match store.append(&mut entries(&images)) {

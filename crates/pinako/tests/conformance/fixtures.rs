@@ -1,5 +1,7 @@
 //! Where the stores of these tests stand.
 
+use std::time::Duration;
+
 use pinako::Durability;
 use pinako::backend::Backend;
 use pinako::backends::{self, Memory, Mode};
@@ -17,6 +19,10 @@ impl Fixture for MemoryFixture {
 
     fn open(&self) -> Box<dyn Backend> {
         Box::new(self.0.clone())
+    }
+
+    fn open_impatient(&self) -> Box<dyn Backend> {
+        self.open()
     }
 
     fn open_read_only(&self) -> Option<Box<dyn Backend>> {
@@ -40,6 +46,10 @@ impl Fixture for WrappedFixture {
 
     fn open(&self) -> Box<dyn Backend> {
         self.1(self.0.open())
+    }
+
+    fn open_impatient(&self) -> Box<dyn Backend> {
+        self.open()
     }
 
     fn open_read_only(&self) -> Option<Box<dyn Backend>> {
@@ -73,6 +83,11 @@ impl Fixture for DiskFixture {
 
     fn open(&self) -> Box<dyn Backend> {
         self.open_as(Mode::Write)
+    }
+
+    fn open_impatient(&self) -> Box<dyn Backend> {
+        let patience = Duration::from_millis(50);
+        backends::open_with_patience(&self.url, Mode::Write, self.durability, patience).unwrap()
     }
 
     fn open_read_only(&self) -> Option<Box<dyn Backend>> {

@@ -7,9 +7,9 @@ use std::os::unix::fs::FileExt;
 use std::sync::Mutex;
 use std::thread;
 
-use super::folder::Folder;
 use super::line::{Line, MAX_LINK, extension, file_name};
 use crate::backend::{Entry, Payload, ReadRequest};
+use crate::backends::folder::Folder;
 use crate::descriptor::{Encoding, Id};
 use crate::error::{Error, Result};
 

@@ -13,12 +13,12 @@ use std::thread;
 
 use rustix::fs::Stat;
 
-use super::folder::Folder;
 use super::images;
 use super::line::{Line, MAX_LINE, file_name};
 use super::lookup::Lookup;
 use super::mark::{self, MARK};
 use super::pinako_json::{PinakoJson, Unsynced};
+use crate::backends::folder::Folder;
 use crate::descriptor::Id;
 use crate::error::{Error, Result};
 

@@ -5,9 +5,9 @@ use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use super::folder::Folder;
 use super::index::METADATA;
 use super::line::Line;
+use crate::backends::folder::Folder;
 use crate::error::Result;
 
 /// Lines that are this near to each other are read at once: a call costs as much as copying some thousand bytes.

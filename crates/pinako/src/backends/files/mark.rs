@@ -8,7 +8,7 @@
 use std::io::{ErrorKind as Io, Read};
 use std::os::unix::fs::FileExt;
 
-use super::folder::Folder;
+use crate::backends::folder::Folder;
 use crate::descriptor::Id;
 use crate::error::{Error, Result};
 

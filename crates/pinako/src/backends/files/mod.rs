@@ -7,7 +7,6 @@
 //! next writer cuts it off or overwrites it. A mark beside the lines tells what a crash has torn from what was committed
 //! and is lost. FORMAT.md has the details.
 
-mod folder;
 mod images;
 mod index;
 mod line;
@@ -23,33 +22,37 @@ use std::ops::{ControlFlow, Range};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::time::Duration;
 
-use self::folder::{Folder, aside};
 use self::index::{Index, METADATA};
 use self::line::{Line, file_name};
 use self::mark::MARK;
 use self::pinako_json::{PINAKO_JSON, PinakoJson, Unsynced};
-use super::Mode;
+use super::folder::{Folder, aside};
+use super::{Mode, read_only};
 use crate::backend::{
     Backend, DescribeSink, Durability, Entry, Footprint, IoHints, Properties, ReadRequest, ReadSink, ScanSink,
 };
 use crate::descriptor::{Id, ImageFormat, check_name};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
+
+/// What writers lock. A dot keeps it out of the sight of `datasets` and of most listings.
+const LOCK: &str = ".lock";
 
 /// Images whose lines are looked up at once.
 const CHUNK: usize = 1024;
 
 /// Opens or creates the store at `path`.
-pub(crate) fn open(path: &Path, mode: Mode, durability: Durability) -> Result<Box<dyn Backend>> {
+pub(crate) fn open(path: &Path, mode: Mode, durability: Durability, patience: Duration) -> Result<Box<dyn Backend>> {
     if mode == Mode::Create {
-        create(path)?;
+        create(path, patience)?;
     } else if !path.exists() {
         return Err(Error::not_found(format!("there is no folder {}", path.display())));
     }
     let folder = Folder::open(path)?;
     PinakoJson::read(&folder)?;
     let index = RwLock::new(Index::load(&folder)?);
-    Ok(Box::new(Files { folder, read_only: mode == Mode::Read, durability, index }))
+    Ok(Box::new(Files { folder, read_only: mode == Mode::Read, durability, patience, index }))
 }
 
 /// Whether there is such a store at `path`, as far as a quick look tells.
@@ -58,7 +61,7 @@ pub(crate) fn is_at(path: &Path) -> bool {
 }
 
 /// Makes an empty store of a folder that is empty or not there.
-fn create(path: &Path) -> Result<()> {
+fn create(path: &Path, patience: Duration) -> Result<()> {
     std::fs::create_dir_all(path)
         .map_err(|error| Error::io(format!("cannot create the folder {}", path.display()), error))?;
     let folder = Folder::open(path)?;
@@ -66,7 +69,7 @@ fn create(path: &Path) -> Result<()> {
         folder.each_name(|name| match name {
             PINAKO_JSON => Err(Error::conflict(format!("there is a store at {} already", path.display()))),
             // A creation that was killed leaves these, all but the last of them empty.
-            name if [METADATA, folder::LOCK, &*aside(METADATA)].contains(&name)
+            name if [METADATA, LOCK, &*aside(METADATA)].contains(&name)
                 && folder.stat(name).map_or(true, |stat| stat.st_size == 0) =>
             {
                 Ok(())
@@ -79,7 +82,7 @@ fn create(path: &Path) -> Result<()> {
     };
     // Before the lock too, which would leave a file in somebody's folder.
     check_empty()?;
-    let _lock = folder.lock()?;
+    let _lock = folder.lock(LOCK, patience)?;
     check_empty()?;
     folder.replace_with(METADATA, b"")?;
     mark::create(&folder, 0)?;
@@ -94,6 +97,8 @@ struct Files {
     folder: Folder,
     read_only: bool,
     durability: Durability,
+    /// How long it waits for other writers.
+    patience: Duration,
     index: RwLock<Index>,
 }
 
@@ -119,7 +124,7 @@ impl Files {
 
     fn check_writable(&self) -> Result<()> {
         if self.read_only {
-            return Err(Error::new(ErrorKind::Denied, "the store was opened for reading only"));
+            return Err(read_only());
         }
         Ok(())
     }
@@ -272,7 +277,7 @@ impl Backend for Files {
         for entry in &*entries {
             entry.check_length()?;
         }
-        let _lock = self.folder.lock()?;
+        let _lock = self.folder.lock(LOCK, self.patience)?;
         if entries.is_empty() {
             let next_id = PinakoJson::read(&self.folder)?.next_id.max(self.index()?.next_id());
             return Ok(next_id..next_id);
@@ -368,7 +373,7 @@ impl Backend for Files {
 
     fn remove(&self, ids: &[Id]) -> Result<u64> {
         self.check_writable()?;
-        let _lock = self.folder.lock()?;
+        let _lock = self.folder.lock(LOCK, self.patience)?;
         let mut head = self.settle()?;
         let index = self.index()?;
         let mut places: Vec<usize> = ids.iter().filter_map(|&id| index.place(id)).collect();
@@ -410,7 +415,7 @@ impl Backend for Files {
 
     fn set_label_names(&self, names: &[String]) -> Result<()> {
         self.check_writable()?;
-        let _lock = self.folder.lock()?;
+        let _lock = self.folder.lock(LOCK, self.patience)?;
         let mut head = PinakoJson::read(&self.folder)?;
         head.label_names = names.to_vec();
         head.write(&self.folder)
@@ -437,7 +442,7 @@ impl Backend for Files {
 
     fn compact(&self) -> Result<()> {
         self.check_writable()?;
-        let _lock = self.folder.lock()?;
+        let _lock = self.folder.lock(LOCK, self.patience)?;
         self.settle()?;
         let mut files = Vec::new();
         self.folder.each_name(|name| {
@@ -464,7 +469,7 @@ impl Backend for Files {
         if self.read_only || PinakoJson::read(&self.folder)?.unsynced.is_none() {
             return Ok(());
         }
-        let _lock = self.folder.lock()?;
+        let _lock = self.folder.lock(LOCK, self.patience)?;
         self.settle().map(drop)
     }
 }

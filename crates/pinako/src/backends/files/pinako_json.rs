@@ -4,8 +4,8 @@ use std::io::{ErrorKind as Io, Read};
 
 use serde::{Deserialize, Serialize};
 
-use super::folder::Folder;
-use crate::backends::FORMAT_VERSION;
+use crate::backends::folder::Folder;
+use crate::backends::{FORMAT_VERSION, boot, other_format};
 use crate::descriptor::Id;
 use crate::error::{Error, Result};
 
@@ -37,18 +37,13 @@ pub(super) struct Unsynced {
 
 impl Unsynced {
     pub(super) fn new(from: u64) -> Unsynced {
-        Unsynced { from, boot: boot() }
+        Unsynced { from, boot: boot::id().to_owned() }
     }
 
     /// Whether the machine went down since.
     pub(super) fn is_in_doubt(&self) -> bool {
-        self.boot.is_empty() || self.boot != boot()
+        !boot::still_runs(&self.boot)
     }
-}
-
-/// What the kernel calls this run of the machine; empty where that cannot be told.
-fn boot() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim_end().to_owned()
 }
 
 /// What says whether the rest can be understood.
@@ -95,12 +90,7 @@ impl PinakoJson {
             return Err(Error::corrupt(format!("{} is of a store of another kind: {:?}", path.display(), form.pinako)));
         }
         if form.format_version != FORMAT_VERSION {
-            return Err(Error::unsupported(format!(
-                "{} says format version {}, this version of Pinako reads {FORMAT_VERSION}",
-                path.display(),
-                form.format_version
-            ))
-            .with_hint("a newer version of Pinako wrote it: update Pinako"));
+            return Err(other_format(form.format_version).context(path.display()));
         }
         serde_json::from_slice(&text).map_err(damaged)
     }

@@ -5,20 +5,18 @@
 //! readers pass over and the next writer cuts off.
 
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::Read;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
+use crate::backends::folder::Folder;
 use crate::backends::manifest::{Commit, Header, LOG_NAME, Manifest, Part, line};
-use crate::backends::{FORMAT_VERSION, Mode};
+use crate::backends::{FORMAT_VERSION, Mode, boot};
 use crate::error::{Error, Result};
 
 /// Which backend's log it is.
 pub(super) const KIND: &str = "hdf5";
-
-/// What a new log is called until it is whole.
-pub(super) const LOG_ASIDE: &str = "manifest.jsonl.new";
 
 /// Looks at whether the files of a part, written before the machine last stopped and not synced, came through whole.
 pub(super) type Survived<'a> = dyn Fn(&Part) -> bool + 'a;
@@ -39,7 +37,7 @@ pub(super) struct Log {
 
 impl Log {
     /// Makes the log of an empty store in `folder`, which has none.
-    pub(super) fn create(folder: &Path) -> Result<()> {
+    pub(super) fn create(folder: &Folder) -> Result<()> {
         replace(folder, &[])
     }
 
@@ -124,11 +122,10 @@ impl Log {
             }
         }
 
-        let boot = boot_id();
         let synced = commits.iter().rposition(|(commit, _)| commit.unsynced.is_none()).map_or(0, |last| last + 1);
         let manifest = Arc::make_mut(&mut self.manifest);
         for (place, (commit, after)) in commits.into_iter().enumerate() {
-            let in_doubt = place >= synced && (boot.is_empty() || commit.unsynced.as_ref() != Some(&boot));
+            let in_doubt = place >= synced && !commit.unsynced.as_deref().is_some_and(boot::still_runs);
             if in_doubt && !commit.parts.iter().all(survived) {
                 break;
             }
@@ -173,7 +170,7 @@ impl Log {
     /// Puts a log with this one commit in place of the log. The caller is the only writer.
     pub(super) fn rewrite(&mut self, commit: &Commit) -> Result<()> {
         let folder = self.path.parent().unwrap_or(Path::new("."));
-        replace(folder, std::slice::from_ref(commit))?;
+        replace(&Folder::open(folder)?, std::slice::from_ref(commit))?;
         *self = Log::open(folder, Mode::Write, &|_| true)?;
         Ok(())
     }
@@ -211,26 +208,10 @@ fn identity(file: &fs::Metadata) -> (u64, u64) {
 }
 
 /// Writes a log aside and puts it in its place, durably.
-fn replace(folder: &Path, commits: &[Commit]) -> Result<()> {
+fn replace(folder: &Folder, commits: &[Commit]) -> Result<()> {
     let mut text = head()?;
     for commit in commits {
         text.extend(line::encode(commit)?);
     }
-    let (aside, path) = (folder.join(LOG_ASIDE), folder.join(LOG_NAME));
-    let write = || {
-        let mut file = File::create(&aside)?;
-        file.write_all(&text)?;
-        file.sync_all()?;
-        fs::rename(&aside, &path)?;
-        File::open(folder)?.sync_all()
-    };
-    write().map_err(|error| Error::io(format!("cannot write {}", path.display()), error))
-}
-
-/// What names this run of the machine: what was not synced in another run may be lost. Where the system does not say, it
-/// is empty, and whatever was not synced is looked at.
-pub(super) fn boot_id() -> String {
-    static ID: OnceLock<String> = OnceLock::new();
-    let read = || fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    ID.get_or_init(|| read().trim().to_owned()).clone()
+    folder.replace_with(LOG_NAME, &text)
 }

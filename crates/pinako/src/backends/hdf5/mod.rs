@@ -34,32 +34,30 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::{Duration, Instant};
-
-use rustix::fs::{FlockOperation, flock};
+use std::time::Duration;
 
 use self::form::{Dataset, Element};
-use self::log::{LOG_ASIDE, Log};
+use self::log::Log;
 use self::open::OpenFiles;
 use self::part::name_hash;
 use self::view::{View, in_a_row};
-use self::write::{Limits, Writer, file_of, is_name_of_part, plan, sync_folder};
+use self::write::{Limits, Writer, file_of, is_name_of_part, plan};
+use super::folder::{Folder, aside};
 use super::manifest::{Commit, IdSet, LOG_NAME, Manifest, Part};
-use super::{FORMAT_VERSION, Mode, name_taken};
+use super::{FORMAT_VERSION, Mode, boot, name_taken, read_only};
 use crate::backend::{
     Backend, DescribeSink, Durability, Entry, Footprint, IoHints, Properties, ReadRequest, ReadSink, ScanSink,
-    WRITER_PATIENCE,
 };
 use crate::descriptor::Id;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::image::{SampleType, Shape};
 
 const PARTS: &str = "parts";
 const LOCK: &str = "lock";
 
 /// Opens or creates the store at `path`.
-pub(crate) fn open(path: &Path, mode: Mode, durability: Durability) -> Result<Box<dyn Backend>> {
-    Ok(Box::new(Hdf5::open(path, mode, durability, Limits::USUAL)?))
+pub(crate) fn open(path: &Path, mode: Mode, durability: Durability, patience: Duration) -> Result<Box<dyn Backend>> {
+    Ok(Box::new(Hdf5::open(path, mode, durability, patience, Limits::USUAL)?))
 }
 
 /// What a file of `count` images and their labels starts with, outside of a store.
@@ -75,6 +73,8 @@ struct Hdf5 {
     folder: PathBuf,
     mode: Mode,
     durability: Durability,
+    /// How long it waits for other writers.
+    patience: Duration,
     limits: Limits,
     log: RwLock<Log>,
     files: OpenFiles,
@@ -83,9 +83,9 @@ struct Hdf5 {
 }
 
 impl Hdf5 {
-    fn open(path: &Path, mode: Mode, durability: Durability, limits: Limits) -> Result<Self> {
+    fn open(path: &Path, mode: Mode, durability: Durability, patience: Duration, limits: Limits) -> Result<Self> {
         if mode == Mode::Create {
-            create(path)?;
+            create(path, patience)?;
         }
         if !path.join(LOG_NAME).exists() {
             let shown = path.display();
@@ -101,6 +101,7 @@ impl Hdf5 {
             folder: path.to_owned(),
             mode,
             durability,
+            patience,
             limits,
             log: RwLock::new(log),
             files,
@@ -136,9 +137,9 @@ impl Hdf5 {
     /// Changes the store as its only writer.
     fn change<T>(&self, change: impl FnOnce(&Manifest) -> Result<T>) -> Result<T> {
         if self.mode == Mode::Read {
-            return Err(Error::new(ErrorKind::Denied, "the store was opened for reading only"));
+            return Err(read_only());
         }
-        let _lock = Lock::new(&self.folder)?;
+        let _lock = Folder::open(&self.folder)?.lock(LOCK, self.patience)?;
         let manifest = self.manifest()?;
         if !self.cleaned.load(Ordering::Relaxed) {
             self.clean(&manifest)?;
@@ -172,7 +173,7 @@ impl Hdf5 {
     fn commit(&self, manifest: &Manifest, mut commit: Commit) -> Result<()> {
         match self.durability {
             Durability::Full => self.sync_files(manifest)?,
-            Durability::Buffered => commit.unsynced = Some(log::boot_id()),
+            Durability::Buffered => commit.unsynced = Some(boot::id().to_owned()),
         }
         self.log_mut().append(commit)
     }
@@ -188,7 +189,7 @@ impl Hdf5 {
                 .and_then(|file| file.sync_data())
                 .map_err(|error| Error::io(format!("cannot sync {}", path.display()), error))?;
         }
-        sync_folder(self.files.folder())
+        Folder::open(self.files.folder())?.sync_names()
     }
 
     /// Checks that no name of `entries` is taken, in the store or among them.
@@ -394,17 +395,18 @@ impl Backend for Hdf5 {
 }
 
 /// Makes an empty store at `path`.
-fn create(path: &Path) -> Result<()> {
+fn create(path: &Path, patience: Duration) -> Result<()> {
     let cannot = |error| Error::io(format!("cannot create {}", path.display()), error);
     fs::create_dir_all(path).map_err(cannot)?;
     // Before the lock too, which would leave a file in somebody's folder.
     check_empty(path)?;
-    let _lock = Lock::new(path)?;
+    let folder = Folder::open(path)?;
+    let _lock = folder.lock(LOCK, patience)?;
     check_empty(path)?;
     fs::create_dir_all(path.join(PARTS)).map_err(cannot)?;
-    Log::create(path)?;
+    Log::create(&folder)?;
     match path.canonicalize().map_err(cannot)?.parent() {
-        Some(parent) => sync_folder(parent),
+        Some(parent) => Folder::open(parent)?.sync_names(),
         None => Ok(()),
     }
 }
@@ -419,7 +421,7 @@ fn check_empty(folder: &Path) -> Result<()> {
         let ours = match path.file_name().and_then(|name| name.to_str()) {
             Some(LOCK) => found.is_file() && found.len() == 0,
             Some(PARTS) => found.is_dir() && list(&path)?.is_empty(),
-            Some(LOG_ASIDE) => found.is_file() && Log::is_begun(&path),
+            Some(name) if name == aside(LOG_NAME) => found.is_file() && Log::is_begun(&path),
             Some(LOG_NAME) => {
                 return Err(Error::conflict(format!("there is a store at {} already", folder.display())));
             }
@@ -431,47 +433,6 @@ fn check_empty(folder: &Path) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// The right to write, until it is dropped.
-struct Lock(File);
-
-impl Lock {
-    /// Waits for other writers.
-    fn new(folder: &Path) -> Result<Lock> {
-        let path = folder.join(LOCK);
-        let file = File::options()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(|error| Error::io(format!("cannot open {}", path.display()), error))?;
-        let patience_ends = Instant::now() + WRITER_PATIENCE;
-        loop {
-            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => return Ok(Lock(file)),
-                Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) if Instant::now() < patience_ends => {
-                    std::thread::sleep(Duration::from_millis(2));
-                }
-                Err(rustix::io::Errno::WOULDBLOCK) => {
-                    return Err(Error::conflict(format!(
-                        "another writer has been at work in {} for {} s",
-                        folder.display(),
-                        WRITER_PATIENCE.as_secs()
-                    ))
-                    .with_hint("wait until it has finished"));
-                }
-                Err(error) => return Err(Error::io(format!("cannot lock {}", path.display()), error.into())),
-            }
-        }
-    }
-}
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        // A process that was forked meanwhile holds a copy of the descriptor, so that closing ours would not do.
-        let _ = flock(&self.0, FlockOperation::Unlock);
-    }
 }
 
 /// The paths in a folder.

@@ -5,10 +5,11 @@ use std::io::Write;
 use std::os::unix::fs::FileExt;
 
 use super::*;
-use crate::backend::{Entry, Payload};
+use crate::backend::{Entry, Payload, WRITER_PATIENCE};
 use crate::backends::manifest::{Header, Kind, is_at, line};
 use crate::conformance::{assert_holds, pattern, pattern_reader};
 use crate::descriptor::{Descriptor, Encoding, ImageFormat, Layout};
+use crate::error::ErrorKind;
 use crate::image::{SampleType, Shape};
 
 /// Files of so few bytes that a small test has several.
@@ -17,7 +18,7 @@ const SMALL: Limits = Limits { payload_bytes: 1000, images: 50, run: 8 };
 type Images = Vec<(Descriptor, Vec<u8>)>;
 
 fn store(folder: &Path, mode: Mode, durability: Durability) -> Result<Hdf5> {
-    Hdf5::open(&folder.join("store"), mode, durability, SMALL)
+    Hdf5::open(&folder.join("store"), mode, durability, WRITER_PATIENCE, SMALL)
 }
 
 fn new_store(folder: &Path) -> Hdf5 {
@@ -221,7 +222,7 @@ fn a_folder_of_other_peoples_hdf5_files_is_no_store() {
     assert!(!is_at(folder.path(), "hdf5"));
     fs::write(folder.path().join(LOG_NAME), b"{\"some\":\"thing\"}\n").unwrap();
     assert!(!is_at(folder.path(), "hdf5"));
-    let kind = |mode| Hdf5::open(folder.path(), mode, Durability::Full, SMALL).unwrap_err().kind();
+    let kind = |mode| Hdf5::open(folder.path(), mode, Durability::Full, WRITER_PATIENCE, SMALL).unwrap_err().kind();
     assert_eq!((kind(Mode::Create), kind(Mode::Write)), (ErrorKind::Conflict, ErrorKind::Corrupt));
     fs::remove_file(folder.path().join(LOG_NAME)).unwrap();
     assert_eq!((kind(Mode::Create), kind(Mode::Write)), (ErrorKind::Conflict, ErrorKind::InvalidInput));
@@ -232,7 +233,7 @@ fn a_folder_of_other_peoples_hdf5_files_is_no_store() {
 
 #[test]
 fn nothing_is_made_of_a_folder_with_other_peoples_files() {
-    for name in ["parts/mine.h5", "parts/00000000.h5", "lock", "manifest.jsonl.new", "notes.txt"] {
+    for name in ["parts/mine.h5", "parts/00000000.h5", "lock", "manifest.jsonl.tmp", "notes.txt"] {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("store").join(name);
         fs::create_dir_all(file.parent().unwrap()).unwrap();
@@ -249,7 +250,7 @@ fn what_a_killed_creation_leaves_is_taken_over() {
     let path = folder.path().join("store");
     fs::create_dir_all(path.join(PARTS)).unwrap();
     fs::write(path.join(LOCK), "").unwrap();
-    fs::write(path.join(LOG_ASIDE), "{\"pinako\":\"hd").unwrap();
+    fs::write(path.join(aside(LOG_NAME)), "{\"pinako\":\"hd").unwrap();
     assert_holds(&new_store(folder.path()), &[]);
 }
 
@@ -367,11 +368,11 @@ fn when_the_machine_stops_what_was_not_synced_is_undone_latest_first() {
     assert_holds(&store(folder.path(), Mode::Read, Durability::Full).unwrap(), &all);
 
     // The machine starts anew, and a block of the part in the middle did not reach the disk.
-    let boot = log::boot_id();
+    let boot = boot::id();
     let text = fs::read_to_string(path.join(LOG_NAME)).unwrap();
     let lines = text.lines().map(|text| {
         let Ok(mut commit) = line::decode::<Commit>(text.as_bytes()) else { return format!("{text}\n").into_bytes() };
-        commit.unsynced = commit.unsynced.map(|id| id.replace(&boot, "another run"));
+        commit.unsynced = commit.unsynced.map(|id| id.replace(boot, "another run"));
         line::encode(&commit).unwrap()
     });
     let lines: Vec<u8> = lines.flatten().collect();

@@ -10,6 +10,7 @@ use std::thread;
 use super::form::{self, Dataset, Element};
 use super::part::{self, Form, NO_LABEL, PAYLOAD, name_hash};
 use crate::backend::{Entry, Payload, PayloadReader};
+use crate::backends::folder::Folder;
 use crate::backends::manifest::{Kind, Part, Piece};
 use crate::descriptor::{Descriptor, Encoding, Id, Layout, record};
 use crate::error::{Error, Result};
@@ -154,7 +155,7 @@ impl<'a> Writer<'a> {
                 });
             }
             if self.sync {
-                sync_folder(folder)?;
+                Folder::open(folder)?.sync_names()?;
             }
             for sync in syncs {
                 sync.join().map_err(|_| Error::invalid("a thread that syncs a part ended early"))??;
@@ -162,11 +163,6 @@ impl<'a> Writer<'a> {
             Ok(parts)
         })
     }
-}
-
-/// Makes the names in a folder durable.
-pub(super) fn sync_folder(folder: &Path) -> Result<()> {
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| cannot_write(folder, error))
 }
 
 fn cannot_write(path: &Path, error: io::Error) -> Error {

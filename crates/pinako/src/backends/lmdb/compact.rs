@@ -12,6 +12,7 @@ use rustix::fs::{FlockOperation, fcntl_lock};
 
 use super::environment::{DATA_FILE, Environment, LOCK_FILE, Turn, failed};
 use super::header::{self, Header};
+use crate::backends::folder::Folder;
 use crate::error::{Error, Result};
 
 /// The copy while it is made. One that is found was left behind by a crash.
@@ -56,7 +57,7 @@ fn replace(environment: &Environment, before: Option<Header>) -> Result<()> {
         Ok(()) => fs::rename(&copy, &data).map_err(cannot),
     };
     match replaced {
-        Ok(()) => File::open(environment.folder()).and_then(|folder| folder.sync_all()).map_err(cannot),
+        Ok(()) => Folder::open(environment.folder())?.sync_names(),
         Err(error) => {
             let _ = fs::remove_file(&copy);
             Err(error)

@@ -20,11 +20,11 @@ use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use rustix::fs::fstatvfs;
 use rustix::io::Errno;
 
-use super::super::Mode;
-use super::held::{Held, exclusive};
 use super::table::{Map, Table};
 use super::{header, lock_file, properties};
 use crate::backend::WRITER_PATIENCE;
+use crate::backends::Mode;
+use crate::backends::writer_lock::WriterLock;
 use crate::error::{Error, ErrorKind, Result};
 
 pub(super) const DATA_FILE: &str = "data.mdb";
@@ -177,23 +177,27 @@ impl Environment {
     /// # Errors
     /// `Denied` where the folder did not allow it.
     pub(super) fn check_writable(&self) -> Result<()> {
-        self.with(|open| if open.writable { Ok(()) } else { Err(read_only(&self.folder)) })
+        let denied = || {
+            let folder = self.folder.display();
+            Error::io(format!("cannot write to {folder}"), std::io::ErrorKind::PermissionDenied.into())
+        };
+        self.with(|open| if open.writable { Ok(()) } else { Err(denied()) })
     }
 
-    /// Waits for the turn to write.
+    /// Waits for the turn to write, for as long as `patience`.
     ///
     /// # Errors
     /// `Denied` where the environment can only be read, `Conflict` where others write for too long.
-    pub(super) fn turn(&self) -> Result<Turn<'_>> {
+    pub(super) fn turn(&self, patience: Duration) -> Result<Turn<'_>> {
         self.check_writable()?;
         let cannot = |error| cannot_open(&self.folder.join(TURN_FILE), error);
-        let deadline = Instant::now() + WRITER_PATIENCE;
+        let deadline = Instant::now() + patience;
         // Who waits holds the lock on the folder, so that who has just written queues behind.
-        let queue = exclusive(File::open(&self.folder).map_err(cannot)?, deadline)?;
+        let queue = WriterLock::wait(File::open(&self.folder).map_err(cannot)?, &self.folder, deadline)?;
         let file = File::options().create(true).truncate(false).write(true).open(self.folder.join(TURN_FILE));
-        let file = exclusive(file.map_err(cannot)?, deadline)?;
+        let lock = WriterLock::wait(file.map_err(cannot)?, &self.folder, deadline)?;
         drop(queue);
-        Ok(Turn { environment: self, _file: file })
+        Ok(Turn { environment: self, _lock: lock })
     }
 
     /// Waits until no transaction is open. One that this thread has open itself would never end: where it may have, it
@@ -240,7 +244,7 @@ impl Environment {
 #[derive(Debug)]
 pub(super) struct Turn<'a> {
     environment: &'a Environment,
-    _file: Held,
+    _lock: WriterLock,
 }
 
 impl Turn<'_> {
@@ -533,10 +537,6 @@ fn check_address_space(size: usize) -> Result<()> {
             .with_hint("raise the limit of the address space (ulimit -v)")
             .with_source(error)
     })
-}
-
-pub(super) fn read_only(folder: &Path) -> Error {
-    Error::new(ErrorKind::Denied, format!("{} is open for reading only", folder.display()))
 }
 
 fn exists() -> Error {

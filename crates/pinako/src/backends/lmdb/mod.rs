@@ -13,7 +13,6 @@ mod append;
 mod compact;
 mod environment;
 mod header;
-mod held;
 mod lock_file;
 mod lookup;
 mod payload;
@@ -22,17 +21,19 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::ops::{Bound, ControlFlow};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use heed::RoTxn;
 
-use super::Mode;
+use super::folder::Folder;
+use super::{Mode, read_only};
 use crate::backend::{
     Backend, DescribeSink, Durability, Entry, Footprint, IoHints, Properties, ReadRequest, ReadSink, ScanSink,
 };
@@ -49,7 +50,7 @@ const WINDOW: usize = 256;
 const LONG: usize = 16 << 10;
 
 /// Opens or creates the store at `path`.
-pub(crate) fn open(path: &Path, mode: Mode, durability: Durability) -> Result<Box<dyn Backend>> {
+pub(crate) fn open(path: &Path, mode: Mode, durability: Durability, patience: Duration) -> Result<Box<dyn Backend>> {
     if mode == Mode::Create {
         prepare_folder(path)?;
     } else if !is_at(path) {
@@ -60,9 +61,10 @@ pub(crate) fn open(path: &Path, mode: Mode, durability: Durability) -> Result<Bo
         });
     }
     let environment = Environment::at(path, mode)?;
-    let store = Lmdb { environment, mode, durability, given: AtomicU64::new(0), surroundings: Surroundings::new() };
+    let store =
+        Lmdb { environment, mode, durability, patience, given: AtomicU64::new(0), surroundings: Surroundings::new() };
     match mode {
-        Mode::Create => store.make_durable(path)?,
+        Mode::Create => store.make_durable()?,
         Mode::Write => store.environment.check_writable()?,
         Mode::Read => {}
     }
@@ -102,6 +104,8 @@ struct Lmdb {
     environment: Arc<Environment>,
     mode: Mode,
     durability: Durability,
+    /// How long it waits for other writers.
+    patience: Duration,
     /// Ids below this one have been given away, as some transaction of this handle has seen.
     given: AtomicU64,
     surroundings: Surroundings,
@@ -110,9 +114,9 @@ struct Lmdb {
 impl Lmdb {
     fn turn(&self) -> Result<Turn<'_>> {
         if self.mode == Mode::Read {
-            return Err(environment::read_only(self.environment.folder()));
+            return Err(read_only());
         }
-        self.environment.turn()
+        self.environment.turn(self.patience)
     }
 
     /// Waits until the disk has what was committed.
@@ -125,13 +129,11 @@ impl Lmdb {
     }
 
     /// Makes a new store survive a crash of the machine, its folder too.
-    fn make_durable(&self, path: &Path) -> Result<()> {
+    fn make_durable(&self) -> Result<()> {
         self.force_sync()?;
         let folder = self.environment.folder();
         for folder in [Some(folder), folder.parent()].into_iter().flatten() {
-            File::open(folder)
-                .and_then(|folder| folder.sync_all())
-                .map_err(|error| Error::io(format!("cannot sync the folder of {}", path.display()), error))?;
+            Folder::open(folder)?.sync_names()?;
         }
         Ok(())
     }

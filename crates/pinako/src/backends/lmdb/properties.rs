@@ -12,9 +12,9 @@
 use heed::types::Bytes;
 use heed::{Database, RoTxn, RwTxn};
 
-use super::super::FORMAT_VERSION;
 use super::environment::failed;
 use super::table::Table;
+use crate::backends::{FORMAT_VERSION, other_format};
 use crate::descriptor::Id;
 use crate::error::{Error, Result};
 
@@ -48,10 +48,7 @@ pub(super) fn check_format(table: &Database<'_, Bytes, Bytes>, txn: &RoTxn<'_>) 
     let version = get(VERSION)?.filter(|version| version.len() <= LONGEST_VERSION).unwrap_or_default();
     match parse_version(version) {
         Some(FORMAT_VERSION) => Ok(true),
-        Some(found) if found > FORMAT_VERSION => Err(Error::unsupported(format!(
-            "the store has format version {found}, this version of Pinako knows {FORMAT_VERSION}"
-        ))
-        .with_hint("update Pinako")),
+        Some(found) if found > FORMAT_VERSION => Err(other_format(found)),
         _ => Err(Error::corrupt(format!("the store's format version is {:?}", String::from_utf8_lossy(version)))),
     }
 }

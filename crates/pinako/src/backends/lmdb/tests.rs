@@ -14,13 +14,17 @@ use tempfile::TempDir;
 use super::environment::{DATA_FILE, LOCK_FILE};
 use super::payload::PIECE;
 use super::*;
-use crate::backend::Payload;
+use crate::backend::{Payload, WRITER_PATIENCE};
 use crate::conformance::pattern;
 use crate::descriptor::Descriptor;
 use crate::{Encoding, ErrorKind, ImageFormat, SampleType, Shape};
 
 /// More than one transaction takes.
 const LONG: u64 = (70 << 20) + 1;
+
+fn open(path: &Path, mode: Mode) -> Result<Box<dyn Backend>> {
+    super::open(path, mode, Durability::Full, WRITER_PATIENCE)
+}
 
 struct Folder {
     _temporary: TempDir,
@@ -34,7 +38,7 @@ impl Folder {
     }
 
     fn open(&self, mode: Mode) -> Result<Box<dyn Backend>> {
-        super::open(&self.path, mode, Durability::Full)
+        open(&self.path, mode)
     }
 
     fn create(&self) -> Box<dyn Backend> {
@@ -298,7 +302,7 @@ fn other_process() {
     let (Ok(path), Ok(megabytes)) = (std::env::var("PINAKO_LMDB_OTHER"), std::env::var("PINAKO_LMDB_MEGABYTES")) else {
         return;
     };
-    let store = super::open(Path::new(&path), Mode::Write, Durability::Full).unwrap();
+    let store = open(Path::new(&path), Mode::Write).unwrap();
     for _ in 0..megabytes.parse().unwrap() {
         append(&*store, &[vec![5; 1 << 20]]).unwrap();
     }
@@ -374,14 +378,14 @@ impl Drop for Disk {
 fn a_store_on_a_read_only_file_system_can_be_read() {
     let Some(disk) = Disk::mount(16) else { return };
     let path = disk.0.path().join("store");
-    let store = super::open(&path, Mode::Create, Durability::Full).unwrap();
+    let store = open(&path, Mode::Create).unwrap();
     append(&*store, &[vec![4; 5000]]).unwrap();
     drop(store);
     disk.make_read_only();
-    assert_eq!(super::open(&path, Mode::Write, Durability::Full).unwrap_err().kind(), ErrorKind::Denied);
-    let store = super::open(&path, Mode::Read, Durability::Full).unwrap();
+    assert_eq!(open(&path, Mode::Write).unwrap_err().kind(), ErrorKind::Denied);
+    let store = open(&path, Mode::Read).unwrap();
     assert_eq!(payload(&*store, 0).unwrap().unwrap(), vec![4; 5000]);
-    assert_eq!(super::open(&path, Mode::Write, Durability::Full).unwrap_err().kind(), ErrorKind::Denied);
+    assert_eq!(open(&path, Mode::Write).unwrap_err().kind(), ErrorKind::Denied);
     assert_eq!(store.remove(&[0]).unwrap_err().kind(), ErrorKind::Denied);
     store.sync().unwrap();
 }
@@ -390,21 +394,21 @@ fn a_store_on_a_read_only_file_system_can_be_read() {
 fn on_a_full_disk_a_store_can_be_read_and_fails_clearly_to_be_written() {
     let Some(disk) = Disk::mount(4) else { return };
     let path = disk.0.path().join("store");
-    append(&*super::open(&path, Mode::Create, Durability::Full).unwrap(), &[vec![4; 5000]]).unwrap();
+    append(&*open(&path, Mode::Create).unwrap(), &[vec![4; 5000]]).unwrap();
     fs::remove_file(path.join(LOCK_FILE)).unwrap(); // as in a copy that was made without it
     disk.fill();
-    let error = super::open(&path, Mode::Write, Durability::Full).unwrap_err();
+    let error = open(&path, Mode::Write).unwrap_err();
     assert!(error.hint().unwrap().contains("free some space"), "{error}");
-    let store = super::open(&path, Mode::Read, Durability::Full).unwrap();
+    let store = open(&path, Mode::Read).unwrap();
     assert_eq!(payload(&*store, 0).unwrap().unwrap(), vec![4; 5000]);
-    let error = super::open(&disk.0.path().join("new"), Mode::Create, Durability::Full).unwrap_err();
+    let error = open(&disk.0.path().join("new"), Mode::Create).unwrap_err();
     assert!(error.hint().unwrap().contains("free some space"), "{error}");
 }
 
 #[test]
 fn an_append_that_fills_the_disk_says_so_and_gives_its_room_back() {
     let Some(disk) = Disk::mount(8) else { return };
-    let store = super::open(&disk.0.path().join("store"), Mode::Create, Durability::Full).unwrap();
+    let store = open(&disk.0.path().join("store"), Mode::Create).unwrap();
     append(&*store, &[vec![1; 1 << 20]]).unwrap();
     let error = append(&*store, &[vec![2; 9 << 20]]).unwrap_err();
     assert!(error.hint().unwrap().contains("free some space"), "{error}");

@@ -47,12 +47,7 @@ impl Header {
             return Err(Error::corrupt(format!("it is the manifest of a store of kind {:?}, not {kind}", self.pinako)));
         }
         if self.format_version != super::FORMAT_VERSION {
-            return Err(Error::unsupported(format!(
-                "the store has format version {}, this version of Pinako reads {}",
-                self.format_version,
-                super::FORMAT_VERSION
-            ))
-            .with_hint("use the version of Pinako that wrote it, or a newer one"));
+            return Err(super::other_format(self.format_version));
         }
         Ok(())
     }

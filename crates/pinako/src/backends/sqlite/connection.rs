@@ -14,12 +14,14 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, MAIN_DB, OpenFlags, Transaction, TransactionBehavior};
 
 use super::error::{failed, is_busy};
-use crate::backend::{Durability, WRITER_PATIENCE};
+use crate::backend::Durability;
+use crate::backends::read_only;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Connections for reading that are kept for the next reader.
@@ -50,6 +52,8 @@ pub(super) enum Journal {
 /// All connections of one handle.
 pub(super) struct Connections {
     place: Place,
+    /// How long writers, and readers whom they keep out, wait for others.
+    patience: Duration,
     idle: Mutex<Vec<Connection>>,
     /// `None` on a handle for reading only.
     writer: Option<Turn>,
@@ -70,13 +74,13 @@ enum Place {
 }
 
 impl Place {
-    fn connect(&self, flags: OpenFlags) -> Result<Connection> {
+    fn connect(&self, flags: OpenFlags, patience: Duration) -> Result<Connection> {
         let connection = match self {
             Place::File(path) => Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX),
             Place::Immutable(uri) => Connection::open_with_flags(Path::new(uri), BY_URI),
         };
         let connection = connection.map_err(failed)?;
-        connection.busy_timeout(WRITER_PATIENCE).map_err(failed)?;
+        connection.busy_timeout(patience).map_err(failed)?;
         connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, LONGEST_VALUE).map_err(failed)?;
         connection.execute_batch(SETTINGS).map_err(failed)?;
         Ok(connection)
@@ -84,8 +88,8 @@ impl Place {
 
     /// A connection that changes nothing. It may write all the same: what a process that died left half done is undone
     /// by whoever opens the store next.
-    fn connect_reader(&self) -> Result<Connection> {
-        let connection = self.connect(OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    fn connect_reader(&self, patience: Duration) -> Result<Connection> {
+        let connection = self.connect(OpenFlags::SQLITE_OPEN_READ_WRITE, patience)?;
         connection.pragma_update(None, "query_only", true).map_err(failed)?;
         Ok(connection)
     }
@@ -98,9 +102,13 @@ impl Connections {
     }
 
     /// Connections to read by, all that a handle for reading only has.
-    pub(super) fn for_reading(path: PathBuf, check: impl Fn(&Connection) -> Result<()>) -> Result<Self> {
+    pub(super) fn for_reading(
+        path: PathBuf,
+        patience: Duration,
+        check: impl Fn(&Connection) -> Result<()>,
+    ) -> Result<Self> {
         let connect = |place: &Place| -> Result<Connection> {
-            let connection = place.connect_reader()?;
+            let connection = place.connect_reader(patience)?;
             check(&connection)?;
             Ok(connection)
         };
@@ -116,7 +124,7 @@ impl Connections {
             },
             Err(error) => return Err(error),
         };
-        Ok(Connections { place, idle: Mutex::new(vec![connection]), writer: None })
+        Ok(Connections { place, patience, idle: Mutex::new(vec![connection]), writer: None })
     }
 
     /// Connections to read and write by. `prepare` gets the first one, and checks the database or makes its tables.
@@ -124,11 +132,12 @@ impl Connections {
         path: PathBuf,
         create: bool,
         durability: Durability,
+        patience: Duration,
         prepare: impl FnOnce(&mut Connection) -> Result<()>,
     ) -> Result<Self> {
         let place = Place::File(path);
         let create = if create { OpenFlags::SQLITE_OPEN_CREATE } else { OpenFlags::empty() };
-        let mut connection = place.connect(OpenFlags::SQLITE_OPEN_READ_WRITE | create)?;
+        let mut connection = place.connect(OpenFlags::SQLITE_OPEN_READ_WRITE | create, patience)?;
         // EXTRA also syncs the folder after a rollback journal was deleted, without which the commit may be undone.
         let synchronous = match durability {
             Durability::Full => "EXTRA",
@@ -142,7 +151,7 @@ impl Connections {
                 .with_hint("check its permissions, or open the store for reading only"));
         }
         let writer = Turn { connection: Mutex::new(Some(connection)), free: Condvar::new() };
-        Ok(Connections { place, idle: Mutex::default(), writer: Some(writer) })
+        Ok(Connections { place, patience, idle: Mutex::default(), writer: Some(writer) })
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
@@ -154,7 +163,7 @@ impl Connections {
         let idle = self.idle().pop();
         let connection = match idle {
             Some(connection) => connection,
-            None => self.place.connect_reader()?,
+            None => self.place.connect_reader(self.patience)?,
         };
         Ok(Reader { connections: self, connection: Some(connection) })
     }
@@ -165,11 +174,11 @@ impl Connections {
     /// `Denied` on a handle for reading only; `Conflict` where another thread has it for too long.
     pub(super) fn writer(&self) -> Result<Writer<'_>> {
         let Some(turn) = &self.writer else {
-            return Err(Error::new(ErrorKind::Denied, "the store was opened for reading only"));
+            return Err(read_only());
         };
         let (mut free, _) = turn
             .free
-            .wait_timeout_while(turn.lock(), WRITER_PATIENCE, |free| free.is_none())
+            .wait_timeout_while(turn.lock(), self.patience, |free| free.is_none())
             .unwrap_or_else(PoisonError::into_inner);
         match free.take() {
             Some(connection) => Ok(Writer { connections: self, turn, connection: Some(connection) }),

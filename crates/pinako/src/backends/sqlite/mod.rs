@@ -15,6 +15,7 @@ mod tests;
 use std::io;
 use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rusqlite::OptionalExtension;
 
@@ -41,7 +42,7 @@ struct Sqlite {
 }
 
 /// Opens or creates the store at `path`.
-pub(crate) fn open(path: &Path, mode: Mode, durability: Durability) -> Result<Box<dyn Backend>> {
+pub(crate) fn open(path: &Path, mode: Mode, durability: Durability, patience: Duration) -> Result<Box<dyn Backend>> {
     let about = |error: io::Error| Error::io(format!("cannot open {}", path.display()), error);
     let path = std::path::absolute(path).map_err(about)?;
     let connections = match (mode, std::fs::metadata(&path)) {
@@ -54,14 +55,14 @@ pub(crate) fn open(path: &Path, mode: Mode, durability: Durability) -> Result<Bo
         }
         (Mode::Create, _) => {
             std::fs::metadata(path.parent().unwrap_or(&path)).map_err(about)?;
-            Connections::for_writing(path.clone(), true, durability, schema::create)
+            Connections::for_writing(path.clone(), true, durability, patience, schema::create)
         }
         (_, Err(error)) => return Err(about(error)),
         (_, Ok(there)) if !there.is_file() => return Err(Error::invalid("a folder, not a SQLite database")),
         (Mode::Write, Ok(_)) => {
-            Connections::for_writing(path.clone(), false, durability, |connection| schema::check(connection))
+            Connections::for_writing(path.clone(), false, durability, patience, |connection| schema::check(connection))
         }
-        (Mode::Read, Ok(_)) => Connections::for_reading(path.clone(), schema::check),
+        (Mode::Read, Ok(_)) => Connections::for_reading(path.clone(), patience, schema::check),
     }?;
     Ok(Box::new(Sqlite { path, connections, durability }))
 }

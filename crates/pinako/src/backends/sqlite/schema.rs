@@ -6,7 +6,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use super::connection::LONGEST_VALUE;
 use super::error::failed;
 use crate::backend::Properties;
-use crate::backends::FORMAT_VERSION;
+use crate::backends::{FORMAT_VERSION, other_format};
 use crate::descriptor::Id;
 use crate::error::{Error, Result};
 
@@ -93,10 +93,7 @@ pub(super) fn check(connection: &Connection) -> Result<()> {
     let version: i64 = snapshot.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
     match u32::try_from(version) {
         Ok(1..=FORMAT_VERSION) => Ok(()),
-        Ok(newer @ FORMAT_VERSION..) => {
-            Err(Error::unsupported(format!("its format has version {newer}, this Pinako knows {FORMAT_VERSION}"))
-                .with_hint("open it with a newer version of Pinako"))
-        }
+        Ok(newer @ FORMAT_VERSION..) => Err(other_format(newer)),
         _ => Err(Error::corrupt(format!("its format has the impossible version {version}"))),
     }
 }

@@ -9,8 +9,8 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::connection::with_suffix;
-use super::{LARGE_BATCH, is_at, open, payload};
-use crate::backend::{Backend, Durability, Entry, Payload, ReadRequest};
+use super::{LARGE_BATCH, is_at, payload};
+use crate::backend::{Backend, Durability, Entry, Payload, ReadRequest, WRITER_PATIENCE};
 use crate::backends::Mode;
 use crate::conformance::{assert_holds, pattern};
 use crate::descriptor::{Attributes, Descriptor, Encoding, Id, Layout};
@@ -44,6 +44,10 @@ fn append(store: &dyn Backend, images: &[Stored]) -> Result<()> {
         })
         .collect();
     store.append(&mut entries).map(drop)
+}
+
+fn open(path: &Path, mode: Mode, durability: Durability) -> Result<Box<dyn Backend>> {
+    super::open(path, mode, durability, WRITER_PATIENCE)
 }
 
 fn create(path: &Path) -> Box<dyn Backend> {

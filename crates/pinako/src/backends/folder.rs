@@ -5,18 +5,15 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{AtFlags, Dir, FlockOperation, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, Dir, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-use crate::backend::WRITER_PATIENCE;
+use super::writer_lock::WriterLock;
 use crate::error::{Error, Result};
 
-/// What writers lock. A dot keeps it out of the sight of `datasets` and of most listings.
-pub(super) const LOCK: &str = ".lock";
-
+#[derive(Debug)]
 pub(super) struct Folder {
     path: PathBuf,
     directory: OwnedFd,
@@ -79,20 +76,21 @@ impl Folder {
         }
     }
 
-    /// Replaces a file, durably: whoever looks, now or after a crash, finds the old contents or the new.
+    /// Replaces a file, durably: whoever looks, now or after a crash, finds the old contents or the new. Where only the
+    /// last step fails, the file is replaced, but a crash may bring the old one back.
     pub(super) fn replace(&self, name: &str, write: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
         let aside = aside(name);
         let mut file = self.create_file(&aside).map_err(|error| self.cannot("create", &aside, error))?;
-        let replaced = write(&mut file).and_then(|()| {
+        let renamed = write(&mut file).and_then(|()| {
             file.sync_all().map_err(|error| self.cannot("sync", &aside, error))?;
             rustix::fs::renameat(&self.directory, &aside, &self.directory, name)
-                .map_err(|error| self.cannot("replace", name, error))?;
-            self.sync_names()
+                .map_err(|error| self.cannot("replace", name, error))
         });
-        if replaced.is_err() {
+        if let Err(error) = renamed {
             let _ = self.unlink(&aside);
+            return Err(error);
         }
-        replaced
+        self.sync_names()
     }
 
     /// Replaces a file by `bytes`, durably.
@@ -124,48 +122,19 @@ impl Folder {
         Ok(())
     }
 
-    /// Waits its turn to write. The lock is the kernel's: it ends with the process that holds it, however that ends.
+    /// Waits its turn to write, for as long as `patience`; `name` is the file whose lock is that turn.
     ///
     /// # Errors
-    /// `Conflict` where another writer is still at work after [`WRITER_PATIENCE`].
-    pub(super) fn lock(&self) -> Result<Lock> {
-        // Opened for each turn, because threads, and processes after a fork, would share the lock of one open file.
+    /// `Conflict` where another writer is still at work then.
+    pub(super) fn lock(&self, name: &str, patience: Duration) -> Result<WriterLock> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(&self.directory, LOCK, flags, Mode::from_raw_mode(0o666))
-            .map_err(|error| self.cannot("open", LOCK, error))?;
-        let start = Instant::now();
-        let mut pause = Duration::from_micros(100);
-        loop {
-            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => return Ok(Lock { file }),
-                Err(Errno::WOULDBLOCK) if start.elapsed() < WRITER_PATIENCE => {
-                    thread::sleep(pause);
-                    pause = (pause * 2).min(Duration::from_millis(10));
-                }
-                Err(Errno::WOULDBLOCK) => {
-                    return Err(Error::conflict(format!("another process is writing to {}", self.path.display()))
-                        .with_hint("wait until it has finished, then try again"));
-                }
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(self.cannot("lock", LOCK, error)),
-            }
-        }
+        let file = rustix::fs::openat(&self.directory, name, flags, Mode::from_raw_mode(0o666))
+            .map_err(|error| self.cannot("open", name, error))?;
+        WriterLock::wait(file.into(), &self.path, Instant::now() + patience)
     }
 }
 
 /// The name under which the replacement of a file is written.
 pub(super) fn aside(name: &str) -> String {
     format!("{name}.tmp")
-}
-
-/// The right to write.
-pub(super) struct Lock {
-    file: OwnedFd,
-}
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        // A process that was forked meanwhile holds a copy of the descriptor, so that closing ours would not do.
-        let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
-    }
 }
