@@ -139,10 +139,9 @@ impl Log {
     /// Appends a commit and syncs it, unless it is one that need not be. The caller is the only writer and has refreshed
     /// the log.
     pub(super) fn append(&mut self, commit: Commit) -> Result<()> {
-        let mut next = Arc::clone(&self.manifest);
         let sync = commit.unsynced.is_none();
         let text = line::encode(&commit)?;
-        Arc::make_mut(&mut next).apply(commit)?;
+        let commit = self.manifest.check(commit)?;
         let written = self.cut().and_then(|()| {
             self.file.write_all_at(&text, self.read)?;
             if sync { self.file.sync_data() } else { Ok(()) }
@@ -154,7 +153,8 @@ impl Log {
             return Err(self.cannot("write", error));
         }
         self.read += text.len() as u64;
-        self.manifest = next;
+        // Where nobody reads just now, there is nothing to copy.
+        Arc::make_mut(&mut self.manifest).take(commit);
         Ok(())
     }
 

@@ -134,8 +134,8 @@ impl Hdf5 {
         Ok(Arc::clone(log.manifest()))
     }
 
-    /// Changes the store as its only writer.
-    fn change<T>(&self, change: impl FnOnce(&Manifest) -> Result<T>) -> Result<T> {
+    /// Changes the store as its only writer. What `change` is given it hands on to [`commit`](Self::commit).
+    fn change<T>(&self, change: impl FnOnce(Arc<Manifest>) -> Result<T>) -> Result<T> {
         if self.mode == Mode::Read {
             return Err(read_only());
         }
@@ -145,7 +145,7 @@ impl Hdf5 {
             self.clean(&manifest)?;
             self.cleaned.store(true, Ordering::Relaxed);
         }
-        let changed = change(&manifest);
+        let changed = change(manifest);
         if changed.is_err() {
             // What was written for nothing goes again, now or before the next change.
             let cleaned = self.manifest().and_then(|manifest| self.clean(&manifest));
@@ -168,13 +168,15 @@ impl Hdf5 {
         Ok(())
     }
 
-    /// Makes a commit and, unless buffered, all before it durable. The caller is the only writer; the commit's own parts
-    /// are on the disk.
-    fn commit(&self, manifest: &Manifest, mut commit: Commit) -> Result<()> {
+    /// Makes a commit after those of `manifest` and, unless buffered, all before it durable. The caller is the only
+    /// writer; the commit's own parts are on the disk.
+    fn commit(&self, manifest: Arc<Manifest>, mut commit: Commit) -> Result<()> {
         match self.durability {
-            Durability::Full => self.sync_files(manifest)?,
+            Durability::Full => self.sync_files(&manifest)?,
             Durability::Buffered => commit.unsynced = Some(boot::id().to_owned()),
         }
+        // Whoever holds a manifest while another commit is added makes that copy all of it.
+        drop(manifest);
         self.log_mut().append(commit)
     }
 
@@ -235,7 +237,7 @@ impl Backend for Hdf5 {
             if entries.is_empty() {
                 return Ok(first..first);
             }
-            self.check_names(manifest, entries)?;
+            self.check_names(&manifest, entries)?;
             let end = first.checked_add(entries.len() as u64);
             let end = end.ok_or_else(|| Error::invalid("the store has no ids left"))?;
             for (entry, id) in entries.iter_mut().zip(first..) {
@@ -337,9 +339,11 @@ impl Backend for Hdf5 {
                     present.push(id);
                 }
             }
+            drop(view);
             if !present.is_empty() {
                 let removed = IdSet::from_sorted(&present).intervals().to_vec();
-                self.commit(manifest, Commit { removed, removed_bytes, ..manifest.commit() })?;
+                let commit = Commit { removed, removed_bytes, ..manifest.commit() };
+                self.commit(manifest, commit)?;
             }
             Ok(present.len() as u64)
         })
@@ -358,7 +362,7 @@ impl Backend for Hdf5 {
     fn set_label_names(&self, names: &[String]) -> Result<()> {
         // Durable even where appends are buffered.
         self.change(|manifest| {
-            self.sync_files(manifest)?;
+            self.sync_files(&manifest)?;
             self.log_mut().append(Commit { label_names: Some(names.to_vec()), ..manifest.commit() })
         })
     }
@@ -380,7 +384,7 @@ impl Backend for Hdf5 {
     }
 
     fn compact(&self) -> Result<()> {
-        self.change(|manifest| compact::compact(self, manifest))
+        self.change(|manifest| compact::compact(self, &manifest))
     }
 
     fn sync(&self) -> Result<()> {
@@ -388,7 +392,7 @@ impl Backend for Hdf5 {
             return Ok(());
         }
         self.change(|manifest| {
-            self.sync_files(manifest)?;
+            self.sync_files(&manifest)?;
             self.log_mut().append(manifest.commit())
         })
     }

@@ -389,6 +389,23 @@ fn when_the_machine_stops_what_was_not_synced_is_undone_latest_first() {
 }
 
 #[test]
+fn an_append_does_not_copy_what_is_known_of_those_before_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = new_store(folder.path());
+    let mut all = Vec::new();
+    append(&store, vec![kept(1, 10)], &mut all);
+    let manifest = || Arc::as_ptr(store.log().manifest());
+    let before = manifest();
+    append(&store, vec![kept(2, 10)], &mut all);
+    assert_eq!(manifest(), before);
+    // A reader keeps what it has begun with.
+    let view = View::new(&store).unwrap();
+    append(&store, vec![kept(3, 10)], &mut all);
+    assert_eq!((view.manifest.count(), manifest() == before), (2, false));
+    assert_holds(&store, &all);
+}
+
+#[test]
 fn sync_makes_buffered_commits_durable_once() {
     let folder = tempfile::tempdir().unwrap();
     new_store(folder.path());

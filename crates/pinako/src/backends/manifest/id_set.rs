@@ -63,11 +63,11 @@ impl IdSet {
         inside.map(|&(start, end)| end.min(last) - start.max(first) + 1).sum()
     }
 
-    /// Adds `other`, which has no id in common with the set.
+    /// The set with `other`, which has no id in common with it.
     ///
     /// # Errors
     /// `Corrupt` where it has.
-    pub(crate) fn add(&mut self, other: &IdSet) -> Result<()> {
+    pub(crate) fn with(&self, other: &IdSet) -> Result<IdSet> {
         let mut all = Vec::with_capacity(self.intervals.len() + other.intervals.len());
         all.extend_from_slice(&self.intervals);
         all.extend_from_slice(&other.intervals);
@@ -82,9 +82,7 @@ impl IdSet {
                 _ => merged.push((first, last)),
             }
         }
-        self.intervals = merged;
-        self.count += other.count;
-        Ok(())
+        Ok(IdSet { intervals: merged, count: self.count + other.count })
     }
 }
 
@@ -101,7 +99,7 @@ mod tests {
             let mut set = IdSet::default();
             for step in &mut steps {
                 let fresh: Vec<Id> = step.difference(&plain).copied().collect();
-                set.add(&IdSet::from_sorted(&fresh)).unwrap();
+                set = set.with(&IdSet::from_sorted(&fresh)).unwrap();
                 plain.extend(fresh);
             }
             prop_assert_eq!(set.count(), plain.len() as u64);
@@ -118,7 +116,6 @@ mod tests {
         for bad in [&[(3, 2)][..], &[(0, 10)], &[(4, 5), (5, 6)], &[(4, 5), (1, 2)], &[(0, u64::MAX)]] {
             assert!(IdSet::from_intervals(bad, 10).is_err(), "{bad:?}");
         }
-        let mut set = IdSet::from_sorted(&[1, 2, 3]);
-        assert!(set.add(&IdSet::from_sorted(&[3])).is_err());
+        assert!(IdSet::from_sorted(&[1, 2, 3]).with(&IdSet::from_sorted(&[3])).is_err());
     }
 }

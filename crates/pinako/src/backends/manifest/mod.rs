@@ -248,6 +248,17 @@ impl Manifest {
     /// # Errors
     /// `Corrupt` where it does not go with those before it.
     pub(crate) fn apply(&mut self, commit: Commit) -> Result<()> {
+        let checked = self.check(commit)?;
+        self.take(checked);
+        Ok(())
+    }
+
+    /// Checks a commit that is to be added, in time proportional to what it holds; a removal also takes time proportional
+    /// to what was removed before.
+    ///
+    /// # Errors
+    /// `Corrupt` where it does not go with those before it.
+    pub(crate) fn check(&self, commit: Commit) -> Result<Checked> {
         let parts = self.check_parts(&commit)?;
         let fresh = IdSet::from_intervals(&commit.removed, commit.next_id)?;
         let removed_bytes = self.removed_bytes.checked_add(commit.removed_bytes);
@@ -259,16 +270,24 @@ impl Manifest {
         if removed_bytes > payload_bytes || self.removed.count() + fresh.count() > count {
             return Err(Error::corrupt("more is removed than there ever was"));
         }
-        if fresh.count() > 0 {
-            self.removed.add(&fresh)?;
-        }
+        let removed = match fresh.count() {
+            0 => None,
+            _ => Some(self.removed.with(&fresh)?),
+        };
+        Ok(Checked { commit, removed, removed_bytes, payload_bytes, count })
+    }
 
+    /// Adds a commit that was checked against this manifest.
+    pub(crate) fn take(&mut self, Checked { commit, removed, removed_bytes, payload_bytes, count }: Checked) {
         self.is_unsynced = commit.unsynced.is_some();
         match commit.unsynced {
             Some(_) => self.unsynced.extend(commit.parts.iter().flat_map(Part::files)),
             None => self.unsynced.clear(),
         }
         self.parts.extend(commit.parts);
+        if let Some(removed) = removed {
+            self.removed = removed;
+        }
         self.removed_bytes = removed_bytes;
         self.payload_bytes = payload_bytes;
         self.count = count;
@@ -277,7 +296,6 @@ impl Manifest {
         if let Some(names) = commit.label_names {
             self.label_names = names;
         }
-        Ok(())
     }
 
     /// Checks a commit's parts and gives their sums.
@@ -303,6 +321,17 @@ impl Manifest {
         }
         Ok(sums)
     }
+}
+
+/// A commit that goes with those before it, and what they add up to with it.
+#[derive(Debug)]
+pub(crate) struct Checked {
+    commit: Commit,
+    /// `None` where it stays as it is.
+    removed: Option<IdSet>,
+    removed_bytes: u64,
+    payload_bytes: u64,
+    count: u64,
 }
 
 #[derive(Default)]
