@@ -100,6 +100,8 @@ impl Folder {
 
     /// Makes the names of its files durable.
     pub(super) fn sync_names(&self) -> Result<()> {
+        #[cfg(test)]
+        faults::may_sync(&self.path).map_err(|error| self.cannot("sync", "", error))?;
         rustix::fs::fsync(&self.directory).map_err(|error| self.cannot("sync", "", error))
     }
 
@@ -134,7 +136,46 @@ impl Folder {
     }
 }
 
+/// Makes a commit durable that was written to `file`, which is at `path`.
+pub(super) fn sync_commit(file: &File, path: &Path) -> Result<()> {
+    let cannot = |error| Error::io(format!("cannot sync {}", path.display()), error);
+    #[cfg(test)]
+    faults::may_sync(path).map_err(cannot)?;
+    file.sync_data().map_err(cannot)
+}
+
 /// The name under which the replacement of a file is written.
 pub(super) fn aside(name: &str) -> String {
     format!("{name}.tmp")
+}
+
+/// Disks that fail, which a test cannot have otherwise.
+#[cfg(test)]
+pub(super) mod faults {
+    use std::cell::RefCell;
+    use std::io;
+    use std::path::{Path, PathBuf};
+
+    /// What is not to be synced, and what happens instead.
+    type Fault = (PathBuf, Box<dyn FnOnce()>);
+
+    thread_local! {
+        static FAULTS: RefCell<Vec<Fault>> = const { RefCell::new(Vec::new()) };
+    }
+
+    /// Lets this thread's next sync of the folder or commit at `path` fail, after `meanwhile`. May be called for several.
+    pub(in super::super) fn fail_sync(path: impl Into<PathBuf>, meanwhile: impl FnOnce() + 'static) {
+        FAULTS.with_borrow_mut(|faults| faults.push((path.into(), Box::new(meanwhile))));
+    }
+
+    pub(super) fn may_sync(path: &Path) -> io::Result<()> {
+        let fault = FAULTS.with_borrow_mut(|faults| {
+            let place = faults.iter().position(|(faulty, _)| faulty == path)?;
+            Some(faults.remove(place).1)
+        });
+        fault.map_or(Ok(()), |meanwhile| {
+            meanwhile();
+            Err(io::Error::other("a fault made by a test"))
+        })
+    }
 }

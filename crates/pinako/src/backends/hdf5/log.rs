@@ -1,8 +1,9 @@
 //! The manifest log as a file: one line a commit, appended and synced.
 //!
 //! Readers keep it open and look at its length before each call: a longer one has commits to read, and where the path leads
-//! to another file it was replaced, by a compaction or together with the whole store. A crash while a line is appended leaves a torn line at the end, which
-//! readers pass over and the next writer cuts off.
+//! to another file it was replaced: by a compaction, by a writer that could not make its commit durable, or together with
+//! the whole store. A crash while a line is appended leaves a torn line at the end, which readers pass over and the next
+//! writer cuts off.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -10,7 +11,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::backends::folder::Folder;
+use crate::backends::folder::{Folder, sync_commit};
 use crate::backends::manifest::{Commit, Header, LOG_NAME, Manifest, Part, line};
 use crate::backends::{FORMAT_VERSION, Mode, boot};
 use crate::error::{Error, Result};
@@ -76,12 +77,10 @@ impl Log {
     /// Reads what was committed since. Says whether another log had taken its place.
     pub(super) fn refresh(&mut self, mode: Mode, survived: &Survived<'_>) -> Result<bool> {
         let found = fs::metadata(&self.path).map_err(|error| self.cannot("look at", error))?;
-        // A torn line that was read half as a whole one cannot be, but a whole one may be taken back by its writer
-        // where it could not be synced.
+        // It becomes shorter where a whole line could neither be synced nor the log be replaced.
         let replaced = identity(&found) != self.identity || found.len() < self.read;
         if replaced {
-            let folder = self.path.parent().unwrap_or(Path::new("."));
-            *self = Log::open(folder, mode, survived)?;
+            *self = Log::open(self.folder(), mode, survived)?;
         } else if self.torn || found.len() > self.read {
             self.read_on(survived)?;
         }
@@ -142,20 +141,41 @@ impl Log {
         let sync = commit.unsynced.is_none();
         let text = line::encode(&commit)?;
         let commit = self.manifest.check(commit)?;
-        let written = self.cut().and_then(|()| {
-            self.file.write_all_at(&text, self.read)?;
-            if sync { self.file.sync_data() } else { Ok(()) }
-        });
-        if let Err(error) = written {
-            // What is not synced must not be seen by readers that start later. If this fails too, there is nothing
-            // more to do: the commit is whole or torn, and both are sound.
-            let _ = self.file.set_len(self.read);
-            return Err(self.cannot("write", error));
+        let written = self.cut().and_then(|()| self.file.write_all_at(&text, self.read));
+        let written = written.map_err(|error| self.cannot("write", error));
+        let synced = written.and_then(|()| if sync { sync_commit(&self.file, &self.path) } else { Ok(()) });
+        if let Err(error) = synced {
+            if self.take_back().is_err() {
+                // If this fails too, there is nothing more to do: the commit is whole or torn, and both are sound.
+                let _ = self.file.set_len(self.read);
+            }
+            return Err(error);
         }
         self.read += text.len() as u64;
         // Where nobody reads just now, there is nothing to copy.
         Arc::make_mut(&mut self.manifest).take(commit);
         Ok(())
+    }
+
+    /// Puts a log in the place of this one that has no line beyond those that were read. To cut a whole line off would not
+    /// do: readers that have read it already would not notice once another line stands there.
+    fn take_back(&mut self) -> Result<()> {
+        let mut text = vec![0; self.read as usize];
+        self.file.read_exact_at(&mut text, 0).map_err(|error| self.cannot("read", error))?;
+        let folder = self.folder().to_owned();
+        Folder::open(&folder)?.replace_with(LOG_NAME, &text)?;
+        *self = Log::open(&folder, Mode::Write, &|_| true)?;
+        Ok(())
+    }
+
+    /// Makes it durable as it is now, so that no earlier state of it can come back.
+    pub(super) fn sync(&self) -> Result<()> {
+        self.file.sync_all().map_err(|error| self.cannot("sync", error))?;
+        Folder::open(self.folder())?.sync_names()
+    }
+
+    fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new("."))
     }
 
     /// Cuts a torn line off.
@@ -169,9 +189,8 @@ impl Log {
 
     /// Puts a log with this one commit in place of the log. The caller is the only writer.
     pub(super) fn rewrite(&mut self, commit: &Commit) -> Result<()> {
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        replace(&Folder::open(folder)?, std::slice::from_ref(commit))?;
-        *self = Log::open(folder, Mode::Write, &|_| true)?;
+        replace(&Folder::open(self.folder())?, std::slice::from_ref(commit))?;
+        *self = Log::open(self.folder(), Mode::Write, &|_| true)?;
         Ok(())
     }
 

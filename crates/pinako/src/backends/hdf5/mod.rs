@@ -13,7 +13,8 @@
 //!
 //! - [`form`] knows the HDF5 library: how a file is laid out, where its datasets are;
 //! - [`part`] reads what is in one part, [`open`] keeps parts open, [`view`] is the store as one call sees it;
-//! - [`write`] cuts a batch into parts and writes them, [`compact`] does so with the parts that are there;
+//! - [`write`] cuts a batch into parts and writes them, [`syncs`] brings them to the disk meanwhile, [`compact`] writes
+//!   the parts that are there anew;
 //! - [`log`] is the manifest log as a file; what its lines mean is [`manifest`](super::manifest)'s.
 
 mod compact;
@@ -21,6 +22,7 @@ mod form;
 mod log;
 mod open;
 mod part;
+mod syncs;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -158,12 +160,15 @@ impl Hdf5 {
     fn clean(&self, manifest: &Manifest) -> Result<()> {
         let named: HashSet<PathBuf> =
             manifest.parts().iter().flat_map(Part::files).map(|number| file_of(self.files.folder(), number)).collect();
-        for path in list(self.files.folder())? {
-            let is_file = || fs::symlink_metadata(&path).is_ok_and(|found| found.is_file());
-            if is_name_of_part(&path) && !named.contains(&path) && is_file() {
-                fs::remove_file(&path)
-                    .map_err(|error| Error::io(format!("cannot remove {}", path.display()), error))?;
-            }
+        let mut leftovers = list(self.files.folder())?;
+        let is_file = |path: &PathBuf| fs::symlink_metadata(path).is_ok_and(|found| found.is_file());
+        leftovers.retain(|path| is_name_of_part(path) && !named.contains(path) && is_file(path));
+        if !leftovers.is_empty() {
+            // A crash must not bring back a log that names them.
+            self.log().sync()?;
+        }
+        for path in leftovers {
+            fs::remove_file(&path).map_err(|error| Error::io(format!("cannot remove {}", path.display()), error))?;
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt;
 
 use super::*;
 use crate::backend::{Entry, Payload, WRITER_PATIENCE};
+use crate::backends::folder::faults;
 use crate::backends::manifest::{Header, Kind, is_at, line};
 use crate::conformance::{assert_holds, pattern, pattern_reader};
 use crate::descriptor::{Descriptor, Encoding, ImageFormat, Layout};
@@ -331,6 +332,38 @@ fn a_cut_or_missing_part_is_an_error_that_names_it() {
 }
 
 #[test]
+fn a_damaged_part_costs_verify_the_images_in_it_and_no_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    // Images 0 to 9 are in the first part, 10 to 14 in the second, 15 in a third; 3 and 12 are removed.
+    mixed(&new_store(folder.path()));
+    let part = path.join(PARTS).join("00000001.h5");
+    let sound = fs::read(&part).unwrap();
+    let damages: [&dyn Fn(); 3] =
+        [&|| fs::write(&part, b"").unwrap(), &|| fs::write(&part, vec![0; sound.len()]).unwrap(), &|| {
+            fs::remove_file(&part).unwrap()
+        }];
+    let store = || crate::Store::open(&format!("hdf5:{}", path.display())).unwrap();
+    for damage in damages {
+        damage();
+        let mut named = Vec::new();
+        let verified = store()
+            .verify(
+                &mut |problem| {
+                    let error = problem.error.to_string();
+                    assert!(error.contains("00000001.h5") || !(10..15).contains(&problem.id.unwrap()), "{error}");
+                    named.push(problem.id);
+                },
+                &mut |_| ControlFlow::Continue(()),
+            )
+            .unwrap();
+        // The payloads of the others are no pictures, but they are looked at.
+        assert_eq!(verified.images, 14);
+        assert_eq!(named.iter().filter(|id| (10..15).contains(&id.unwrap())).count(), 4, "{named:?}");
+    }
+}
+
+#[test]
 fn a_flipped_bit_in_a_part_is_an_error_or_other_content_but_never_a_panic() {
     let folder = tempfile::tempdir().unwrap();
     let parts = folder.path().join("store").join(PARTS);
@@ -386,6 +419,46 @@ fn when_the_machine_stops_what_was_not_synced_is_undone_latest_first() {
     let mut all = first_is_safe;
     append(&writer, vec![kept(33, 100)], &mut all);
     assert_holds(&store(folder.path(), Mode::Read, Durability::Full).unwrap(), &all);
+}
+
+#[test]
+fn a_commit_that_could_not_be_synced_is_forgotten_by_those_who_have_read_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let writer = new_store(folder.path());
+    let mut all = Vec::new();
+    append(&writer, vec![kept(1, 100)], &mut all);
+    let reader = store(folder.path(), Mode::Read, Durability::Full).unwrap();
+    assert_holds(&reader, &all);
+
+    // It reads the commit before its writer finds out that it cannot be synced, and not again before the next one.
+    let reader = Arc::new(reader);
+    let looks = Arc::clone(&reader);
+    let log = folder.path().join("store").join(LOG_NAME);
+    faults::fail_sync(log, move || assert_eq!(looks.properties().unwrap().count, 2));
+    let (descriptor, payload) = kept(3, 100);
+    let mut lost = [Entry { descriptor, payload: Payload::Bytes(&payload) }];
+    assert_eq!(writer.append(&mut lost).unwrap_err().kind(), ErrorKind::Backend);
+    append(&writer, vec![kept(5, 100)], &mut all);
+    assert_holds(&*reader, &all);
+}
+
+#[test]
+fn parts_stay_while_a_crash_may_bring_back_a_log_that_names_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let store = new_store(folder.path());
+    let all = mixed(&store);
+    let before = part_files(&store);
+    let old_log = fs::read(path.join(LOG_NAME)).unwrap();
+    for _ in ["the new log's name", "the next try, before parts are removed"] {
+        faults::fail_sync(&path, || ());
+    }
+    assert_eq!(store.compact().unwrap_err().kind(), ErrorKind::Backend);
+    assert_ne!(fs::read(path.join(LOG_NAME)).unwrap(), old_log);
+    assert_holds(&store, &all);
+    fs::write(path.join(LOG_NAME), old_log).unwrap();
+    assert_holds(&self::store(folder.path(), Mode::Write, Durability::Full).unwrap(), &all);
+    assert!(part_files(&store) > before, "the new parts are there as well");
 }
 
 #[test]

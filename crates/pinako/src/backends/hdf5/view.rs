@@ -57,13 +57,23 @@ impl<'a> View<'a> {
         Ok(open.row(id).map(|row| (&*open, row)))
     }
 
-    /// The first part with ids from `id` on.
+    /// The first part with ids from `id` on that were not removed.
+    ///
+    /// # Errors
+    /// Where it cannot be opened, the error names the first image that may be in it: whoever goes on behind that image
+    /// finds out about each, and about the parts that follow.
     pub(super) fn part_from(&mut self, id: Id) -> Result<Option<Arc<OpenPart>>> {
+        let mut from = id;
         loop {
-            let after = self.manifest.parts().partition_point(|part| part.last < id);
+            let after = self.manifest.parts().partition_point(|part| part.last < from);
             let Some(part) = self.manifest.parts().get(after).cloned() else { return Ok(None) };
-            if let Some(open) = self.open(&part)? {
-                return Ok(Some(open));
+            match self.manifest.removed().first_without(part.first.max(from)) {
+                first if first > part.last => from = first,
+                first => {
+                    if let Some(open) = self.open(&part).map_err(|error| error.at_id(first))? {
+                        return Ok(Some(open));
+                    }
+                }
             }
         }
     }

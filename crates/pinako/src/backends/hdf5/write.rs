@@ -4,11 +4,12 @@ use std::fs::File;
 use std::io::{self, IoSlice, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::thread;
 
 use super::form::{self, Dataset, Element};
 use super::part::{self, Form, NO_LABEL, PAYLOAD, name_hash};
+use super::syncs::{self, Steps, Syncs};
 use crate::backend::{Entry, Payload, PayloadReader};
 use crate::backends::folder::Folder;
 use crate::backends::manifest::{Kind, Part, Piece};
@@ -136,61 +137,40 @@ impl<'a> Writer<'a> {
     /// writer is one that syncs.
     pub(super) fn write(&mut self, entries: &mut [Entry<'_>], sections: &[Section]) -> Result<Vec<Part>> {
         let folder = self.folder;
+        let (steps, queue) = syncs::queue();
         thread::scope(|scope| {
-            let mut syncs = Vec::new();
-            let mut start_sync = |file: Arc<File>, path: PathBuf| {
-                let (progress, steps) = mpsc::channel();
-                let sync = move || sync_along(&file, &steps).map_err(|error| cannot_write(&path, error));
-                syncs.push(scope.spawn(sync));
-                progress
-            };
+            let mut syncs = self.sync.then(|| Syncs::new(scope, steps, &queue));
             let mut parts = Vec::with_capacity(sections.len());
             for section in sections {
                 let images = &mut entries[section.entries.clone()];
-                let start_sync: Option<&mut StartSync<'_>> = if self.sync { Some(&mut start_sync) } else { None };
-                let mut files = Files { folder, next: &mut self.next, start_sync };
+                let mut files = Files { folder, next: &mut self.next, syncs: syncs.as_mut() };
                 parts.push(match section.kind {
                     Kind::Pieces => files.in_pieces(&mut images[0], self.limits.payload_bytes)?,
                     kind => files.part(kind, images)?,
                 });
             }
-            if self.sync {
+            if let Some(syncs) = syncs {
                 Folder::open(folder)?.sync_names()?;
-            }
-            for sync in syncs {
-                sync.join().map_err(|_| Error::invalid("a thread that syncs a part ended early"))??;
+                syncs.finish()?;
             }
             Ok(parts)
         })
     }
 }
 
-fn cannot_write(path: &Path, error: io::Error) -> Error {
+pub(super) fn cannot_write(path: &Path, error: io::Error) -> Error {
     Error::io(format!("cannot write {}", path.display()), error)
 }
 
-/// Syncs a file each time some more of it was written, and at last when all was: the disk is at work while the rest is
-/// being written.
-fn sync_along(file: &File, steps: &mpsc::Receiver<()>) -> io::Result<()> {
-    while steps.recv().is_ok() {
-        // Several steps are one if the disk is slower than the writer.
-        while steps.try_recv().is_ok() {}
-        file.sync_data()?;
-    }
-    file.sync_data()
-}
-
-/// Starts a thread that syncs the file along; dropping what it returns ends the last step.
-type StartSync<'a> = dyn FnMut(Arc<File>, PathBuf) -> mpsc::Sender<()> + 'a;
-
 /// Writes files one after another.
-struct Files<'a, 'b> {
+struct Files<'a, 'scope, 'env> {
     folder: &'a Path,
     next: &'a mut u64,
-    start_sync: Option<&'a mut StartSync<'b>>,
+    /// Where they are to be on the disk in the end.
+    syncs: Option<&'a mut Syncs<'scope, 'env>>,
 }
 
-impl Files<'_, '_> {
+impl Files<'_, '_, '_> {
     /// Writes one file: `datasets` are filled by `fill` in their order. Gives its number and length.
     fn file(&mut self, datasets: &[Dataset], fill: impl FnOnce(&mut Output) -> Result<()>) -> Result<(u64, u64)> {
         let number = *self.next;
@@ -200,11 +180,11 @@ impl Files<'_, '_> {
         let file = File::create(&path).map_err(|error| cannot_write(&path, error))?;
         *self.next += 1;
         let file = Arc::new(file);
-        let progress = self.start_sync.as_mut().map(|start| start(Arc::clone(&file), path.clone()));
-        let mut output = Output { file, path, length: 0, progress, told: 0 };
+        let syncs = self.syncs.as_mut().map(|syncs| syncs.start());
+        let mut output = Output { file, path, length: 0, syncs, told: 0 };
         output.put(&head)?;
         fill(&mut output)?;
-        Ok((number, output.length))
+        Ok((number, output.finish()))
     }
 
     /// Writes a part of `entries`, of kind images or payloads.
@@ -310,8 +290,8 @@ struct Output {
     file: Arc<File>,
     path: PathBuf,
     length: u64,
-    /// Who syncs it along, and how much was written when it was told last.
-    progress: Option<mpsc::Sender<()>>,
+    /// Where its steps go to be synced, and its length when the last one did.
+    syncs: Option<Steps>,
     told: u64,
 }
 
@@ -326,11 +306,18 @@ impl Output {
         /// Bytes that are worth a sync of their own.
         const STEP: u64 = 8 << 20;
         self.length += bytes as u64;
-        if let Some(progress) = self.progress.as_ref().filter(|_| self.length - self.told >= STEP) {
+        if let Some(syncs) = self.syncs.as_ref().filter(|_| self.length - self.told >= STEP) {
             self.told = self.length;
-            // Where the other end is gone, it has failed, and says so when it is joined.
-            let _ = progress.send(());
+            syncs.step(&self.file, &self.path);
         }
+    }
+
+    /// Hands over what was not synced yet; gives the file's length.
+    fn finish(self) -> u64 {
+        if let Some(syncs) = self.syncs {
+            syncs.end(self.file, self.path);
+        }
+        self.length
     }
 
     fn numbers(&mut self, numbers: impl Iterator<Item = u64>) -> Result<()> {

@@ -56,6 +56,15 @@ impl IdSet {
         after > 0 && id <= self.intervals[after - 1].1
     }
 
+    /// The first id from `id` on that is not in the set.
+    pub(crate) fn first_without(&self, id: Id) -> Id {
+        let after = self.intervals.partition_point(|&(first, _)| first <= id);
+        match after.checked_sub(1).map(|place| self.intervals[place].1) {
+            Some(last) if last >= id => last + 1,
+            _ => id,
+        }
+    }
+
     /// How many ids of the set are from `first` to `last`.
     pub(crate) fn count_within(&self, first: Id, last: Id) -> u64 {
         let from = self.intervals.partition_point(|&(_, end)| end < first);
@@ -105,6 +114,7 @@ mod tests {
             prop_assert_eq!(set.count(), plain.len() as u64);
             for id in 0..64 {
                 prop_assert_eq!(set.contains(id), plain.contains(&id));
+                prop_assert_eq!(set.first_without(id), (id..).find(|id| !plain.contains(id)).unwrap());
                 prop_assert_eq!(set.count_within(id, id + 7), plain.range(id..=id + 7).count() as u64);
             }
             prop_assert_eq!(IdSet::from_intervals(set.intervals(), 60).unwrap(), set);
