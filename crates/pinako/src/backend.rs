@@ -28,6 +28,7 @@ use std::io::Read;
 use std::ops::{ControlFlow, Range};
 use std::time::Duration;
 
+use crate::checksum;
 use crate::descriptor::{Descriptor, Id};
 use crate::error::{Error, Result};
 
@@ -197,7 +198,7 @@ impl PayloadReader<'_> {
             }
         }
         self.taken += piece.len() as u64;
-        self.checksum = crc32c::crc32c_append(self.checksum, piece);
+        self.checksum = checksum::crc32c_append(self.checksum, piece);
         Ok(())
     }
 

@@ -27,6 +27,7 @@
 //! | [`image`] | what is an image in memory? [`Image`], [`Shape`], [`Region`] |
 //! | [`descriptor`] | what is known of an image without its pixels? |
 //! | `encoding` | how do pixels become bytes? |
+//! | `checksum` | are the bytes those that were stored? |
 //! | [`export`] | how do images leave a store? |
 //! | [`source`] | what are images imported from? |
 //! | [`backend`] | what must a place for bytes do? The trait and its contract |
@@ -37,6 +38,7 @@
 
 pub mod backend;
 pub mod backends;
+mod checksum;
 pub mod conformance;
 pub mod descriptor;
 mod encoding;

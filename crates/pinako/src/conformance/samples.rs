@@ -4,6 +4,7 @@ use std::io::Read;
 use std::ops::{ControlFlow, Range};
 
 use crate::backend::{Backend, Entry, Payload, ReadRequest};
+use crate::checksum;
 use crate::descriptor::{Descriptor, Encoding, Id, ImageFormat, Layout};
 use crate::error::{Error, ErrorKind, Result};
 use crate::image::{SampleType, Shape};
@@ -60,7 +61,7 @@ pub(super) fn opaque(payload: &[u8]) -> Descriptor {
         label: None,
         attributes: None,
         payload_length: payload.len() as u64,
-        checksum: crc32c::crc32c(payload),
+        checksum: checksum::crc32c(payload),
     }
 }
 

@@ -3,6 +3,7 @@
 use super::Fixture;
 use super::samples::*;
 use crate::backend::{Entry, Payload, ReadRequest};
+use crate::checksum;
 use crate::descriptor::Descriptor;
 use crate::image::{SampleType, Shape};
 
@@ -63,7 +64,7 @@ pub fn payloads_that_do_not_match_their_shape(fixture: &dyn Fixture) {
     let mut images: Vec<Stored> = (0..6).map(|seed| raw(seed, shape, SampleType::U8)).collect();
     for (place, length) in [(1, 0), (2, 47), (4, 49)] {
         let payload = pattern(place as u64, 0, length);
-        let checksum = crc32c::crc32c(&payload);
+        let checksum = checksum::crc32c(&payload);
         images[place] = (Descriptor { payload_length: length as u64, checksum, ..images[place].0.clone() }, payload);
     }
     append(&*store, &mut images);
@@ -76,7 +77,7 @@ pub fn a_payload_larger_than_a_piece_is_streamed_and_read_anywhere(fixture: &dyn
     let store = fixture.create();
     let length = (40 << 20) + 12_345;
     let checksum = (0..length).step_by(1 << 20).fold(0, |sum, offset| {
-        crc32c::crc32c_append(sum, &pattern(9, offset, (length - offset).min(1 << 20) as usize))
+        checksum::crc32c_append(sum, &pattern(9, offset, (length - offset).min(1 << 20) as usize))
     });
     let shape = Shape::new(1, length as u32, 1).unwrap();
     let (raw_descriptor, _) = raw(0, Shape::new(1, 1, 1).unwrap(), SampleType::U8);
@@ -105,7 +106,7 @@ pub fn a_payload_larger_than_a_piece_is_streamed_and_read_anywhere(fixture: &dyn
         assert!(bytes.as_ref() == Some(&expected), "the bytes {range:?}");
     }
     let whole = read(&*store, &[ReadRequest::whole(1)]).unwrap().pop().flatten().unwrap();
-    assert_eq!((whole.len() as u64, crc32c::crc32c(&whole)), (length, checksum));
+    assert_eq!((whole.len() as u64, checksum::crc32c(&whole)), (length, checksum));
     assert_eq!(
         read(&*store, &[ReadRequest::whole(0), ReadRequest::whole(2)]).unwrap(),
         [Some(small.clone()), Some(small)]

@@ -8,6 +8,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 
+use crate::checksum;
 use crate::descriptor::Link;
 use crate::error::{Error, Result};
 
@@ -35,7 +36,7 @@ pub(crate) fn link(path: &Path, folder: Option<&Path>, limit: u64) -> Result<Lin
     let mut bytes = Vec::new();
     file.take(length).read_to_end(&mut bytes).map_err(cannot)?;
     let header = header(&bytes, limit).map_err(|error| error.context(path.display()))?;
-    let link = Link { format: header.format, length: bytes.len() as u64, checksum: crc32c::crc32c(&bytes) };
+    let link = Link { format: header.format, length: bytes.len() as u64, checksum: checksum::crc32c(&bytes) };
     Ok(Linked { path: stored_path(path, folder)?, link, header })
 }
 
@@ -68,7 +69,7 @@ pub(super) fn read(payload: &[u8], link: Link, folder: Option<&Path>, check: boo
         return changed(format!("it has {} bytes, not {length}", bytes.len()));
     }
     if check {
-        let checksum = crc32c::crc32c(&bytes);
+        let checksum = checksum::crc32c(&bytes);
         if checksum != link.checksum {
             return changed(format!("its checksum is {checksum:08x}, not {:08x}", link.checksum));
         }

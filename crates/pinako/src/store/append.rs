@@ -10,6 +10,7 @@ use rayon::prelude::*;
 
 use super::Store;
 use crate::backend::{Entry, Payload};
+use crate::checksum;
 use crate::descriptor::{Attributes, Descriptor, Encoding, Id, Label, Layout, check_name};
 use crate::encoding::{self, PixelEncoding};
 use crate::error::{Error, Result};
@@ -196,7 +197,7 @@ impl Store {
             }
         };
         let (payload_length, checksum) = match &payload {
-            PreparedPayload::Bytes(bytes) => (bytes.len() as u64, crc32c::crc32c(bytes)),
+            PreparedPayload::Bytes(bytes) => (bytes.len() as u64, checksum::crc32c(bytes)),
             PreparedPayload::Stream(_) => (shape.byte_length(sample_type), 0),
         };
         let descriptor =

@@ -12,6 +12,7 @@ use super::append::{Prepared, PreparedPayload};
 use super::labels::LabelMap;
 use super::{Progress, Store, Watch, go_on};
 use crate::backend::ReadRequest;
+use crate::checksum;
 use crate::descriptor::{Descriptor, Encoding};
 use crate::encoding;
 use crate::error::{Error, Result};
@@ -205,7 +206,7 @@ fn moved<'a>(from: &Store, to: &Store, labels: &LabelMap, mut prepared: Prepared
         let path = encoding::relink(payload, from.folder().map(|path| &**path), to.folder().map(|path| &**path))
             .map_err(at)?;
         descriptor.payload_length = path.len() as u64;
-        descriptor.checksum = crc32c::crc32c(path.as_bytes());
+        descriptor.checksum = checksum::crc32c(path.as_bytes());
         *payload = Cow::Owned(path.into_bytes());
     }
     Ok(prepared)
@@ -240,7 +241,7 @@ impl PayloadStream<'_> {
         }
         self.position = end;
         self.taken = 0;
-        self.sum = crc32c::crc32c_append(self.sum, &self.piece);
+        self.sum = checksum::crc32c_append(self.sum, &self.piece);
         match self.checksum {
             Some(checksum) if end == self.length && checksum != self.sum => Err(Error::corrupt(format!(
                 "its payload's checksum is {:08x}, its descriptor says {checksum:08x}: the payload is damaged",

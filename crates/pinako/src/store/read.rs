@@ -8,6 +8,7 @@ use rayon::prelude::*;
 
 use super::Store;
 use crate::backend::ReadRequest;
+use crate::checksum;
 use crate::descriptor::{Descriptor, Id, Link};
 use crate::error::{Error, Result};
 use crate::image::{Image, Region};
@@ -177,7 +178,7 @@ pub(super) fn check_payload(descriptor: &Descriptor, payload: &[u8]) -> Result<(
         ))
         .at_id(descriptor.id));
     }
-    let checksum = crc32c::crc32c(payload);
+    let checksum = checksum::crc32c(payload);
     if checksum != descriptor.checksum {
         return Err(Error::corrupt(format!(
             "its payload's checksum is {checksum:08x}, its descriptor says {:08x}: the payload is damaged",

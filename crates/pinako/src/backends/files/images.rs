@@ -10,6 +10,7 @@ use std::thread;
 use super::line::{Line, MAX_LINK, extension, file_name};
 use crate::backend::{Entry, Payload, ReadRequest};
 use crate::backends::folder::Folder;
+use crate::checksum;
 use crate::descriptor::{Encoding, Id};
 use crate::error::{Error, Result};
 
@@ -123,7 +124,7 @@ pub(super) fn check_file(folder: &Folder, line: &Line<'_>) -> Result<()> {
             Ok(0) => break,
             Ok(count) => {
                 length += count as u64;
-                checksum = crc32c::crc32c_append(checksum, &piece[..count]);
+                checksum = checksum::crc32c_append(checksum, &piece[..count]);
             }
             Err(error) if error.kind() == Io::Interrupted => {}
             Err(error) => return Err(cannot(error)),

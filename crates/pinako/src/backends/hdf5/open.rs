@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::part::{OpenPart, OpenPiece};
 use super::write::file_of;
 use crate::backends::manifest::{Manifest, Part, Piece};
+use crate::checksum;
 use crate::error::{Error, Result};
 
 /// Most parts, and most pieces, that stay open. A process may have some 65,000 maps on Linux.
@@ -82,10 +83,10 @@ impl OpenFiles {
     fn check(&self, part: &Part) -> Result<bool> {
         let Some(open) = OpenPart::open(&file_of(&self.folder, part.part), part)? else { return Ok(false) };
         for row in 0..part.count {
-            let mut sum = crc32c::crc32c(open.payload(row)?);
+            let mut sum = checksum::crc32c(open.payload(row)?);
             for piece in &part.pieces {
                 let Some(open) = OpenPiece::open(&file_of(&self.folder, piece.part), piece)? else { return Ok(false) };
-                sum = crc32c::crc32c_append(sum, open.payload());
+                sum = checksum::crc32c_append(sum, open.payload());
             }
             if sum != open.descriptor(row)?.checksum {
                 return Ok(false);

@@ -11,6 +11,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::checksum;
 use crate::error::{Error, Result};
 
 const KEY: &str = ",\"crc32c\":\"";
@@ -21,7 +22,7 @@ pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>> {
     let mut line = serde_json::to_vec(value)
         .map_err(|error| Error::invalid("what is to be committed has no JSON form").with_source(error))?;
     line.pop();
-    let checksum = crc32c::crc32c(&line);
+    let checksum = checksum::crc32c(&line);
     line.extend_from_slice(format!("{KEY}{checksum:08x}\"}}\n").as_bytes());
     Ok(line)
 }
@@ -41,7 +42,7 @@ pub(crate) fn decode<T: DeserializeOwned>(line: &[u8]) -> Result<T> {
 /// The body of a line, if its checksum is right.
 fn check(line: &[u8]) -> Option<&[u8]> {
     let (body, seal) = line.split_at_checked(line.len().checked_sub(SEAL)?)?;
-    let expected = format!("{KEY}{:08x}\"}}", crc32c::crc32c(body));
+    let expected = format!("{KEY}{:08x}\"}}", checksum::crc32c(body));
     (seal == expected.as_bytes()).then_some(body)
 }
 
