@@ -50,6 +50,16 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// payload has not as many bytes as its descriptor says; `Denied` on a store opened for reading only.
     fn append(&self, entries: &mut [Entry<'_>]) -> Result<Range<Id>>;
 
+    /// Pushes the descriptor and the whole payload of each of `ids` to `sink`, once, in any order, with its place in
+    /// `ids`; `None` where there is no such image. The bytes live for the call of the sink only.
+    ///
+    /// This is how whole images are read: a place finds both at once for little more than one of them.
+    ///
+    /// # Errors
+    /// `Corrupt` where bytes that the descriptor promises are not there, `InvalidInput` where they do not fit in
+    /// memory. Checksums are not this method's business.
+    fn fetch(&self, ids: &[Id], sink: &mut FetchSink<'_>) -> Result<()>;
+
     /// Pushes each request's bytes to `sink`, once, in any order, with the request's place in `requests`. Where there
     /// is no such image, `None` is pushed. The bytes live for the call of the sink only.
     ///
@@ -232,37 +242,31 @@ impl PayloadReader<'_> {
 pub struct ReadRequest {
     /// Of which image's payload.
     pub id: Id,
-    /// Which bytes of it; `None` for all.
-    pub range: Option<Range<u64>>,
+    /// Which bytes of it.
+    pub range: Range<u64>,
 }
 
 impl ReadRequest {
-    /// Asks for a whole payload.
-    pub fn whole(id: Id) -> Self {
-        ReadRequest { id, range: None }
-    }
-
     /// Asks for some bytes of a payload.
-    pub fn part(id: Id, range: Range<u64>) -> Self {
-        ReadRequest { id, range: Some(range) }
+    pub fn new(id: Id, range: Range<u64>) -> Self {
+        ReadRequest { id, range }
     }
 
-    /// The range asked of a payload of `length` bytes.
+    /// The range, which must lie inside a payload of `length` bytes.
     ///
     /// # Errors
     /// `InvalidInput` where it ends beyond, or before it starts.
-    pub fn resolve(&self, length: u64) -> Result<Range<u64>> {
-        match &self.range {
-            None => Ok(0..length),
-            Some(range) if range.start <= range.end && range.end <= length => Ok(range.clone()),
-            Some(range) => Err(Error::invalid(format!(
-                "the bytes {}..{} were asked of a payload of {length}",
-                range.start, range.end
-            ))
-            .at_id(self.id)),
+    pub fn range_in(&self, length: u64) -> Result<Range<u64>> {
+        let Range { start, end } = self.range;
+        if start <= end && end <= length {
+            return Ok(start..end);
         }
+        Err(Error::invalid(format!("the bytes {start}..{end} were asked of a payload of {length}")).at_id(self.id))
     }
 }
+
+/// Takes whole images: the id's place in the batch, and its descriptor and payload or that there is no such image.
+pub type FetchSink<'a> = dyn FnMut(usize, Option<(Descriptor, &[u8])>) -> Result<()> + 'a;
 
 /// Takes the bytes of a read: the request's place in the batch, and its bytes or that there is no such image.
 pub type ReadSink<'a> = dyn FnMut(usize, Option<&[u8]>) -> Result<()> + 'a;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use pinako::backend::{Backend, Entry, Payload, ReadRequest};
+use pinako::backend::{Backend, Entry, Payload};
 use pinako::backends::{self, Mode};
 use pinako::descriptor::Link;
 use pinako::{Attributes, Descriptor, Durability, Encoding, Error, ErrorKind, Id, ImageFormat, SampleType, Shape};
@@ -102,8 +102,8 @@ fn append(store: &dyn Backend, count: u64) -> Result<(), Error> {
 
 fn read(store: &dyn Backend, id: Id) -> Result<Option<Vec<u8>>, Error> {
     let mut found = None;
-    store.read(&[ReadRequest::whole(id)], &mut |_, bytes| {
-        found = bytes.map(<[u8]>::to_vec);
+    store.fetch(&[id], &mut |_, image| {
+        found = image.map(|(_, payload)| payload.to_vec());
         Ok(())
     })?;
     Ok(found)

@@ -5,7 +5,7 @@ use std::ops::{ControlFlow, Range};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::backend::{
-    Backend, DescribeSink, Entry, Footprint, IoHints, Payload, Properties, ReadRequest, ReadSink, ScanSink,
+    Backend, DescribeSink, Entry, FetchSink, Footprint, IoHints, Payload, Properties, ReadRequest, ReadSink, ScanSink,
 };
 use crate::descriptor::{Descriptor, Id};
 use crate::error::{Error, Result};
@@ -84,13 +84,21 @@ impl Backend for Memory {
         Ok(first..state.next_id)
     }
 
+    fn fetch(&self, ids: &[Id], sink: &mut FetchSink<'_>) -> Result<()> {
+        let state = self.state();
+        for (place, id) in ids.iter().enumerate() {
+            sink(place, state.images.get(id).map(|(descriptor, payload)| (descriptor.clone(), &**payload)))?;
+        }
+        Ok(())
+    }
+
     fn read(&self, requests: &[ReadRequest], sink: &mut ReadSink<'_>) -> Result<()> {
         let state = self.state();
         for (place, request) in requests.iter().enumerate() {
             match state.images.get(&request.id) {
                 None => sink(place, None)?,
                 Some((_, payload)) => {
-                    let range = request.resolve(payload.len() as u64)?;
+                    let range = request.range_in(payload.len() as u64)?;
                     sink(place, Some(&payload[range.start as usize..range.end as usize]))?;
                 }
             }

@@ -5,7 +5,7 @@ use std::io::Read;
 use super::Fixture;
 use super::samples::*;
 use crate::ErrorKind;
-use crate::backend::{Backend, Entry, Payload, ReadRequest};
+use crate::backend::{Backend, Entry, Payload};
 use crate::descriptor::Descriptor;
 
 pub fn a_new_store_is_empty(fixture: &dyn Fixture) {
@@ -18,7 +18,7 @@ pub fn a_new_store_is_empty(fixture: &dyn Fixture) {
         assert_eq!(store.footprint().unwrap().payload_bytes, 0);
         assert_eq!(store.find("x").unwrap(), None);
         assert_eq!(describe(&*store, &[0, u64::MAX]), [None, None]);
-        assert_eq!(read(&*store, &[ReadRequest::whole(0)]).unwrap(), [None]);
+        assert_eq!(fetch(&*store, &[0]).unwrap(), [None]);
     }
 }
 

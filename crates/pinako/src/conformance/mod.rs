@@ -89,6 +89,7 @@ cases! {$
         a_payload_larger_than_a_piece_is_streamed_and_read_anywhere
     }
     read {
+        a_fetch_gives_descriptors_with_whole_payloads
         a_read_gives_exactly_the_range
         a_range_beyond_the_payload_is_invalid
         a_missing_image_is_pushed_as_none

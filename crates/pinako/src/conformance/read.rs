@@ -1,4 +1,4 @@
-//! Payloads and ranges of them.
+//! Whole images, payloads and ranges of them.
 
 use std::ops::ControlFlow;
 
@@ -25,12 +25,10 @@ pub fn a_read_gives_exactly_the_range(fixture: &dyn Fixture) {
     for (descriptor, payload) in &images {
         let length = payload.len();
         let edges = [0, 1, 2, 511, 512, 4095, 4096, 4097, 8191, 8192, 8193, length.saturating_sub(1), length];
-        requests.push(ReadRequest::whole(descriptor.id));
-        expected.push(Some(payload.clone()));
         for start in edges {
             for end in edges {
                 if start <= end && end <= length {
-                    requests.push(ReadRequest::part(descriptor.id, start as u64..end as u64));
+                    requests.push(ReadRequest::new(descriptor.id, start as u64..end as u64));
                     expected.push(Some(payload[start..end].to_vec()));
                 }
             }
@@ -60,7 +58,7 @@ pub fn a_range_beyond_the_payload_is_invalid(fixture: &dyn Fixture) {
         (1, 0, 1),
         (1, 1, 1),
     ] {
-        let requests = [ReadRequest::whole(0), ReadRequest::part(id, start..end), ReadRequest::whole(1)];
+        let requests = [whole(&images[0]), ReadRequest::new(id, start..end), whole(&images[1])];
         let error = assert_refused(&*store, &images, ErrorKind::InvalidInput, || read(&*store, &requests));
         assert_eq!(error.id(), Some(id), "the error says which image");
     }
@@ -72,31 +70,47 @@ pub fn a_missing_image_is_pushed_as_none(fixture: &dyn Fixture) {
     append(&*store, &mut images);
     store.remove(&[2]).unwrap();
     let requests = [
-        ReadRequest::whole(2),
-        ReadRequest::whole(4),
-        ReadRequest::whole(5),
-        ReadRequest::part(u64::MAX, 0..10),
-        ReadRequest::whole(0),
+        whole(&images[2]),
+        whole(&images[4]),
+        ReadRequest::new(5, 0..0),
+        ReadRequest::new(u64::MAX, 0..10),
+        whole(&images[0]),
         // There is no payload that this range could be beyond of.
-        ReadRequest::part(7, 10..u64::MAX),
+        ReadRequest::new(7, 10..u64::MAX),
     ];
     let payload = |place: usize| Some(images[place].1.clone());
     assert_eq!(read(&*store, &requests).unwrap(), [None, payload(4), None, None, payload(0), None]);
+}
+
+pub fn a_fetch_gives_descriptors_with_whole_payloads(fixture: &dyn Fixture) {
+    let store = fixture.create();
+    let long = pattern(3, 0, 3 << 20);
+    let mut images = small(0..10);
+    images.extend([(opaque(b""), Vec::new()), (named("long", &long), long)]);
+    append(&*store, &mut images);
+    store.remove(&[4]).unwrap();
+    let ids = [11, 4, 0, 12, u64::MAX, 9, 10, 9, 1, 2, 3, 11];
+    let expected = ids.map(|id| images.get(id as usize).filter(|_| id != 4).cloned());
+    assert!(fetch(&*store, &ids).unwrap() == expected);
+    // One at a time they are the same.
+    for (id, expected) in ids.into_iter().zip(expected) {
+        assert!(fetch(&*store, &[id]).unwrap() == [expected], "image {id}");
+    }
 }
 
 pub fn an_image_may_be_asked_for_many_times_in_a_batch(fixture: &dyn Fixture) {
     let store = fixture.create();
     let payload = pattern(0, 0, 50_000);
     append(&*store, &mut [(opaque(&payload), payload.clone())]);
-    let mut requests = vec![ReadRequest::whole(0), ReadRequest::whole(0)];
+    let mut requests = vec![ReadRequest::new(0, 0..50_000); 2];
     requests.extend((0..500).map(|step| {
         let start = step * 7919 % 49_000;
-        ReadRequest::part(0, start..start + 1000)
+        ReadRequest::new(0, start..start + 1000)
     }));
-    requests.push(ReadRequest::part(0, 10..20));
-    requests.push(ReadRequest::part(0, 10..20));
+    requests.push(ReadRequest::new(0, 10..20));
+    requests.push(ReadRequest::new(0, 10..20));
     for (request, bytes) in requests.iter().zip(read(&*store, &requests).unwrap()) {
-        let range = request.resolve(50_000).unwrap();
+        let range = request.range_in(50_000).unwrap();
         assert!(bytes.as_deref() == Some(&payload[range.start as usize..range.end as usize]), "{request:?}");
     }
 }
@@ -106,12 +120,14 @@ pub fn large_batches_push_every_request_once(fixture: &dyn Fixture) {
     let shape = Shape::new(4, 4, 3).unwrap();
     let mut images: Vec<_> = (0..1000).map(|seed| raw(seed, shape, SampleType::U8)).collect();
     append(&*store, &mut images);
-    let ids = || (0..10_000).map(|step| step * 7919 % 1100);
-    let requests: Vec<_> = ids().map(ReadRequest::whole).collect();
-    for (id, bytes) in ids().zip(read(&*store, &requests).unwrap()) {
-        assert_eq!(bytes.as_ref(), images.get(id as usize).map(|(_, payload)| payload), "image {id}");
+    let ids: Vec<u64> = (0..10_000).map(|step| step * 7919 % 1100).collect();
+    let requests: Vec<_> = ids.iter().map(|&id| ReadRequest::new(id, 0..48)).collect();
+    for (id, bytes) in ids.iter().zip(read(&*store, &requests).unwrap()) {
+        assert_eq!(bytes.as_ref(), images.get(*id as usize).map(|(_, payload)| payload), "image {id}");
     }
-    let ids: Vec<_> = ids().collect();
+    for (id, image) in ids.iter().zip(fetch(&*store, &ids).unwrap()) {
+        assert_eq!(image.as_ref(), images.get(*id as usize), "image {id}");
+    }
     for (id, descriptor) in ids.iter().zip(describe(&*store, &ids)) {
         assert_eq!(descriptor.as_ref(), images.get(*id as usize).map(|(descriptor, _)| descriptor), "image {id}");
     }
@@ -120,6 +136,7 @@ pub fn large_batches_push_every_request_once(fixture: &dyn Fixture) {
 pub fn an_empty_read_pushes_nothing(fixture: &dyn Fixture) {
     let store = fixture.create();
     append(&*store, &mut small(0..3));
+    store.fetch(&[], &mut |_, _| panic!("nothing was asked")).unwrap();
     store.read(&[], &mut |_, _| panic!("nothing was asked")).unwrap();
     store.describe(&[], &mut |_, _| panic!("nothing was asked")).unwrap();
 }
@@ -146,8 +163,9 @@ pub fn errors_of_sinks_come_back_as_they_are(fixture: &dyn Fixture) {
     }
 
     let ids: Vec<_> = (0..25).collect();
-    let requests: Vec<_> = ids.iter().copied().map(ReadRequest::whole).collect();
+    let requests: Vec<_> = ids.iter().map(|&id| ReadRequest::new(id, 0..1)).collect();
     for last in [1, 2, 20] {
+        check(last, |sink| store.fetch(&ids, &mut |_, _| sink()));
         check(last, |sink| store.read(&requests, &mut |_, _| sink()));
         check(last, |sink| store.describe(&ids, &mut |_, _| sink()));
         check(last, |sink| {

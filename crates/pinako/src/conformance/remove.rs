@@ -12,7 +12,8 @@ fn remove(store: &dyn Backend, images: &mut Vec<Stored>, ids: &[Id]) {
     images.retain(|(descriptor, _)| !ids.contains(&descriptor.id));
     assert_holds(store, images);
     assert!(describe(store, ids).iter().all(Option::is_none));
-    let requests: Vec<_> = ids.iter().copied().map(ReadRequest::whole).collect();
+    assert!(fetch(store, ids).unwrap().iter().all(Option::is_none));
+    let requests: Vec<_> = ids.iter().map(|&id| ReadRequest::new(id, 0..1)).collect();
     assert!(read(store, &requests).unwrap().iter().all(Option::is_none));
 }
 

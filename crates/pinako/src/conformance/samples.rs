@@ -118,6 +118,23 @@ pub(super) fn read(store: &dyn Backend, requests: &[ReadRequest]) -> Result<Vec<
     Ok(pushed.into_iter().map(|bytes| bytes.expect("every request is pushed")).collect())
 }
 
+/// The images with these ids, which are pushed once.
+#[track_caller]
+pub(super) fn fetch(store: &dyn Backend, ids: &[Id]) -> Result<Vec<Option<Stored>>> {
+    let mut pushed = vec![None; ids.len()];
+    store.fetch(ids, &mut |place, image| {
+        let image = image.map(|(descriptor, payload)| (descriptor, payload.to_vec()));
+        assert!(pushed[place].replace(image).is_none(), "id {place} was pushed twice");
+        Ok(())
+    })?;
+    Ok(pushed.into_iter().map(|image| image.expect("every id is pushed")).collect())
+}
+
+/// Asks for the whole payload of an image.
+pub(super) fn whole((descriptor, payload): &Stored) -> ReadRequest {
+    ReadRequest::new(descriptor.id, 0..payload.len() as u64)
+}
+
 /// The descriptors of `ids`, which are pushed once.
 #[track_caller]
 pub(super) fn describe(store: &dyn Backend, ids: &[Id]) -> Vec<Option<Descriptor>> {
@@ -163,13 +180,23 @@ pub fn assert_holds(store: &dyn Backend, images: &[(Descriptor, Vec<u8>)]) {
     }
     // A few at a time, so that large payloads are not all in memory.
     for images in images.chunks(500) {
-        let requests: Vec<_> = images.iter().map(|(descriptor, _)| ReadRequest::whole(descriptor.id)).collect();
-        let mut left = requests.len();
+        let ids: Vec<Id> = images.iter().map(|(descriptor, _)| descriptor.id).collect();
+        let mut left = ids.len();
         store
-            .read(&requests, &mut |place, bytes| {
-                let (descriptor, payload) = &images[place];
-                let bytes = bytes.unwrap_or_else(|| panic!("image {} has a payload", descriptor.id));
-                assert!(bytes == payload, "the payload of image {} is what was stored", descriptor.id);
+            .fetch(&ids, &mut |place, image| {
+                let (expected, payload) = &images[place];
+                let (descriptor, bytes) = image.unwrap_or_else(|| panic!("image {} is there", expected.id));
+                assert_eq!(&descriptor, expected, "what a fetch says");
+                assert!(bytes == payload, "the payload of image {} is what was stored", expected.id);
+                left -= 1;
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(left, 0, "every image was pushed");
+        let mut left = ids.len();
+        store
+            .read(&images.iter().map(whole).collect::<Vec<_>>(), &mut |place, bytes| {
+                assert!(bytes == Some(&images[place].1), "all bytes of image {} are what was stored", ids[place]);
                 left -= 1;
                 Ok(())
             })

@@ -13,7 +13,7 @@ use super::labels::LabelMap;
 use super::{Progress, Store, Watch, go_on};
 use crate::backend::ReadRequest;
 use crate::checksum;
-use crate::descriptor::{Descriptor, Encoding};
+use crate::descriptor::{Descriptor, Encoding, Id};
 use crate::encoding;
 use crate::error::{Error, Result};
 
@@ -89,7 +89,7 @@ impl Store {
 
     /// Reads all images but the first `skip` and sends them on, batch by batch; ends when nobody listens.
     fn send_batches(&self, skip: u64, send: &SyncSender<Batch>) -> Result<()> {
-        let mut descriptors: Vec<Descriptor> = Vec::new();
+        let mut ids: Vec<Id> = Vec::new();
         let mut bytes = 0;
         let mut skipped = 0;
         for descriptor in self.scan(0) {
@@ -99,9 +99,9 @@ impl Store {
                 continue;
             }
             let large = descriptor.payload_length > BATCH_BYTES;
-            if large || bytes + descriptor.payload_length > BATCH_BYTES || descriptors.len() == BATCH_IMAGES {
+            if large || bytes + descriptor.payload_length > BATCH_BYTES || ids.len() == BATCH_IMAGES {
                 bytes = 0;
-                if !descriptors.is_empty() && send.send(self.read_batch(std::mem::take(&mut descriptors))?).is_err() {
+                if !ids.is_empty() && send.send(self.read_batch(&std::mem::take(&mut ids))?).is_err() {
                     return Ok(());
                 }
             }
@@ -111,26 +111,26 @@ impl Store {
                 }
             } else {
                 bytes += descriptor.payload_length;
-                descriptors.push(descriptor);
+                ids.push(descriptor.id);
             }
         }
-        if !descriptors.is_empty() {
-            let _ = send.send(self.read_batch(descriptors)?);
+        if !ids.is_empty() {
+            let _ = send.send(self.read_batch(&ids)?);
         }
         Ok(())
     }
 
-    fn read_batch(&self, descriptors: Vec<Descriptor>) -> Result<Batch> {
-        let chunks = descriptors.par_chunks(256).map(|descriptors| {
-            let mut payloads = vec![Vec::new(); descriptors.len()];
-            self.read_payloads(descriptors, &mut |place, payload| {
-                payloads[place] = payload.to_vec();
+    fn read_batch(&self, ids: &[Id]) -> Result<Batch> {
+        let chunks = ids.par_chunks(256).map(|ids| {
+            let mut images = vec![None; ids.len()];
+            self.fetch(ids, &mut |place, descriptor, payload| {
+                images[place] = Some((descriptor, payload.to_vec()));
                 Ok(())
             })?;
-            Ok(payloads)
+            Ok(images)
         });
-        let payloads: Vec<Vec<Vec<u8>>> = chunks.collect::<Result<_>>()?;
-        Ok(Batch::Many(descriptors.into_iter().zip(payloads.into_iter().flatten()).collect()))
+        let images: Vec<Vec<Option<(Descriptor, Vec<u8>)>>> = chunks.collect::<Result<_>>()?;
+        Ok(Batch::Many(images.into_iter().flatten().flatten().collect()))
     }
 
     /// The payload of one image as a reader that holds a piece of it at a time.
@@ -229,7 +229,7 @@ pub(crate) struct PayloadStream<'a> {
 impl PayloadStream<'_> {
     fn next_piece(&mut self) -> Result<()> {
         let end = self.length.min(self.position + PIECE);
-        let request = ReadRequest::part(self.id, self.position..end);
+        let request = ReadRequest::new(self.id, self.position..end);
         let piece = &mut self.piece;
         piece.clear();
         self.store.backend.read(&[request], &mut |_, bytes| {

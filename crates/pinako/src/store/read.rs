@@ -7,7 +7,6 @@
 use rayon::prelude::*;
 
 use super::Store;
-use crate::backend::ReadRequest;
 use crate::checksum;
 use crate::descriptor::{Descriptor, Id, Link};
 use crate::error::{Error, Result};
@@ -22,11 +21,9 @@ impl Store {
     /// # Errors
     /// `NotFound` where there is none with this id, `Corrupt` where its payload is damaged.
     pub fn image(&self, id: Id) -> Result<Image> {
-        let descriptor = self.descriptor(id)?;
         let mut image = None;
-        self.read_payloads(std::slice::from_ref(&descriptor), &mut |_, payload| {
-            let bytes = self.decoder.decode(&descriptor, payload)?;
-            image = Some(Image::from_bytes(descriptor.shape, descriptor.sample_type, bytes)?);
+        self.fetch(&[id], &mut |_, descriptor, payload| {
+            image = Some(self.decode(&descriptor, payload)?);
             Ok(())
         })?;
         image.ok_or_else(|| self.no_image(id))
@@ -38,12 +35,9 @@ impl Store {
     /// As [`image`](Self::image), for one of them.
     pub fn images(&self, ids: &[Id]) -> Result<Vec<Image>> {
         let chunks = ids.par_chunks(CHUNK).map(|ids| {
-            let descriptors = self.describe_all(ids)?;
             let mut images: Vec<Option<Image>> = vec![None; ids.len()];
-            self.read_payloads(&descriptors, &mut |place, payload| {
-                let descriptor = &descriptors[place];
-                let bytes = self.decoder.decode(descriptor, payload)?;
-                images[place] = Some(Image::from_bytes(descriptor.shape, descriptor.sample_type, bytes)?);
+            self.fetch(ids, &mut |place, descriptor, payload| {
+                images[place] = Some(self.decode(&descriptor, payload)?);
                 Ok(())
             })?;
             images.into_iter().zip(ids).map(|(image, &id)| image.ok_or_else(|| self.no_image(id))).collect()
@@ -68,20 +62,17 @@ impl Store {
             return Err(self.here(wrong_buffer(out.len(), ids.len(), like.image_bytes())));
         };
         ids.par_chunks(CHUNK).zip(out.par_chunks_mut(CHUNK * length)).try_for_each(|(ids, out)| {
-            let descriptors = self.describe_all(ids)?;
-            if let Some(other) = descriptors.iter().find(|other| !alike(other, &like)) {
-                return Err(self.here(
-                    Error::invalid(format!(
-                        "its shape is {} {}, that of image {first} is {} {}: one buffer takes images of one shape only",
-                        other.shape, other.sample_type, like.shape, like.sample_type
-                    ))
-                    .at_id(other.id),
-                ));
-            }
             let mut seen = 0;
-            self.read_payloads(&descriptors, &mut |place, payload| {
+            self.fetch(ids, &mut |place, descriptor, payload| {
+                if !alike(&descriptor, &like) {
+                    return Err(Error::invalid(format!(
+                        "its shape is {} {}, that of image {first} is {} {}: one buffer takes images of one shape only",
+                        descriptor.shape, descriptor.sample_type, like.shape, like.sample_type
+                    ))
+                    .at_id(descriptor.id));
+                }
                 seen += 1;
-                self.decoder.decode_into(&descriptors[place], payload, &mut out[place * length..(place + 1) * length])
+                self.decoder.decode_into(&descriptor, payload, &mut out[place * length..(place + 1) * length])
             })?;
             debug_assert_eq!(seen, ids.len());
             Ok(())
@@ -93,9 +84,8 @@ impl Store {
     /// # Errors
     /// As [`image`](Self::image).
     pub fn payload(&self, id: Id) -> Result<Vec<u8>> {
-        let descriptor = self.descriptor(id)?;
         let mut bytes = Vec::new();
-        self.read_payloads(std::slice::from_ref(&descriptor), &mut |_, payload| {
+        self.fetch(&[id], &mut |_, _, payload| {
             bytes = payload.to_vec();
             Ok(())
         })?;
@@ -131,38 +121,20 @@ impl Store {
         regions.par_iter().map(|&(id, region)| self.region(id, region)).collect()
     }
 
-    /// The descriptors of `ids`, all of which must be there.
-    fn describe_all(&self, ids: &[Id]) -> Result<Vec<Descriptor>> {
-        let descriptors = self.descriptors(ids)?;
-        descriptors.into_iter().zip(ids).map(|(found, &id)| found.ok_or_else(|| self.no_image(id))).collect()
+    fn decode(&self, descriptor: &Descriptor, payload: &[u8]) -> Result<Image> {
+        let bytes = self.decoder.decode(descriptor, payload)?;
+        Image::from_bytes(descriptor.shape, descriptor.sample_type, bytes)
     }
 
-    /// Pushes the whole payload of each descriptor, checked, with its place.
-    pub(crate) fn read_payloads(
-        &self,
-        descriptors: &[Descriptor],
-        take: &mut dyn FnMut(usize, &[u8]) -> Result<()>,
-    ) -> Result<()> {
-        let single;
-        let many: Vec<ReadRequest>;
-        let requests = match descriptors {
-            [one] => {
-                single = [ReadRequest::whole(one.id)];
-                &single[..]
-            }
-            _ => {
-                many = descriptors.iter().map(|descriptor| ReadRequest::whole(descriptor.id)).collect();
-                &many[..]
-            }
-        };
+    /// Pushes the place of each of `ids`, all of which must be there, its descriptor, and its whole payload, checked.
+    pub(crate) fn fetch(&self, ids: &[Id], take: &mut dyn FnMut(usize, Descriptor, &[u8]) -> Result<()>) -> Result<()> {
         self.backend
-            .read(requests, &mut |place, payload| {
-                let descriptor = &descriptors[place];
-                let payload = payload.ok_or_else(|| self.no_image(descriptor.id))?;
+            .fetch(ids, &mut |place, image| {
+                let (descriptor, payload) = image.ok_or_else(|| self.no_image(ids[place]))?;
                 if self.verify_checksums {
-                    check_payload(descriptor, payload)?;
+                    check_payload(&descriptor, payload)?;
                 }
-                take(place, payload)
+                take(place, descriptor, payload)
             })
             .map_err(|error| self.here(error))
     }

@@ -110,9 +110,9 @@ impl Store {
     fn check_image(&self, descriptor: &Descriptor) -> Result<()> {
         match descriptor.encoding {
             Encoding::Raw(_) if descriptor.payload_length > BATCH_BYTES => self.check_large(descriptor),
-            _ => self.read_payloads(std::slice::from_ref(descriptor), &mut |_, payload| {
-                check_payload(descriptor, payload)?;
-                self.decoder.decode(descriptor, payload).map(drop)
+            _ => self.fetch(&[descriptor.id], &mut |_, descriptor, payload| {
+                check_payload(&descriptor, payload)?;
+                self.decoder.decode(&descriptor, payload).map(drop)
             }),
         }
     }

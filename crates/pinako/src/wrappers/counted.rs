@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Operation;
-use crate::backend::{Backend, DescribeSink, Entry, Footprint, IoHints, Properties, ReadRequest, ReadSink, ScanSink};
+use crate::backend::{
+    Backend, DescribeSink, Entry, FetchSink, Footprint, IoHints, Properties, ReadRequest, ReadSink, ScanSink,
+};
 use crate::descriptor::Id;
 use crate::error::Result;
 
@@ -47,12 +49,12 @@ impl Counts {
         self.calls[operation as usize].load(Ordering::Relaxed)
     }
 
-    /// Requests of all reads together.
+    /// Requests of all reads together; each image fetched is one.
     pub fn read_requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
     }
 
-    /// Bytes that all reads together pushed.
+    /// Bytes of payload that all reads and fetches together pushed.
     pub fn bytes_read(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
@@ -68,6 +70,17 @@ impl Counts {
 impl Backend for Counted {
     fn append(&self, entries: &mut [Entry<'_>]) -> Result<Range<Id>> {
         self.count(Operation::Append).append(entries)
+    }
+
+    fn fetch(&self, ids: &[Id], sink: &mut FetchSink<'_>) -> Result<()> {
+        self.counts.requests.fetch_add(ids.len() as u64, Ordering::Relaxed);
+        let mut pushed = 0;
+        let result = self.count(Operation::Fetch).fetch(ids, &mut |place, image| {
+            pushed += image.as_ref().map_or(0, |(_, payload)| payload.len() as u64);
+            sink(place, image)
+        });
+        self.counts.bytes.fetch_add(pushed, Ordering::Relaxed);
+        result
     }
 
     fn read(&self, requests: &[ReadRequest], sink: &mut ReadSink<'_>) -> Result<()> {
@@ -131,16 +144,17 @@ mod tests {
     fn calls_requests_and_bytes_are_counted() {
         let store = Counted::new(Box::new(filled_memory(&[b"0123456789", b"abc"])));
         let counts = store.counts();
-        let requests = [ReadRequest::part(0, 2..6), ReadRequest::whole(1), ReadRequest::whole(7)];
+        let requests = [ReadRequest::new(0, 2..6), ReadRequest::new(1, 0..3), ReadRequest::new(7, 0..1)];
         store.read(&requests, &mut |_, _| Ok(())).unwrap();
         store.read(&requests[..1], &mut |_, _| Ok(())).unwrap();
-        assert!(store.read(&[ReadRequest::part(1, 0..4)], &mut |_, _| Ok(())).is_err());
+        assert!(store.read(&[ReadRequest::new(1, 0..4)], &mut |_, _| Ok(())).is_err());
+        store.fetch(&[1, 7, 1], &mut |_, _| Ok(())).unwrap();
         store.find("x").unwrap();
-        assert_eq!((counts.read_requests(), counts.bytes_read()), (5, 4 + 3 + 4));
+        assert_eq!((counts.read_requests(), counts.bytes_read()), (8, 4 + 3 + 4 + 3 + 3));
         for operation in Operation::ALL {
             let expected = match operation {
                 Operation::Read => 3,
-                Operation::Find => 1,
+                Operation::Fetch | Operation::Find => 1,
                 _ => 0,
             };
             assert_eq!(counts.calls(operation), expected, "{operation:?}");

@@ -11,7 +11,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::backend::{Backend, DescribeSink, Entry, Footprint, IoHints, Properties, ReadRequest, ReadSink, ScanSink};
+use crate::backend::{
+    Backend, DescribeSink, Entry, FetchSink, Footprint, IoHints, Properties, ReadRequest, ReadSink, ScanSink,
+};
 use crate::descriptor::Id;
 use crate::error::{Error, Result};
 
@@ -47,6 +49,17 @@ impl Delayed {
 
     fn device(&self) -> MutexGuard<'_, Device> {
         self.device.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits as long as the device takes for `reads` reads and the bytes that `read` counts.
+    fn wait_for(&self, reads: usize, read: impl FnOnce(&mut u64) -> Result<()>) -> Result<()> {
+        let started = self.device().start(Instant::now(), reads, &self.costs);
+        sleep_until(started);
+        let mut pushed = 0;
+        let result = read(&mut pushed);
+        let transferred = self.device().transfer(started, pushed, &self.costs);
+        sleep_until(transferred);
+        result
     }
 }
 
@@ -91,17 +104,22 @@ impl Backend for Delayed {
         self.inner.append(entries)
     }
 
+    fn fetch(&self, ids: &[Id], sink: &mut FetchSink<'_>) -> Result<()> {
+        self.wait_for(ids.len(), |pushed| {
+            self.inner.fetch(ids, &mut |place, image| {
+                *pushed += image.as_ref().map_or(0, |(_, payload)| payload.len() as u64);
+                sink(place, image)
+            })
+        })
+    }
+
     fn read(&self, requests: &[ReadRequest], sink: &mut ReadSink<'_>) -> Result<()> {
-        let started = self.device().start(Instant::now(), requests.len(), &self.costs);
-        sleep_until(started);
-        let mut pushed = 0;
-        let result = self.inner.read(requests, &mut |place, bytes| {
-            pushed += bytes.map_or(0, <[u8]>::len) as u64;
-            sink(place, bytes)
-        });
-        let transferred = self.device().transfer(started, pushed, &self.costs);
-        sleep_until(transferred);
-        result
+        self.wait_for(requests.len(), |pushed| {
+            self.inner.read(requests, &mut |place, bytes| {
+                *pushed += bytes.map_or(0, <[u8]>::len) as u64;
+                sink(place, bytes)
+            })
+        })
     }
 
     fn describe(&self, ids: &[Id], sink: &mut DescribeSink<'_>) -> Result<()> {

@@ -4,7 +4,9 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Operation;
-use crate::backend::{Backend, DescribeSink, Entry, Footprint, IoHints, Properties, ReadRequest, ReadSink, ScanSink};
+use crate::backend::{
+    Backend, DescribeSink, Entry, FetchSink, Footprint, IoHints, Properties, ReadRequest, ReadSink, ScanSink,
+};
 use crate::descriptor::Id;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -22,17 +24,34 @@ pub enum Fault {
     Before(Operation),
     /// The operation fails with a `Backend` error after it took effect, as when an answer gets lost; sinks got all.
     After(Operation),
-    /// A read pushes all bytes but the last of every request that gives any.
+    /// A read or fetch pushes all bytes but the last of every payload, or part of one, that has any.
     ShortRead,
-    /// A read pushes every request's bytes with one bit, in the middle, flipped.
+    /// A read or fetch pushes every payload, or part of one, with one bit, in the middle, flipped.
     FlippedBit,
 }
 
 impl Fault {
-    fn operation(self) -> Operation {
+    fn hits(self, called: Operation) -> bool {
         match self {
-            Fault::Before(operation) | Fault::After(operation) => operation,
-            Fault::ShortRead | Fault::FlippedBit => Operation::Read,
+            Fault::Before(operation) | Fault::After(operation) => operation == called,
+            Fault::ShortRead | Fault::FlippedBit => matches!(called, Operation::Fetch | Operation::Read),
+        }
+    }
+
+    /// What becomes of `bytes` on their way; `room` is for what is not part of them.
+    fn damage<'b>(self, bytes: &'b [u8], room: &'b mut Vec<u8>) -> &'b [u8] {
+        match self {
+            Fault::Before(_) | Fault::After(_) => bytes,
+            Fault::ShortRead => bytes.split_last().map_or(bytes, |(_, rest)| rest),
+            Fault::FlippedBit => {
+                room.clear();
+                room.extend_from_slice(bytes);
+                let middle = room.len() / 2;
+                if let Some(byte) = room.get_mut(middle) {
+                    *byte ^= 0x10;
+                }
+                room
+            }
         }
     }
 }
@@ -65,7 +84,7 @@ impl Faults {
     fn due(&self, operation: Operation) -> Option<Fault> {
         let mut due = None;
         self.ordered().retain_mut(|ordered| {
-            if ordered.fault.operation() != operation || due.is_some() {
+            if !ordered.fault.hits(operation) || due.is_some() {
                 return true;
             }
             if ordered.calls_before == 0 {
@@ -96,10 +115,20 @@ impl Faulty {
 
     /// Calls the backend inside, with the fault that is due around it.
     fn call<T>(&self, operation: Operation, call: impl FnOnce(&dyn Backend) -> Result<T>) -> Result<T> {
-        match self.faults.due(operation) {
+        self.call_with(operation, |inner, _| call(inner))
+    }
+
+    /// The same, of an operation whose bytes may be damaged.
+    fn call_with<T>(
+        &self,
+        operation: Operation,
+        call: impl FnOnce(&dyn Backend, Option<Fault>) -> Result<T>,
+    ) -> Result<T> {
+        let fault = self.faults.due(operation);
+        match fault {
             Some(Fault::Before(_)) => Err(ordered_failure(operation)),
-            Some(Fault::After(_)) => call(&*self.inner).and(Err(ordered_failure(operation))),
-            _ => call(&*self.inner),
+            Some(Fault::After(_)) => call(&*self.inner, fault).and(Err(ordered_failure(operation))),
+            _ => call(&*self.inner, fault),
         }
     }
 }
@@ -113,26 +142,26 @@ impl Backend for Faulty {
         self.call(Operation::Append, |inner| inner.append(entries))
     }
 
-    fn read(&self, requests: &[ReadRequest], sink: &mut ReadSink<'_>) -> Result<()> {
-        let fault = self.faults.due(Operation::Read);
-        let mut damaged = Vec::new();
-        match fault {
-            None => self.inner.read(requests, sink),
-            Some(Fault::Before(operation)) => Err(ordered_failure(operation)),
-            Some(Fault::After(operation)) => self.inner.read(requests, sink).and(Err(ordered_failure(operation))),
-            Some(Fault::ShortRead) => self.inner.read(requests, &mut |place, bytes| {
-                sink(place, bytes.map(|bytes| bytes.split_last().map_or(bytes, |(_, rest)| rest)))
-            }),
-            Some(Fault::FlippedBit) => self.inner.read(requests, &mut |place, bytes| {
-                damaged.clear();
-                damaged.extend_from_slice(bytes.unwrap_or_default());
-                let middle = damaged.len() / 2;
-                if let Some(byte) = damaged.get_mut(middle) {
-                    *byte ^= 0x10;
+    fn fetch(&self, ids: &[Id], sink: &mut FetchSink<'_>) -> Result<()> {
+        let mut room = Vec::new();
+        self.call_with(Operation::Fetch, |inner, fault| {
+            inner.fetch(ids, &mut |place, image| match (image, fault) {
+                (Some((descriptor, payload)), Some(fault)) => {
+                    sink(place, Some((descriptor, fault.damage(payload, &mut room))))
                 }
-                sink(place, bytes.map(|_| &damaged[..]))
-            }),
-        }
+                (image, _) => sink(place, image),
+            })
+        })
+    }
+
+    fn read(&self, requests: &[ReadRequest], sink: &mut ReadSink<'_>) -> Result<()> {
+        let mut room = Vec::new();
+        self.call_with(Operation::Read, |inner, fault| {
+            inner.read(requests, &mut |place, bytes| match (bytes, fault) {
+                (Some(bytes), Some(fault)) => sink(place, Some(fault.damage(bytes, &mut room))),
+                (bytes, _) => sink(place, bytes),
+            })
+        })
     }
 
     fn describe(&self, ids: &[Id], sink: &mut DescribeSink<'_>) -> Result<()> {
@@ -179,7 +208,7 @@ impl Backend for Faulty {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wrappers::tests::{filled_memory, read_whole};
+    use crate::wrappers::tests::{fetch_payloads, filled_memory};
 
     #[test]
     fn a_fault_hits_the_call_it_was_ordered_for_and_no_other() {
@@ -205,7 +234,7 @@ mod tests {
         }
         store.faults().order(Fault::After(Operation::Read), 0);
         let mut pushed = 0;
-        let result = store.read(&[ReadRequest::whole(0), ReadRequest::whole(1)], &mut |_, _| {
+        let result = store.read(&[ReadRequest::new(0, 0..1), ReadRequest::new(1, 0..1)], &mut |_, _| {
             pushed += 1;
             Ok(())
         });
@@ -217,7 +246,7 @@ mod tests {
         let store = Faulty::new(Box::new(filled_memory(&[b"abcde", b""])));
         store.faults().order(Fault::ShortRead, 0);
         store.faults().order(Fault::FlippedBit, 0);
-        let read = || read_whole(&store, &[0, 1, 2]);
+        let read = || fetch_payloads(&store, &[0, 1, 2]);
         assert_eq!(read(), [Some(b"abcd".to_vec()), Some(Vec::new()), None]);
         assert_eq!(read(), [Some(b"absde".to_vec()), Some(Vec::new()), None]);
         assert_eq!(read(), [Some(b"abcde".to_vec()), Some(Vec::new()), None]);

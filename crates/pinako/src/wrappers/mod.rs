@@ -16,6 +16,7 @@ pub use faulty::{Fault, Faults, Faulty};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Operation {
     Append,
+    Fetch,
     Read,
     Describe,
     Scan,
@@ -30,8 +31,9 @@ pub enum Operation {
 
 impl Operation {
     /// Every operation, in the order of the trait's methods.
-    pub const ALL: [Operation; 11] = [
+    pub const ALL: [Operation; 12] = [
         Self::Append,
+        Self::Fetch,
         Self::Read,
         Self::Describe,
         Self::Scan,
@@ -47,7 +49,7 @@ impl Operation {
 
 #[cfg(test)]
 mod tests {
-    use crate::backend::{Backend, Entry, Payload, ReadRequest};
+    use crate::backend::{Backend, Entry, Payload};
     use crate::backends::Memory;
     use crate::descriptor::{Descriptor, Encoding, Id, ImageFormat};
     use crate::image::{SampleType, Shape};
@@ -72,15 +74,14 @@ mod tests {
         store
     }
 
-    pub(super) fn read_whole(store: &dyn Backend, ids: &[Id]) -> Vec<Option<Vec<u8>>> {
-        let requests: Vec<_> = ids.iter().copied().map(ReadRequest::whole).collect();
-        let mut read = vec![None; ids.len()];
+    pub(super) fn fetch_payloads(store: &dyn Backend, ids: &[Id]) -> Vec<Option<Vec<u8>>> {
+        let mut fetched = vec![None; ids.len()];
         store
-            .read(&requests, &mut |place, bytes| {
-                read[place] = bytes.map(<[u8]>::to_vec);
+            .fetch(ids, &mut |place, image| {
+                fetched[place] = image.map(|(_, payload)| payload.to_vec());
                 Ok(())
             })
             .unwrap();
-        read
+        fetched
     }
 }

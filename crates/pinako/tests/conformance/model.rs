@@ -65,6 +65,7 @@ enum Step {
     Sync,
     Reopen,
     Read(Vec<(Id, Option<(u64, u64)>)>),
+    Fetch(Vec<Id>),
     Describe(Vec<Id>),
     Scan(Id, usize),
     Find(u8),
@@ -79,6 +80,7 @@ impl Step {
             Step::Compact => Operation::Compact,
             Step::Sync => Operation::Sync,
             Step::Read(_) => Operation::Read,
+            Step::Fetch(_) => Operation::Fetch,
             Step::Describe(_) => Operation::Describe,
             Step::Scan(..) => Operation::Scan,
             Step::Find(_) => Operation::Find,
@@ -113,6 +115,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Sync),
         1 => Just(Step::Reopen),
         3 => vec((any::<Id>(), range), 0..20).prop_map(Step::Read),
+        2 => vec(any::<Id>(), 0..20).prop_map(Step::Fetch),
         1 => vec(any::<Id>(), 0..20).prop_map(Step::Describe),
         1 => (any::<Id>(), 1..30usize).prop_map(|(first, count)| Step::Scan(first, count)),
         1 => any::<u8>().prop_map(Step::Find),
@@ -245,21 +248,32 @@ fn take(store: &dyn Backend, model: &mut Model, step: &Step) -> pinako::Result<(
                 .map(|&(id, range)| {
                     let id = model.id(id);
                     let length = model.images.get(&id).map_or(0, |(_, payload)| payload.len() as u64);
-                    let range = range.map(|(start, count)| {
+                    let range = range.map_or(0..length, |(start, count)| {
                         let start = start % (length + 1);
                         start..length.min(start + count)
                     });
-                    ReadRequest { id, range }
+                    ReadRequest::new(id, range)
                 })
                 .collect();
             let mut left = requests.len();
             store.read(&requests, &mut |place, bytes| {
                 let request = &requests[place];
                 let expected = model.images.get(&request.id).map(|(_, payload)| {
-                    let range = request.resolve(payload.len() as u64).unwrap();
+                    let range = request.range_in(payload.len() as u64).unwrap();
                     &payload[range.start as usize..range.end as usize]
                 });
                 assert!(bytes == expected, "{request:?}");
+                left -= 1;
+                Ok(())
+            })?;
+            assert_eq!(left, 0);
+        }
+        Step::Fetch(ids) => {
+            let ids: Vec<Id> = ids.iter().map(|&id| model.id(id)).collect();
+            let mut left = ids.len();
+            store.fetch(&ids, &mut |place, image| {
+                let image = image.map(|(descriptor, payload)| (descriptor, payload.to_vec()));
+                assert!(image.as_ref() == model.images.get(&ids[place]), "image {}", ids[place]);
                 left -= 1;
                 Ok(())
             })?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 
-use pinako::backend::{Backend, Entry, Payload, ReadRequest};
+use pinako::backend::{Backend, Entry, Payload};
 use pinako::conformance::{assert_holds, pattern, pattern_reader};
 use pinako::{Attributes, Descriptor, Encoding, ErrorKind, Id, ImageFormat, Layout, Result, SampleType, Shape};
 
@@ -146,10 +146,10 @@ impl Expected {
     pub fn assert_seen(&self, store: &dyn Backend) {
         assert!(store.properties().unwrap().next_id >= self.next_id, "what was acknowledged is seen");
         let latest: Vec<_> = self.images.values().rev().take(20).collect();
-        let requests: Vec<_> = latest.iter().map(|(descriptor, _)| ReadRequest::whole(descriptor.id)).collect();
+        let ids: Vec<_> = latest.iter().map(|(descriptor, _)| descriptor.id).collect();
         store
-            .read(&requests, &mut |place, bytes| {
-                assert!(bytes.is_none_or(|bytes| bytes == latest[place].1), "{:?} is whole", latest[place].0);
+            .fetch(&ids, &mut |place, image| {
+                assert!(image.is_none_or(|(_, bytes)| bytes == latest[place].1), "{:?} is whole", latest[place].0);
                 Ok(())
             })
             .unwrap();

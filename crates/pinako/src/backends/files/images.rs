@@ -152,7 +152,7 @@ impl<'a> Reader<'a> {
     /// The bytes that `request` asks of the image with this line; `None` where its file is not there.
     pub(super) fn read<'b>(&'b mut self, line: &'b Line<'_>, request: &ReadRequest) -> Result<Option<&'b [u8]>> {
         let encoding = line.encoding()?;
-        let range = request.resolve(line.payload_length)?;
+        let range = request.range_in(line.payload_length)?;
         if let Encoding::Linked(_) = encoding {
             // Inside, because the path's length is the payload's.
             return Ok(Some(&line.file_name.as_bytes()[range.start as usize..range.end as usize]));

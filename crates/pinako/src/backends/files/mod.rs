@@ -31,7 +31,8 @@ use self::pinako_json::{PINAKO_JSON, PinakoJson, Unsynced};
 use super::folder::{Folder, aside};
 use super::{Mode, read_only};
 use crate::backend::{
-    Backend, DescribeSink, Durability, Entry, Footprint, IoHints, Properties, ReadRequest, ReadSink, ScanSink,
+    Backend, DescribeSink, Durability, Entry, FetchSink, Footprint, IoHints, Properties, ReadRequest, ReadSink,
+    ScanSink,
 };
 use crate::descriptor::{Id, ImageFormat, check_name};
 use crate::error::{Error, Result};
@@ -138,6 +139,23 @@ impl Files {
             Ok(if found.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })?;
         Ok(found)
+    }
+
+    /// The bytes that `request` asks of the image with this line; `None` where it was removed meanwhile.
+    fn read_file<'b>(
+        &self,
+        reader: &'b mut images::Reader<'_>,
+        line: &'b Line<'_>,
+        request: &ReadRequest,
+    ) -> Result<Option<&'b [u8]>> {
+        let bytes = reader.read(line, request)?;
+        if bytes.is_none() && self.index()?.contains(request.id) {
+            let path = self.folder.path_of(&line.file_name);
+            return Err(Error::corrupt(format!("its file {} is missing", path.display()))
+                .at_id(request.id)
+                .with_hint("restore the file, or remove the image from the store"));
+        }
+        Ok(bytes)
     }
 
     fn check_names(&self, entries: &[Entry<'_>]) -> Result<()> {
@@ -307,6 +325,26 @@ impl Backend for Files {
         }
     }
 
+    fn fetch(&self, ids: &[Id], sink: &mut FetchSink<'_>) -> Result<()> {
+        let mut reader = images::Reader::new(&self.folder);
+        for (chunk, ids) in ids.chunks(CHUNK).enumerate() {
+            let lookup = self.index()?.look_up(ids.iter().copied());
+            lookup.each(&self.folder, |place, line| {
+                let image = match line {
+                    None => None,
+                    Some(line) => {
+                        let descriptor = line.descriptor().map_err(|error| error.at_id(ids[place]))?;
+                        let whole = ReadRequest::new(line.id, 0..line.payload_length);
+                        self.read_file(&mut reader, line, &whole)?.map(|bytes| (descriptor, bytes))
+                    }
+                };
+                sink(chunk * CHUNK + place, image)?;
+                Ok(ControlFlow::Continue(()))
+            })?;
+        }
+        Ok(())
+    }
+
     fn read(&self, requests: &[ReadRequest], sink: &mut ReadSink<'_>) -> Result<()> {
         let mut reader = images::Reader::new(&self.folder);
         for (chunk, requests) in requests.chunks(CHUNK).enumerate() {
@@ -315,18 +353,7 @@ impl Backend for Files {
                 let request = &requests[place];
                 let bytes = match line {
                     None => None,
-                    Some(line) => match reader.read(line, request)? {
-                        None if self.index()?.contains(request.id) => {
-                            return Err(Error::corrupt(format!(
-                                "its file {} is missing",
-                                self.folder.path_of(&line.file_name).display()
-                            ))
-                            .at_id(request.id)
-                            .with_hint("restore the file, or remove the image from the store"));
-                        }
-                        // None where the image was removed meanwhile.
-                        bytes => bytes,
-                    },
+                    Some(line) => self.read_file(&mut reader, line, request)?,
                 };
                 sink(chunk * CHUNK + place, bytes)?;
                 Ok(ControlFlow::Continue(()))

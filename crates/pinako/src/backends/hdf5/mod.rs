@@ -48,7 +48,8 @@ use super::folder::{Folder, aside};
 use super::manifest::{Commit, IdSet, LOG_NAME, Manifest, Part};
 use super::{FORMAT_VERSION, Mode, boot, name_taken, read_only};
 use crate::backend::{
-    Backend, DescribeSink, Durability, Entry, Footprint, IoHints, Properties, ReadRequest, ReadSink, ScanSink,
+    Backend, DescribeSink, Durability, Entry, FetchSink, Footprint, IoHints, Properties, ReadRequest, ReadSink,
+    ScanSink,
 };
 use crate::descriptor::Id;
 use crate::error::{Error, Result};
@@ -257,18 +258,22 @@ impl Backend for Hdf5 {
         })
     }
 
-    fn read(&self, requests: &[ReadRequest], sink: &mut ReadSink<'_>) -> Result<()> {
+    fn fetch(&self, ids: &[Id], sink: &mut FetchSink<'_>) -> Result<()> {
         let mut view = View::new(self)?;
         // Neighbours asked for one after another are fetched from the disk together.
         let mut expected = 0;
-        for (place, request) in requests.iter().enumerate() {
-            let whole = |request: &ReadRequest| request.range.is_none().then_some(request.id);
-            let neighbours = match place < expected {
-                true => 0,
-                false => in_a_row(requests[place..].iter().map_while(whole)).max(1),
-            };
+        for (place, &id) in ids.iter().enumerate() {
+            let neighbours = if place < expected { 0 } else { in_a_row(ids[place..].iter().copied()) };
             expected = expected.max(place + neighbours);
-            view.read(request, neighbours as u64, &mut |bytes| sink(place, bytes))?;
+            view.fetch(id, neighbours as u64, &mut |image| sink(place, image))?;
+        }
+        Ok(())
+    }
+
+    fn read(&self, requests: &[ReadRequest], sink: &mut ReadSink<'_>) -> Result<()> {
+        let mut view = View::new(self)?;
+        for (place, request) in requests.iter().enumerate() {
+            view.read(request, &mut |bytes| sink(place, bytes))?;
         }
         Ok(())
     }

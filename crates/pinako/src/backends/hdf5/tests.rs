@@ -114,7 +114,7 @@ fn a_streamed_payload_in_pieces_is_read_across_them() {
     store.append(&mut [Entry { descriptor, payload: Payload::Stream(&mut reader) }]).unwrap();
     assert_eq!(store.manifest().unwrap().parts()[0].pieces.len(), 5);
     for range in [0..4321, 999..1000, 1000..2000, 999..1001, 500..3500, 4000..4321, 4321..4321, 0..0, 2000..2000] {
-        let request = ReadRequest::part(0, range.clone());
+        let request = ReadRequest::new(0, range.clone());
         let mut pushed = 0;
         let expected = &payload[range.start as usize..range.end as usize];
         store
@@ -307,7 +307,7 @@ fn failures(store: &Hdf5) -> usize {
     count(store.scan(0, &mut |_| Ok(ControlFlow::Continue(()))));
     for id in 0..16 {
         count(store.describe(&[id], &mut |_, _| Ok(())));
-        count(store.read(&[ReadRequest::whole(id)], &mut |_, _| Ok(())));
+        count(store.fetch(&[id], &mut |_, _| Ok(())));
         count(store.find(&format!("image {id}")).map(drop));
     }
     failed

@@ -7,7 +7,7 @@ use super::Hdf5;
 use super::part::OpenPart;
 use crate::backend::ReadRequest;
 use crate::backends::manifest::{Kind, Manifest, Part};
-use crate::descriptor::Id;
+use crate::descriptor::{Descriptor, Id};
 use crate::error::{Error, Result};
 
 /// The store as it was at some moment. Where parts are gone since, because they were merged, it moves on to now.
@@ -78,11 +78,43 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Pushes what a request asks for. If it is the first of some `neighbours`, the others will follow.
+    /// Pushes an image. If it is the first of some `neighbours`, the others will follow.
+    pub(super) fn fetch(
+        &mut self,
+        id: Id,
+        neighbours: u64,
+        sink: &mut dyn FnMut(Option<(Descriptor, &[u8])>) -> Result<()>,
+    ) -> Result<()> {
+        let store = self.store;
+        loop {
+            let Some((open, row)) = self.find(id)? else { return sink(None) };
+            let part = open.part();
+            let at_part = |error| store.at_part(part, error);
+            if neighbours > 1 {
+                open.expect_descriptors(row, neighbours);
+                open.expect_payloads(row, neighbours);
+            }
+            let descriptor = open.descriptor(row).map_err(at_part)?;
+            if part.kind == Kind::Pieces {
+                let part = part.clone();
+                let range = 0..part.payload_bytes;
+                if self.read_pieces(&part, range, &mut |bytes| sink(Some((descriptor.clone(), bytes))))? {
+                    return Ok(());
+                }
+                continue;
+            }
+            let payload = open.payload(row).map_err(at_part)?;
+            if neighbours == 1 {
+                open.expect(payload);
+            }
+            return sink(Some((descriptor, payload)));
+        }
+    }
+
+    /// Pushes what a request asks for.
     pub(super) fn read(
         &mut self,
         request: &ReadRequest,
-        neighbours: u64,
         sink: &mut dyn FnMut(Option<&[u8]>) -> Result<()>,
     ) -> Result<()> {
         let store = self.store;
@@ -91,20 +123,16 @@ impl<'a> View<'a> {
             let part = open.part();
             if part.kind == Kind::Pieces {
                 let part = part.clone();
-                let range = request.resolve(part.payload_bytes)?;
-                if self.read_pieces(&part, range, sink)? {
+                let range = request.range_in(part.payload_bytes)?;
+                if self.read_pieces(&part, range, &mut |bytes| sink(Some(bytes)))? {
                     return Ok(());
                 }
                 continue;
             }
             let payload = open.payload(row).map_err(|error| store.at_part(part, error))?;
-            let range = request.resolve(payload.len() as u64)?;
+            let range = request.range_in(payload.len() as u64)?;
             let bytes = &payload[range.start as usize..range.end as usize];
-            match neighbours {
-                0 => {}
-                1 => open.expect(bytes),
-                _ => open.expect_payloads(row, neighbours),
-            }
+            open.expect(bytes);
             return sink(Some(bytes));
         }
     }
@@ -114,7 +142,7 @@ impl<'a> View<'a> {
         &mut self,
         part: &Part,
         range: Range<u64>,
-        sink: &mut dyn FnMut(Option<&[u8]>) -> Result<()>,
+        sink: &mut dyn FnMut(&[u8]) -> Result<()>,
     ) -> Result<bool> {
         let mut gathered = Vec::new();
         let mut start = 0;
@@ -129,7 +157,7 @@ impl<'a> View<'a> {
                 let bytes = &open.payload()[(from - start) as usize..(to - start) as usize];
                 open.expect(bytes);
                 if bytes.len() as u64 == range.end - range.start {
-                    sink(Some(bytes))?;
+                    sink(bytes)?;
                     return Ok(true);
                 }
                 if gathered.is_empty() {
@@ -142,7 +170,7 @@ impl<'a> View<'a> {
             }
             start = end;
         }
-        sink(Some(&gathered))?;
+        sink(&gathered)?;
         Ok(true)
     }
 }

@@ -35,13 +35,13 @@ use heed::RoTxn;
 use super::folder::Folder;
 use super::{Mode, read_only};
 use crate::backend::{
-    Backend, DescribeSink, Durability, Entry, Footprint, IoHints, Properties, ReadRequest, ReadSink, ScanSink,
+    Backend, DescribeSink, Durability, Entry, FetchSink, Footprint, IoHints, Properties, ReadRequest, ReadSink,
+    ScanSink,
 };
-use crate::descriptor::{Id, record};
+use crate::descriptor::{Descriptor, Id, record};
 use crate::error::{Error, Result};
 use environment::{DATA_FILE, Environment, LOCK_FILE, TURN_FILE, Tables, Turn, failed};
 use lookup::{Lookup, Surroundings, will_need};
-use payload::Found;
 
 /// Requests of a batch whose places are found, and asked of the disk, before the first is pushed.
 const WINDOW: usize = 256;
@@ -138,6 +138,13 @@ impl Lmdb {
         Ok(())
     }
 
+    fn descriptor(&self, records: &mut Lookup<'_>, id: Id) -> Result<Option<Descriptor>> {
+        let record = records.get(id).map_err(|error| failed("cannot read its descriptor", error).at_id(id))?;
+        let Some(record) = record else { return Ok(None) };
+        self.surroundings.read_along(record);
+        record::decode(id, record).map(Some)
+    }
+
     /// Whether `id` has been given away.
     fn is_given(&self, tables: &Tables, txn: &RoTxn<'_>, id: Id) -> Result<bool> {
         if id < self.given.load(Ordering::Relaxed) {
@@ -164,31 +171,32 @@ impl Backend for Lmdb {
         Ok(ids)
     }
 
+    fn fetch(&self, ids: &[Id], sink: &mut FetchSink<'_>) -> Result<()> {
+        self.environment.read(|txn, tables| {
+            let mut records = Lookup::new(&tables.descriptor, txn);
+            let mut payloads = Lookup::new(&tables.payload, txn);
+            let find = |&id: &Id| {
+                let Some(descriptor) = self.descriptor(&mut records, id)? else { return Ok(None) };
+                let found = payload::whole(tables, txn, &mut payloads, &descriptor)?;
+                Ok(Some((descriptor, found)))
+            };
+            in_windows(ids, find, |image| image.as_ref()?.1.lent(), &mut |place, image| match image {
+                None => sink(place, None),
+                Some((descriptor, found)) => found.push(|bytes| sink(place, Some((descriptor, bytes)))),
+            })
+        })
+    }
+
     fn read(&self, requests: &[ReadRequest], sink: &mut ReadSink<'_>) -> Result<()> {
         self.environment.read(|txn, tables| {
             let mut payloads = Lookup::new(&tables.payload, txn);
-            let mut find =
-                |request| payload::find(tables, txn, &mut payloads, request, |id| self.is_given(tables, txn, id));
-            if let [request] = requests {
-                let found = find(request)?;
-                if let Found::Lent(bytes) = found
-                    && bytes.len() >= LONG
-                {
-                    will_need(&mut [bytes]);
-                }
-                return push(0, found, sink);
-            }
-            let mut found = Vec::with_capacity(requests.len().min(WINDOW));
-            for (window, requests) in requests.chunks(WINDOW).enumerate() {
-                for request in requests {
-                    found.push(find(request)?);
-                }
-                will_need(&mut found.iter().filter_map(Found::lent).collect::<Vec<_>>());
-                for (place, found) in (window * WINDOW..).zip(found.drain(..)) {
-                    push(place, found, sink)?;
-                }
-            }
-            Ok(())
+            let find = |request: &ReadRequest| {
+                payload::find(tables, txn, &mut payloads, request, |id| self.is_given(tables, txn, id))
+            };
+            in_windows(requests, find, |found| found.as_ref()?.lent(), &mut |place, found| match found {
+                None => sink(place, None),
+                Some(found) => found.push(|bytes| sink(place, Some(bytes))),
+            })
         })
     }
 
@@ -196,12 +204,7 @@ impl Backend for Lmdb {
         self.environment.read(|txn, tables| {
             let mut records = Lookup::new(&tables.descriptor, txn);
             for (place, &id) in ids.iter().enumerate() {
-                let record = records.get(id).map_err(|error| failed("cannot read its descriptor", error).at_id(id))?;
-                let descriptor = record.map(|record| {
-                    self.surroundings.read_along(record);
-                    record::decode(id, record)
-                });
-                sink(place, descriptor.transpose()?)?;
+                sink(place, self.descriptor(&mut records, id)?)?;
             }
             Ok(())
         })
@@ -303,12 +306,31 @@ impl Backend for Lmdb {
     }
 }
 
-fn push(place: usize, found: Found<'_>, sink: &mut ReadSink<'_>) -> Result<()> {
-    match found {
-        Found::Nothing => sink(place, None),
-        Found::Lent(bytes) => sink(place, Some(bytes)),
-        Found::Spread(pieces, range) => sink(place, Some(&pieces.gather(range)?)),
+/// Finds what each of a batch asks for, has the disk read what it is lent of the map, then pushes it: window by window.
+fn in_windows<'t, R, F>(
+    batch: &[R],
+    mut find: impl FnMut(&R) -> Result<F>,
+    lent: impl Fn(&F) -> Option<&'t [u8]>,
+    push: &mut dyn FnMut(usize, F) -> Result<()>,
+) -> Result<()> {
+    if let [one] = batch {
+        let found = find(one)?;
+        if let Some(bytes) = lent(&found).filter(|bytes| bytes.len() >= LONG) {
+            will_need(&mut [bytes]);
+        }
+        return push(0, found);
     }
+    let mut found = Vec::with_capacity(batch.len().min(WINDOW));
+    for (window, batch) in batch.chunks(WINDOW).enumerate() {
+        for one in batch {
+            found.push(find(one)?);
+        }
+        will_need(&mut found.iter().filter_map(&lent).collect::<Vec<_>>());
+        for (place, found) in (window * WINDOW..).zip(found.drain(..)) {
+            push(place, found)?;
+        }
+    }
+    Ok(())
 }
 
 fn id_of(key: &[u8]) -> Result<Id> {

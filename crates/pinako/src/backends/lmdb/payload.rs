@@ -37,10 +37,8 @@ impl Key {
     }
 }
 
-/// Where the bytes are that a request asks for.
+/// Where the bytes are that were asked for.
 pub(super) enum Found<'t> {
-    /// There is no such image.
-    Nothing,
     /// In one piece, in the map.
     Lent(&'t [u8]),
     /// In several pieces.
@@ -51,34 +49,58 @@ impl<'t> Found<'t> {
     pub(super) fn lent(&self) -> Option<&'t [u8]> {
         if let Found::Lent(bytes) = self { Some(bytes) } else { None }
     }
+
+    /// Gives `sink` the bytes, gathered where they must be.
+    pub(super) fn push(self, sink: impl FnOnce(&[u8]) -> Result<()>) -> Result<()> {
+        match self {
+            Found::Lent(bytes) => sink(bytes),
+            Found::Spread(pieces, range) => sink(&pieces.gather(range)?),
+        }
+    }
 }
 
-/// Finds the bytes that `request` asks for. `is_given` says whether an id whose payload is there has been given away:
-/// an append that is under way, or was broken off, has put payloads of later ones.
+/// Finds the whole payload of an image.
+pub(super) fn whole<'t>(
+    tables: &'t Tables,
+    txn: &'t RoTxn<'t>,
+    payloads: &mut Lookup<'t>,
+    descriptor: &Descriptor,
+) -> Result<Found<'t>> {
+    let (id, length) = (descriptor.id, descriptor.payload_length);
+    let first = payloads.get(id).map_err(|error| cannot_read(id, error))?.ok_or_else(|| missing(id, length))?;
+    Pieces { table: &tables.payload, txn, id, length, first }.find(0..length)
+}
+
+/// Finds the bytes that `request` asks for; `None` where there is no such image. `is_given` says whether an id whose
+/// payload is there has been given away: an append that is under way, or was broken off, has put payloads of later ones.
 pub(super) fn find<'t>(
     tables: &'t Tables,
     txn: &'t RoTxn<'t>,
     payloads: &mut Lookup<'t>,
     request: &ReadRequest,
     is_given: impl FnOnce(Id) -> Result<bool>,
-) -> Result<Found<'t>> {
+) -> Result<Option<Found<'t>>> {
     let id = request.id;
     match payloads.get(id).map_err(|error| cannot_read(id, error))? {
-        Some(_) if !is_given(id)? => Ok(Found::Nothing),
+        Some(_) if !is_given(id)? => Ok(None),
         Some(whole) if whole.len() < PIECE => {
-            let range = request.resolve(whole.len() as u64)?;
-            Ok(Found::Lent(&whole[range.start as usize..range.end as usize]))
+            let range = request.range_in(whole.len() as u64)?;
+            Ok(Some(Found::Lent(&whole[range.start as usize..range.end as usize])))
         }
         Some(first) => {
-            let Some(length) = length(tables, txn, id)? else { return Ok(Found::Nothing) };
-            let range = request.resolve(length)?;
-            Pieces { table: &tables.payload, txn, id, length, first }.find(range)
+            let Some(length) = length(tables, txn, id)? else { return Ok(None) };
+            let range = request.range_in(length)?;
+            Pieces { table: &tables.payload, txn, id, length, first }.find(range).map(Some)
         }
         None => match length(tables, txn, id)? {
-            Some(length) => Err(Error::corrupt(format!("its payload of {length} bytes is missing")).at_id(id)),
-            None => Ok(Found::Nothing),
+            Some(length) => Err(missing(id, length)),
+            None => Ok(None),
         },
     }
+}
+
+fn missing(id: Id, length: u64) -> Error {
+    Error::corrupt(format!("its payload of {length} bytes is missing")).at_id(id)
 }
 
 /// The length of an image's payload, as its descriptor says.
@@ -107,8 +129,10 @@ impl<'t> Pieces<'t> {
             return Ok(Found::Lent(&[]));
         }
         let numbers = Self::numbers(&range);
+        // Looked at even where there are more, so that a length that is not true asks for no memory.
+        let first = self.part(numbers.start, &range)?;
         if numbers.end - numbers.start == 1 {
-            return Ok(Found::Lent(self.part(numbers.start, &range)?));
+            return Ok(Found::Lent(first));
         }
         Ok(Found::Spread(self, range))
     }
@@ -119,7 +143,7 @@ impl<'t> Pieces<'t> {
     }
 
     /// The bytes of `range`, gathered.
-    pub(super) fn gather(&self, range: Range<u64>) -> Result<Vec<u8>> {
+    fn gather(&self, range: Range<u64>) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         let length = range.end - range.start;
         usize::try_from(length)

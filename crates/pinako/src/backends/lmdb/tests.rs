@@ -89,8 +89,8 @@ fn append(store: &dyn Backend, payloads: &[Vec<u8>]) -> Result<std::ops::Range<I
 
 fn payload(store: &dyn Backend, id: Id) -> Result<Option<Vec<u8>>> {
     let mut found = None;
-    store.read(&[ReadRequest::whole(id)], &mut |_, bytes| {
-        found = bytes.map(<[u8]>::to_vec);
+    store.fetch(&[id], &mut |_, image| {
+        found = image.map(|(_, payload)| payload.to_vec());
         Ok(())
     })?;
     Ok(found)
@@ -262,7 +262,7 @@ fn a_thread_may_read_inside_a_read_while_the_map_waits_to_grow() {
             assert_eq!(payload(&*store, 0)?.unwrap(), [3; 10]);
             Ok(())
         };
-        store.read(&[ReadRequest::whole(0)], &mut sink).unwrap();
+        store.read(&[ReadRequest::new(0, 0..10)], &mut sink).unwrap();
         assert_eq!(grows.unwrap().join().unwrap(), 1..2);
     });
 }
@@ -473,7 +473,7 @@ fn a_read_inside_a_read_does_not_wait_for_a_larger_map() {
         assert_eq!(payload(&*store, 0).unwrap_err().kind(), ErrorKind::Transient);
         Ok(())
     };
-    store.read(&[ReadRequest::whole(0)], &mut sink).unwrap();
+    store.read(&[ReadRequest::new(0, 0..10)], &mut sink).unwrap();
     assert_eq!(payload(&*store, 0).unwrap().unwrap(), [1; 10]);
 }
 

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::image::{SampleType, Shape};
 
 /// The columns in the order in which [`descriptor`] takes them.
-const COLUMNS: [&str; 11] = [
+pub(super) const COLUMNS: [&str; 11] = [
     "id",
     "name",
     "height",
@@ -25,6 +25,9 @@ const COLUMNS: [&str; 11] = [
     "payload_length",
     "checksum",
 ];
+
+/// The place of `payload_length` among them.
+pub(super) const PAYLOAD_LENGTH: usize = 9;
 
 /// All columns of the images from an id on.
 pub(super) const SELECT_FROM: &str = "

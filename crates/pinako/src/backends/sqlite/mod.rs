@@ -25,7 +25,8 @@ use self::payload::{Found, Pieces};
 use self::schema::Totals;
 use super::Mode;
 use crate::backend::{
-    Backend, DescribeSink, Durability, Entry, Footprint, IoHints, Payload, Properties, ReadRequest, ReadSink, ScanSink,
+    Backend, DescribeSink, Durability, Entry, FetchSink, Footprint, IoHints, Payload, Properties, ReadRequest,
+    ReadSink, ScanSink,
 };
 use crate::descriptor::Id;
 use crate::error::{Error, Result};
@@ -123,6 +124,22 @@ impl Backend for Sqlite {
         Ok(first..totals.next_id)
     }
 
+    fn fetch(&self, ids: &[Id], sink: &mut FetchSink<'_>) -> Result<()> {
+        let mut wanted: Vec<(Id, usize)> = ids.iter().copied().zip(0..).collect();
+        wanted.sort_unstable();
+        let connection = self.connections.reader()?;
+        let _snapshot = connection.snapshot(wanted.len())?;
+        let mut select = connection.prepare_cached(&payload::SELECT_IMAGES_FROM).map_err(failed)?;
+        let mut pieces = Pieces::new(&connection);
+        image::visit(&mut select, &wanted, |place, row| {
+            let Some(row) = row else { return sink(place, None) };
+            let descriptor = image::descriptor(row)?;
+            let found = Found::new(row, image::PAYLOAD_LENGTH, image::COLUMNS.len())?;
+            let payload = pieces.read(&found, 0..found.length)?;
+            sink(place, Some((descriptor, payload)))
+        })
+    }
+
     fn read(&self, requests: &[ReadRequest], sink: &mut ReadSink<'_>) -> Result<()> {
         let mut wanted: Vec<(Id, usize)> = requests.iter().map(|request| request.id).zip(0..).collect();
         wanted.sort_unstable();
@@ -132,8 +149,8 @@ impl Backend for Sqlite {
         let mut pieces = Pieces::new(&connection);
         image::visit(&mut select, &wanted, |place, row| {
             let Some(row) = row else { return sink(place, None) };
-            let found = Found::new(row)?;
-            let range = requests[place].resolve(found.length)?;
+            let found = Found::new(row, 1, 2)?;
+            let range = requests[place].range_in(found.length)?;
             sink(place, Some(pieces.read(&found, range)?))
         })
     }

@@ -3,13 +3,14 @@
 //! SQLite writes a blob as a whole, at most 1 GB, and holds it in memory to do so; pieces bound that.
 
 use std::ops::Range;
+use std::sync::LazyLock;
 
 use rusqlite::blob::Blob;
 use rusqlite::types::ValueRef;
 use rusqlite::{CachedStatement, Connection, ErrorCode, MAIN_DB, Row, Transaction, params};
 
 use super::error::failed;
-use super::image::row_id;
+use super::image::{self, row_id};
 use crate::backend::{Entry, Payload};
 use crate::descriptor::Id;
 use crate::error::{Error, Result};
@@ -33,6 +34,16 @@ pub(super) const SELECT_FROM: &str = "
     SELECT image.id, payload_length, CASE WHEN payload_length <= 65536 THEN bytes END
     FROM image LEFT JOIN payload USING (id)
     WHERE image.id >= ?1 ORDER BY image.id";
+
+/// All columns of the images from an id on, and after them what [`SELECT_FROM`] lends.
+pub(super) static SELECT_IMAGES_FROM: LazyLock<String> = LazyLock::new(|| {
+    let columns = image::COLUMNS.map(|column| format!("image.{column}")).join(", ");
+    format!(
+        "SELECT {columns}, CASE WHEN payload_length <= 65536 THEN bytes END
+         FROM image LEFT JOIN payload USING (id)
+         WHERE image.id >= ?1 ORDER BY image.id"
+    )
+});
 
 /// The row of a piece of an image's payload.
 fn row_id_of(id: Id, piece: u64) -> i64 {
@@ -90,14 +101,15 @@ pub(super) struct Found<'a> {
 }
 
 impl<'a> Found<'a> {
-    pub(super) fn new(row: &'a Row<'_>) -> Result<Self> {
+    /// `length` and `bytes` are the columns of the payload's length and of what is lent of it.
+    pub(super) fn new(row: &'a Row<'_>, length: usize, bytes: usize) -> Result<Self> {
         let id = row_id(row)?;
         let at_id = |message: String| Err(Error::corrupt(message).at_id(id));
-        let length = match row.get_ref(1).map_err(failed)? {
+        let length = match row.get_ref(length).map_err(failed)? {
             ValueRef::Integer(length) if (0..=MAX_LENGTH as i64).contains(&length) => length as u64,
             _ => return at_id("its payload has no possible length".to_owned()),
         };
-        let bytes = match row.get_ref(2).map_err(failed)? {
+        let bytes = match row.get_ref(bytes).map_err(failed)? {
             ValueRef::Null => None,
             ValueRef::Blob(bytes) if bytes.len() as u64 == length => Some(bytes),
             ValueRef::Blob(bytes) => {

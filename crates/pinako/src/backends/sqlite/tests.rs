@@ -75,8 +75,9 @@ fn read_all(path: &Path, images: &[Stored]) -> Result<()> {
     let ids: Vec<Id> = (0..images.len() as u64).collect();
     store.describe(&ids, &mut |_, _| Ok(()))?;
     store.scan(0, &mut |_| Ok(std::ops::ControlFlow::Continue(())))?;
-    let mut requests: Vec<_> = ids.iter().copied().map(ReadRequest::whole).collect();
-    requests.push(ReadRequest::part(2, payload::PIECE - 1..payload::PIECE + 2));
+    store.fetch(&ids, &mut |_, _| Ok(()))?;
+    let mut requests: Vec<_> = ids.iter().map(|&id| ReadRequest::new(id, 0..1)).collect();
+    requests.push(ReadRequest::new(2, payload::PIECE - 1..payload::PIECE + 2));
     store.read(&requests, &mut |_, _| Ok(()))
 }
 
