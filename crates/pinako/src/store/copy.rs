@@ -123,14 +123,14 @@ impl Store {
     fn read_batch(&self, ids: &[Id]) -> Result<Batch> {
         let chunks = ids.par_chunks(256).map(|ids| {
             let mut images = vec![None; ids.len()];
-            self.fetch(ids, &mut |place, descriptor, payload| {
+            self.fetch(ids, |place, descriptor, payload| {
                 images[place] = Some((descriptor, payload.to_vec()));
                 Ok(())
             })?;
             Ok(images)
         });
-        let images: Vec<Vec<Option<(Descriptor, Vec<u8>)>>> = chunks.collect::<Result<_>>()?;
-        Ok(Batch::Many(images.into_iter().flatten().flatten().collect()))
+        let chunks: Vec<Vec<_>> = chunks.collect::<Result<_>>()?;
+        Ok(Batch::Many(chunks.into_iter().flatten().flatten().collect()))
     }
 
     /// The payload of one image as a reader that holds a piece of it at a time.

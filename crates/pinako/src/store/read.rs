@@ -22,7 +22,7 @@ impl Store {
     /// `NotFound` where there is none with this id, `Corrupt` where its payload is damaged.
     pub fn image(&self, id: Id) -> Result<Image> {
         let mut image = None;
-        self.fetch(&[id], &mut |_, descriptor, payload| {
+        self.fetch(&[id], |_, descriptor, payload| {
             image = Some(self.decode(&descriptor, payload)?);
             Ok(())
         })?;
@@ -36,7 +36,7 @@ impl Store {
     pub fn images(&self, ids: &[Id]) -> Result<Vec<Image>> {
         let chunks = ids.par_chunks(CHUNK).map(|ids| {
             let mut images: Vec<Option<Image>> = vec![None; ids.len()];
-            self.fetch(ids, &mut |place, descriptor, payload| {
+            self.fetch(ids, |place, descriptor, payload| {
                 images[place] = Some(self.decode(&descriptor, payload)?);
                 Ok(())
             })?;
@@ -63,7 +63,7 @@ impl Store {
         };
         ids.par_chunks(CHUNK).zip(out.par_chunks_mut(CHUNK * length)).try_for_each(|(ids, out)| {
             let mut seen = 0;
-            self.fetch(ids, &mut |place, descriptor, payload| {
+            self.fetch(ids, |place, descriptor, payload| {
                 if !alike(&descriptor, &like) {
                     return Err(Error::invalid(format!(
                         "its shape is {} {}, that of image {first} is {} {}: one buffer takes images of one shape only",
@@ -85,7 +85,7 @@ impl Store {
     /// As [`image`](Self::image).
     pub fn payload(&self, id: Id) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        self.fetch(&[id], &mut |_, _, payload| {
+        self.fetch(&[id], |_, _, payload| {
             bytes = payload.to_vec();
             Ok(())
         })?;
@@ -127,7 +127,7 @@ impl Store {
     }
 
     /// Pushes the place of each of `ids`, all of which must be there, its descriptor, and its whole payload, checked.
-    pub(crate) fn fetch(&self, ids: &[Id], take: &mut dyn FnMut(usize, Descriptor, &[u8]) -> Result<()>) -> Result<()> {
+    pub(crate) fn fetch(&self, ids: &[Id], mut take: impl FnMut(usize, Descriptor, &[u8]) -> Result<()>) -> Result<()> {
         self.backend
             .fetch(ids, &mut |place, image| {
                 let (descriptor, payload) = image.ok_or_else(|| self.no_image(ids[place]))?;

@@ -110,7 +110,7 @@ impl Store {
     fn check_image(&self, descriptor: &Descriptor) -> Result<()> {
         match descriptor.encoding {
             Encoding::Raw(_) if descriptor.payload_length > BATCH_BYTES => self.check_large(descriptor),
-            _ => self.fetch(&[descriptor.id], &mut |_, descriptor, payload| {
+            _ => self.fetch(&[descriptor.id], |_, descriptor, payload| {
                 check_payload(&descriptor, payload)?;
                 self.decoder.decode(&descriptor, payload).map(drop)
             }),

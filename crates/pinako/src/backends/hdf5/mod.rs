@@ -265,7 +265,7 @@ impl Backend for Hdf5 {
         for (place, &id) in ids.iter().enumerate() {
             let neighbours = if place < expected { 0 } else { in_a_row(ids[place..].iter().copied()) };
             expected = expected.max(place + neighbours);
-            view.fetch(id, neighbours as u64, &mut |image| sink(place, image))?;
+            view.fetch(id, neighbours as u64, |image| sink(place, image))?;
         }
         Ok(())
     }

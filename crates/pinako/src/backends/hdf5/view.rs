@@ -83,7 +83,7 @@ impl<'a> View<'a> {
         &mut self,
         id: Id,
         neighbours: u64,
-        sink: &mut dyn FnMut(Option<(Descriptor, &[u8])>) -> Result<()>,
+        mut sink: impl FnMut(Option<(Descriptor, &[u8])>) -> Result<()>,
     ) -> Result<()> {
         let store = self.store;
         loop {
