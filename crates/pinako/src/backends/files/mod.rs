@@ -13,10 +13,13 @@ mod line;
 mod lookup;
 mod mark;
 mod pinako_json;
+#[cfg(test)]
+mod tests;
 
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
+use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::ops::{ControlFlow, Range};
 use std::os::unix::fs::FileExt;
@@ -28,7 +31,7 @@ use self::index::{Index, METADATA};
 use self::line::{Line, file_name};
 use self::mark::MARK;
 use self::pinako_json::{PINAKO_JSON, PinakoJson, Unsynced};
-use super::folder::{Folder, aside};
+use super::folder::{Folder, aside, sync_commit};
 use super::{Mode, read_only};
 use crate::backend::{
     Backend, DescribeSink, Durability, Entry, FetchSink, Footprint, IoHints, Properties, ReadRequest, ReadSink,
@@ -187,7 +190,8 @@ impl Files {
         }
         file.write_all_at(last, end + most.len() as u64).map_err(cannot)?;
         if self.durability == Durability::Full {
-            file.sync_data().map_err(cannot)?;
+            let synced = sync_commit(&file, &self.folder.path_of(METADATA));
+            synced.inspect_err(|_| drop(self.take_back(&file, end)))?;
         }
         // The batch is committed, whatever becomes of the mark: one that is behind does no harm.
         let _ = mark::set(&self.folder, first + entries.len() as u64);
@@ -219,10 +223,19 @@ impl Files {
         mark::create(&self.folder, next_id)
     }
 
-    /// Cuts `metadata.jsonl` off at `end`.
+    /// Puts the first `end` bytes of `file`, which is `metadata.jsonl`, in its place. To cut a whole batch off would not
+    /// do: readers that have read it already would not notice once another batch stands there.
+    fn take_back(&self, mut file: &File, end: u64) -> Result<()> {
+        let cannot = |error| self.folder.cannot("write", METADATA, error);
+        file.rewind().map_err(cannot)?;
+        self.folder.replace(METADATA, |new| std::io::copy(&mut file.take(end), new).map(drop).map_err(cannot))
+    }
+
+    /// Cuts `metadata.jsonl` off at `end`, durably.
     fn cut(&self, end: u64) -> Result<()> {
         let cannot = |error| self.folder.cannot("shorten", METADATA, error);
-        self.folder.open_to_change(METADATA)?.set_len(end).map_err(cannot)
+        let file = self.folder.open_to_change(METADATA)?;
+        file.set_len(end).and_then(|()| file.sync_data()).map_err(cannot)
     }
 
     /// Cuts off what a crash has left behind the last whole batch, and makes durable whatever is not yet: after that all
@@ -317,6 +330,7 @@ impl Backend for Files {
         match appended {
             Ok(()) => Ok(first..next),
             Err(error) => {
+                // A crash must not bring lines back whose files are gone.
                 if self.cut(end).is_ok() {
                     images::unlink_all(&self.folder, first, entries);
                 }
