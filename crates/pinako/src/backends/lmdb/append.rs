@@ -17,7 +17,8 @@ use heed::{PutFlags, RoTxn, RwTxn};
 
 use super::super::name_taken;
 use super::compact::COPY_FILE;
-use super::environment::{DATA_FILE, Open, Tables, Turn, failed};
+use super::environment::Turn;
+use super::open::{DATA_FILE, Open, Tables, failed};
 use super::payload::{Key, PIECE};
 use super::properties;
 use super::table::Table;

@@ -10,8 +10,9 @@ use std::fs::{self, File};
 use heed::CompactionOption;
 use rustix::fs::{FlockOperation, fcntl_lock};
 
-use super::environment::{DATA_FILE, Environment, LOCK_FILE, Turn, failed};
+use super::environment::{Environment, Turn};
 use super::header::{self, Header};
+use super::open::{DATA_FILE, LOCK_FILE, failed};
 use crate::backends::folder::Folder;
 use crate::error::{Error, Result};
 

@@ -11,7 +11,7 @@ use std::path::Path;
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 
-use super::environment::MAX_READERS;
+use super::open::MAX_READERS;
 
 /// A little more than LMDB makes of [`MAX_READERS`].
 const LENGTH: u64 = 4096 + 64 * MAX_READERS as u64;

@@ -1,9 +1,9 @@
 //! `lmdb:DIR` keeps everything in one LMDB environment.
 //!
 //! LMDB is a B+ tree in a memory map: a read lends slices of the map, so that what is in the page cache costs no copy
-//! and no system call; a write is one transaction that copies the pages it changes. [`environment`] opens it and grows
-//! its map, [`append`] stores batches, [`payload`] cuts long payloads into pieces, [`compact`] shrinks the file.
-//! FORMAT.md says what the databases hold.
+//! and no system call; a write is one transaction that copies the pages it changes. [`environment`] shares it and grows
+//! its map, [`open`](mod@open) opens it, [`append`] stores batches, [`payload`] cuts long payloads into pieces, [`compact`]
+//! shrinks the file. FORMAT.md says what the databases hold.
 //!
 //! With [`Durability::Buffered`] a commit still waits until the disk has the pages, but not until it has the note that
 //! makes them the current ones. A commit that waits for neither (LMDB's `MDB_NOSYNC`) may leave a note on the disk that
@@ -15,6 +15,7 @@ mod environment;
 mod header;
 mod lock_file;
 mod lookup;
+mod open;
 mod payload;
 mod properties;
 mod table;
@@ -40,8 +41,9 @@ use crate::backend::{
 };
 use crate::descriptor::{Descriptor, Id, record};
 use crate::error::{Error, Result};
-use environment::{DATA_FILE, Environment, LOCK_FILE, TURN_FILE, Tables, Turn, failed};
+use environment::{Environment, TURN_FILE, Turn};
 use lookup::{Lookup, Surroundings, will_need};
+use open::{DATA_FILE, LOCK_FILE, Tables, failed};
 
 /// Requests of a batch whose places are found, and asked of the disk, before the first is pushed.
 const WINDOW: usize = 256;

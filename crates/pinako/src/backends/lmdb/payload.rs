@@ -8,8 +8,8 @@ use std::ops::Range;
 
 use heed::{RoTxn, RwTxn};
 
-use super::environment::{Tables, failed};
 use super::lookup::{Lookup, will_need};
+use super::open::{Tables, failed};
 use super::table::Table;
 use crate::backend::ReadRequest;
 use crate::descriptor::{Descriptor, Id, record};

@@ -12,7 +12,7 @@
 use heed::types::Bytes;
 use heed::{Database, RoTxn, RwTxn};
 
-use super::environment::failed;
+use super::open::failed;
 use super::table::Table;
 use crate::backends::{FORMAT_VERSION, other_format};
 use crate::descriptor::Id;

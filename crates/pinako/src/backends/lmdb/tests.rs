@@ -11,7 +11,7 @@ use heed::types::Bytes;
 use heed::{CommitOrAbort, Database, EnvOpenOptions};
 use tempfile::TempDir;
 
-use super::environment::{DATA_FILE, LOCK_FILE};
+use super::open::{DATA_FILE, LOCK_FILE};
 use super::payload::PIECE;
 use super::*;
 use crate::backend::{Payload, WRITER_PATIENCE};
