@@ -77,7 +77,7 @@ pub enum EncodingArg {
 ///
 /// What a SOURCE is, is recognised: CIFAR-10 and CIFAR-100 (Python or binary batches), IDX files (MNIST, gzipped too), a
 /// folder of image files with or without class folders, one image file, .npy and .npz arrays, LMDB environments and
-/// HDF5 files of (N, height, width, channels) images.
+/// HDF5 files of (N, height, width, channels) images. Where labels come as an array of numbers, -1 is no label.
 ///
 /// An import that was stopped goes on when the same command is run again: what is there is not stored twice.
 #[derive(Debug, clap::Args)]
@@ -143,6 +143,8 @@ impl ImportArgs {
 }
 
 /// Export all images: as files, arrays, or in a dataset's form
+///
+/// OUT appears when it is whole and on the disk. In arrays of labels (.npy, HDF5) -1 is no label.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

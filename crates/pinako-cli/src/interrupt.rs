@@ -1,4 +1,4 @@
-//! Ctrl-C: the first asks the running job to stop at the end of its batch, the second ends the process at once. Both
+//! Ctrl-C: the first asks the running job to store what it has ready and stop, the second ends the process at once. Both
 //! leave a sound store; the first also says how to go on.
 //!
 //! Only SIGINT is caught. SIGTERM and a hangup end the process as they always do, which a store survives as well, and
@@ -17,7 +17,7 @@ pub fn listen() {
             std::process::exit(i32::from(report::INTERRUPTED));
         }
         report::say("");
-        report::say("stopping at the end of this batch; Ctrl-C again ends at once");
+        report::say("stopping; Ctrl-C again ends at once");
     });
 }
 

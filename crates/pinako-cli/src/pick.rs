@@ -101,6 +101,15 @@ impl LabelPick {
     }
 }
 
+impl std::fmt::Display for LabelPick {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            LabelPick::Number(label) => label.fmt(f),
+            LabelPick::Name(name) => f.write_str(name),
+        }
+    }
+}
+
 fn known_names(names: &[String]) -> String {
     match names {
         [] => "the store has no label names; give the label's number".to_owned(),

@@ -28,8 +28,11 @@ fn for_many_new_stores(mut make: impl FnMut(&str)) {
     }
 }
 
+/// Opens the store at `url`, or makes it, which the first change to it does.
 fn open_or_create(url: &str) -> Result<Store, Error> {
-    Store::options().open_or_create(url)
+    let store = Store::options().open_or_create(url)?;
+    store.set_label_names(&["cat".into()])?;
+    Ok(store)
 }
 
 #[test]
@@ -120,10 +123,10 @@ fn what_a_creation_left_that_was_broken_off_becomes_a_store() {
             std::fs::write(folder.path().join(name), "").unwrap();
         }
         let url = format!("{scheme}:{}", folder.path().display());
-        Store::options().open_or_create(&url).unwrap_or_else(|error| panic!("{url}: {error}"));
+        open_or_create(&url).unwrap_or_else(|error| panic!("{url}: {error}"));
     }
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("store");
     std::fs::write(&file, "").unwrap();
-    Store::options().open_or_create(&format!("sqlite:{}", file.display())).unwrap();
+    open_or_create(&format!("sqlite:{}", file.display())).unwrap();
 }

@@ -89,6 +89,34 @@ fn npy_holds_all_images_and_labels() {
 }
 
 #[test]
+fn no_label_is_minus_one_in_an_array_and_a_label_of_minus_one_is_refused() {
+    let images: Vec<Image> = (0..3).map(|seed| image(seed, 2, 2, 1)).collect();
+    let store = Store::create("memory:").unwrap();
+    let labels = [Some(4), None, Some(0)];
+    store.append(images.iter().zip(labels).map(|(image, label)| NewImage::pixels(image).label(label))).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut outs = vec![(Format::Npy, folder.path().join("set.npy"))];
+    if cfg!(feature = "hdf5") {
+        outs.push((Format::Hdf5, folder.path().join("set.h5")));
+    }
+    for (format, out) in &outs {
+        export(&store, out, *format, &mut go_on).unwrap();
+        let back = Store::create("memory:").unwrap();
+        let mut source = pinako::source::open(out).unwrap();
+        back.import(&mut *source, &Default::default(), &mut |error| panic!("{error}"), &mut go_on).unwrap();
+        assert!(back.scan(0).map(|found| found.unwrap().label).eq(labels), "{format:?}");
+        fs::remove_file(out).unwrap();
+    }
+    fs::remove_file(folder.path().join("set.labels.npy")).unwrap();
+    store.append([NewImage::pixels(&images[0]).label(-1)]).unwrap();
+    for (format, out) in &outs {
+        let error = export(&store, out, *format, &mut go_on).unwrap_err();
+        assert_eq!((error.kind(), error.id()), (ErrorKind::Unsupported, Some(3)));
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
 fn cifar_pickles_hold_planes_labels_and_file_names() {
     let images: Vec<Image> = (0..5).map(|seed| image(seed, 32, 32, 3)).collect();
     let store = store(&images);

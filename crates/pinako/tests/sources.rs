@@ -244,6 +244,80 @@ fn an_idx_file_that_claims_more_than_it_has_is_an_error_and_takes_no_memory() {
     assert!(source::open(&path).is_err());
 }
 
+/// A file of numpy's with the elements `bytes`.
+fn npy(kind: &str, shape: &str, bytes: &[u8]) -> Vec<u8> {
+    let text = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}\n");
+    [b"\x93NUMPY\x01\x00", &(text.len() as u16).to_le_bytes()[..], text.as_bytes(), bytes].concat()
+}
+
+#[test]
+fn labels_that_cannot_be_read_are_found_out_before_an_image_is_stored() {
+    let root = tempfile::tempdir().unwrap();
+    let images = root.path().join("set.npy");
+    fs::write(&images, npy("|u1", "(3, 1, 1)", &[1, 2, 3])).unwrap();
+    let labels = |bytes: Vec<u8>| fs::write(root.path().join("set.labels.npy"), bytes).unwrap();
+    let whole = npy("|u1", "(3,)", &[7, 8, 9]);
+    for (bytes, message) in [
+        (whole[..whole.len() - 1].to_vec(), "label 2 of 3"),
+        ([&whole[..], b"x"].concat(), "more bytes"),
+        (npy("<u8", "(3,)", &[0xff; 24]), "label 0 of 3: the label 18446744073709551615 is too large"),
+        (npy("|u1", "(2,)", &[7, 8]), "labels of the shape [2] for 3 images"),
+        (npy("<f4", "(3,)", &[0; 12]), "not whole numbers"),
+    ] {
+        labels(bytes);
+        let error = source::open(&images).err().unwrap();
+        assert!(error.to_string().contains("set.npy") && error.to_string().contains(message), "{error}");
+    }
+    labels(whole);
+    let store = Store::create("memory:").unwrap();
+    import(&store, &images, &ImportOptions::default()).0.unwrap();
+    assert_eq!(store.descriptor(2).unwrap().label, Some(9));
+}
+
+/// A source that gives an image now and then.
+struct Slow(u64);
+
+impl source::Source for Slow {
+    fn describe(&self) -> String {
+        "a slow source".to_owned()
+    }
+
+    fn label_names(&self) -> &[String] {
+        &[]
+    }
+
+    fn len(&self) -> Option<u64> {
+        None
+    }
+
+    fn next(&mut self) -> Option<pinako::Result<source::Item>> {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+        self.0 += 1;
+        Some(Ok(source::Item {
+            name: self.0.to_string(),
+            label: None,
+            attributes: None,
+            content: source::Content::Pixels(picture(1)),
+            origin: "nowhere".to_owned(),
+        }))
+    }
+}
+
+#[test]
+fn an_import_from_a_slow_source_is_seen_moving_and_stores_what_is_ready_when_it_is_stopped() {
+    let mut seen = Vec::new();
+    let mut watch = |progress: Progress| {
+        seen.push(progress.images);
+        if progress.images >= 200 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    let store = Store::create("memory:").unwrap();
+    let stopped = store.import(&mut Slow(0), &ImportOptions::default(), &mut |_| {}, &mut watch).unwrap_err();
+    assert_eq!(stopped.kind(), pinako::ErrorKind::Interrupted);
+    assert!(seen.iter().any(|images| (1..200).contains(images)), "{seen:?}"); // a batch has thousands
+    let count = store.count().unwrap();
+    assert!(count >= 200 && stopped.to_string().contains(&format!("stopped after {count} images")), "{stopped}");
+}
+
 #[test]
 fn a_png_that_claims_a_thousand_million_pixels_is_refused() {
     let root = tempfile::tempdir().unwrap();

@@ -266,6 +266,39 @@ fn a_scan_longer_than_a_batch_sees_every_image_once() {
 }
 
 #[test]
+fn a_store_is_made_by_its_first_image_or_label_names_and_not_before() {
+    let picture = image(1, 4, 4, 3, SampleType::U8);
+    for scheme in ["files", "lmdb", "hdf5", "sqlite"] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store");
+        let url = format!("{scheme}:{}", path.display());
+        let [one, other] = [0, 1].map(|_| Store::options().open_or_create(&url).unwrap());
+        assert_eq!((one.count().unwrap(), one.find("x").unwrap(), one.scan(0).count()), (0, None, 0));
+        assert_eq!(one.append([NewImage::file(&b"no image"[..])]).unwrap_err().kind(), ErrorKind::Unsupported);
+        one.sync().unwrap();
+        assert!(!path.exists(), "{url}");
+
+        one.append([NewImage::pixels(&picture).name("x")]).unwrap();
+        assert_eq!((other.find("x").unwrap(), other.count().unwrap()), (Some(0), 1), "{url}");
+        other.append([NewImage::pixels(&picture)]).unwrap();
+        assert_eq!(Store::open(&url).unwrap().count().unwrap(), 2);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let url = folder.path().join("new").display().to_string();
+    Store::options().open_or_create(&url).unwrap().set_label_names(&["cat".into()]).unwrap();
+    assert_eq!(Store::open(&url).unwrap().label_names().unwrap(), ["cat"]);
+}
+
+#[test]
+fn a_copy_of_an_empty_store_is_a_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let [from, to] = ["from", "to"].map(|name| folder.path().join(name).display().to_string());
+    let copy = Store::options().open_or_create(&to).unwrap();
+    Store::create(&from).unwrap().copy_to(&copy, &mut go_on).unwrap();
+    assert_eq!(Store::open(&to).unwrap().count().unwrap(), 0);
+}
+
+#[test]
 fn a_url_of_a_kind_that_is_not_known_makes_no_folder() {
     let error = Store::create("s3://bucket/store").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);

@@ -1,5 +1,6 @@
 //! `pinako put`
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;
@@ -27,20 +28,32 @@ pub fn run(args: &PutArgs) -> Result<ExitCode> {
     let loaded = args.files.iter().map(|file| load(args, file)).collect::<Result<Vec<_>>>()?;
 
     let store = args.decode.options().open_or_create(&args.store)?;
+    check_free(&store, &names)?;
     let label = args.label.as_ref().map(|label| label_in(&store, label)).transpose()?;
+    if let Some(InStore { added: Some(names), .. }) = &label {
+        store.set_label_names(names)?;
+    }
     let images = loaded.iter().zip(names).map(|(loaded, name)| {
         let image = match loaded {
             Loaded::Kept(bytes) => NewImage::file(bytes),
             Loaded::Decoded(image, encoding) => NewImage::encoded(image.view(), *encoding),
             Loaded::Linked(path) => NewImage::linked(path),
         };
-        let image = image.label(label);
+        let image = image.label(label.as_ref().map(|label| label.number));
         match name {
             Some(name) => image.name(name),
             None => image,
         }
     });
-    let ids = store.append(images)?;
+    let ids = store.append(images);
+    if let (Some(InStore { added: Some(names), number }), Some(label)) = (&label, &args.label) {
+        match &ids {
+            Ok(_) => report::say(format_args!("added the label {number}, {label}")),
+            // A name that was added for nothing goes again; the append's error is what is told.
+            Err(_) => drop(store.set_label_names(&names[..names.len() - 1])),
+        }
+    }
+    let ids = ids?;
 
     let mut out = report::output();
     for id in ids {
@@ -64,6 +77,10 @@ fn name(args: &PutArgs, file: &Path) -> Result<Option<String>> {
 /// Reads a file and decodes it, whatever is stored of it: a damaged one is to be found out now, not when it is needed.
 fn load<'a>(args: &PutArgs, file: &'a Path) -> Result<Loaded<'a>> {
     let limit = args.decode.max_image_bytes;
+    if args.link && file.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+        let message = format!("{} is no regular file and cannot be linked", file.display());
+        return Err(Error::new(ErrorKind::InvalidInput, message).with_hint("store its bytes: leave --link out"));
+    }
     let bytes = read(file, limit)?;
     let image = Image::decode(&bytes, limit).map_err(|error| error.context(file.display()))?;
     Ok(match args.encoding {
@@ -89,18 +106,40 @@ fn read(file: &Path, limit: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The number of a label; a name that the store does not have yet is added to its label names.
-fn label_in(store: &Store, label: &LabelPick) -> Result<Label> {
+/// Checks that the names are all different and none is taken: nothing is to be added to the store for images that
+/// cannot be.
+fn check_free(store: &Store, names: &[Option<String>]) -> Result<()> {
+    let mut seen = HashSet::new();
+    for name in names.iter().flatten() {
+        let problem = match store.find(name)? {
+            Some(id) => format!("image {id} is named {name:?} already"),
+            None if !seen.insert(name) => format!("two of the files are named {name:?}"),
+            None => continue,
+        };
+        return Err(Error::new(ErrorKind::Conflict, problem)
+            .at_store(store.url())
+            .with_hint("names are unique: put them one by one with --name, or all with --unnamed"));
+    }
+    Ok(())
+}
+
+/// What a label is in a store.
+struct InStore {
+    number: Label,
+    /// The store's label names with the one that is new, where it is.
+    added: Option<Vec<String>>,
+}
+
+/// The number of a label; a name that the store does not have yet is to be added to its label names.
+fn label_in(store: &Store, label: &LabelPick) -> Result<InStore> {
     let properties = store.properties()?;
     let mut names = properties.label_names;
     match (label.resolve(&names), label) {
         (Err(_), LabelPick::Name(name)) if !names.is_empty() || properties.count == 0 => {
+            let number = names.len() as Label;
             names.push(name.clone());
-            store.set_label_names(&names)?;
-            let label = names.len() - 1;
-            report::say(format_args!("added the label {label}, {name}"));
-            Ok(label as Label)
+            Ok(InStore { number, added: Some(names) })
         }
-        (resolved, _) => resolved,
+        (resolved, _) => Ok(InStore { number: resolved?, added: None }),
     }
 }

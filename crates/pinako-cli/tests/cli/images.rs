@@ -251,12 +251,33 @@ fn put_stores_all_files_or_none_and_makes_no_store_for_none() {
     assert_eq!(place.ok("put new good.ppm"), "0\n");
     place.picture("fresh.ppm", 2);
     insta::assert_snapshot!(place.run("put new fresh.ppm good.ppm"), @r#"
-    ! error: lmdb:new: there is an image named "good.ppm" already
-    ! hint: names are unique: choose another, or remove that image first
+    ! error: lmdb:new: image 0 is named "good.ppm" already
+    ! hint: names are unique: put them one by one with --name, or all with --unnamed
     exit code 1
     "#);
     assert_eq!(place.ok("list new").lines().count(), 2);
     assert_eq!(place.ok("put new fresh.ppm good.ppm --unnamed"), "1\n2\n");
+}
+
+#[test]
+fn a_put_that_fails_adds_no_label_and_makes_no_store() {
+    let place = Place::new();
+    place.picture("a.ppm", 1);
+    place.picture("more/a.ppm", 2);
+    insta::assert_snapshot!(place.run("put new a.ppm more/a.ppm --label cat"), @r#"
+    ! error: lmdb:new: two of the files are named "a.ppm"
+    ! hint: names are unique: put them one by one with --name, or all with --unnamed
+    exit code 1
+    "#);
+    assert!(!place.path("new").exists());
+
+    place.ok("put new a.ppm --label cat");
+    assert_eq!(place.run("put new more/a.ppm --label dog").code, 1);
+    insta::assert_snapshot!(place.run("list new --label dog"), @r#"
+    ! error: there is no label named "dog"
+    ! hint: the label names are cat
+    exit code 4
+    "#);
 }
 
 #[test]

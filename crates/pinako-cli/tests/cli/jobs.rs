@@ -103,6 +103,53 @@ fn bad_files_end_an_import_or_are_listed() {
 }
 
 #[test]
+fn a_job_that_stores_nothing_makes_no_store_and_adds_no_label_names() {
+    let place = classes();
+    place.write("pets/cat/a.png", "no image");
+    for store in KINDS {
+        assert_eq!(place.run(&format!("import pets {store}")).code, 1);
+        assert_eq!(place.run(&format!("import pets/cat/a.png {store} --skip-bad")).code, 0);
+    }
+    assert_eq!(place.names(), ["pets"]);
+    std::fs::create_dir(place.path("mine")).unwrap();
+    assert_eq!(place.run("import pets lmdb:mine").code, 1);
+    assert_eq!(std::fs::read_dir(place.path("mine")).unwrap().count(), 0);
+
+    place.ok("import pets/cat/b.pnm there");
+    assert_eq!(place.run("import pets there").code, 1);
+    let info: serde_json::Value = serde_json::from_str(&place.ok("info there --json")).unwrap();
+    assert_eq!((&info["count"], &info["label_names"]), (&1.into(), &serde_json::json!([])));
+
+    let mut bytes = place.read("there/data.mdb");
+    let payload = place.read("pets/cat/b.pnm");
+    let at = (0..bytes.len()).find(|&at| bytes[at..].starts_with(&payload)).expect("the payload is stored as it is");
+    bytes[at] ^= 1;
+    place.write("there/data.mdb", bytes);
+    assert_eq!(place.run("copy there copy").code, 1);
+    assert!(!place.path("copy").exists());
+}
+
+#[test]
+fn a_pipe_is_refused_and_not_waited_for() {
+    let place = classes();
+    for name in ["pipe.png", "set/0.png", "pipe"] {
+        std::fs::create_dir_all(place.path("set")).unwrap();
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, place.path(name), rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    }
+    place.write("set/1.csv", "7\n");
+    insta::assert_snapshot!(place.run("import pipe.png store"), @"
+    ! error: pipe.png is no regular file
+    ! hint: store what comes out of a pipe or device in a file first
+    exit code 1
+    ");
+    for args in ["import pipe store", "import set store", "put store pipe.png --link"] {
+        assert_eq!(place.run(args).code, 1, "{args}");
+    }
+    assert!(!place.path("store").exists());
+}
+
+#[test]
 fn control_characters_in_names_of_files_do_not_reach_the_terminal() {
     let place = Place::new();
     place.write("pets/a\u{1b}[2J\nerror: forged.png", "no image");
@@ -272,6 +319,28 @@ fn an_interrupted_import_leaves_a_sound_store_and_goes_on() {
     assert_eq!(place.run("verify store").code, 0);
     place.ok("import specks.idx store");
     assert_eq!(count(), u64::from(COUNT));
+}
+
+#[test]
+fn a_killed_export_leaves_what_the_next_one_replaces() {
+    let place = classes();
+    place.ok("import pets store");
+    place.write(".out.npy.pinako-partial", "half an array");
+    place.write(".out.pinako-partial/cat/old.png", "half");
+    place.ok("export store out.npy");
+    place.ok("export store out");
+    assert_eq!(place.names(), ["out", "out.labels.npy", "out.npy", "pets", "store"]);
+    assert!(!place.path("out/cat/old.png").exists());
+
+    // One that is still at work is left alone.
+    let busy = std::fs::File::create(place.path(".again.npy.pinako-partial")).unwrap();
+    busy.lock().unwrap();
+    insta::assert_snapshot!(place.run("export store again.npy"), @"
+    ! error: another process is writing again.npy
+    ! hint: choose another name, or wait for it to end
+    exit code 1
+    ");
+    assert!(place.path(".again.npy.pinako-partial").exists());
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The places that keep images, and which URL means which: the only place that knows what was left out of a build.
 
 mod boot;
+mod deferred;
 mod files;
 mod folder;
 #[cfg(feature = "hdf5")]
@@ -59,6 +60,18 @@ impl Location {
         }
         Ok(self)
     }
+
+    /// Whether nothing stands there, or an empty folder.
+    fn is_vacant(&self) -> bool {
+        let path = match self {
+            Location::Memory => return false,
+            Location::Files(path) | Location::Lmdb(path) | Location::Hdf5(path) | Location::Sqlite(path) => path,
+        };
+        match path.symlink_metadata() {
+            Ok(_) => path.read_dir().is_ok_and(|mut entries| entries.next().is_none()),
+            Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+        }
+    }
 }
 
 fn absolute(path: &Path) -> Result<PathBuf> {
@@ -87,19 +100,37 @@ pub fn open_with_patience(
     patience: Duration,
 ) -> Result<Box<dyn Backend>> {
     // The process may go to another folder while the store is open.
-    let backend = match locate(url, mode)?.absolute()? {
+    let location = locate(url, mode)?.absolute()?;
+    open_at(&location, mode, durability, patience).map_err(|error| error.at_store(url))
+}
+
+fn open_at(location: &Location, mode: Mode, durability: Durability, patience: Duration) -> Result<Box<dyn Backend>> {
+    match location {
         Location::Memory if mode == Mode::Create => Ok(Box::new(Memory::new()) as _),
         Location::Memory => Err(Error::not_found("a store in memory ends with the process that made it")
             .with_hint("create it, or name a store on the disk")),
-        Location::Files(path) => files::open(&path, mode, durability, patience),
-        Location::Lmdb(path) => lmdb::open(&path, mode, durability, patience),
+        Location::Files(path) => files::open(path, mode, durability, patience),
+        Location::Lmdb(path) => lmdb::open(path, mode, durability, patience),
         #[cfg(feature = "hdf5")]
-        Location::Hdf5(path) => hdf5::open(&path, mode, durability, patience),
+        Location::Hdf5(path) => hdf5::open(path, mode, durability, patience),
         #[cfg(not(feature = "hdf5"))]
         Location::Hdf5(_) => Err(left_out("hdf5")),
-        Location::Sqlite(path) => sqlite::open(&path, mode, durability, patience),
-    };
-    backend.map_err(|error| error.at_store(url))
+        Location::Sqlite(path) => sqlite::open(path, mode, durability, patience),
+    }
+}
+
+/// Opens the backend that `url` means, or one that is made by the first change to it where there is nothing yet.
+///
+/// # Errors
+/// As [`open`], for writing or, where there is no store, for creating it.
+pub(crate) fn open_or_create(url: &str, durability: Durability) -> Result<Box<dyn Backend>> {
+    let location = locate(url, Mode::Create)?.absolute()?;
+    match location.is_vacant() {
+        #[cfg(not(feature = "hdf5"))]
+        true if matches!(location, Location::Hdf5(_)) => Err(left_out("hdf5")),
+        true => Ok(Box::new(deferred::Deferred::new(location, durability))),
+        false => deferred::open_or_create(|mode| open(url, mode, durability)),
+    }
 }
 
 /// What a store knows of its place and a backend does not.
@@ -112,9 +143,9 @@ pub(crate) struct Habits {
     pub(crate) pixel_encoding: PixelEncoding,
 }
 
-/// The habits of the store at `url`, which is there.
+/// The habits of the store at `url`, or of the one that would be made there.
 pub(crate) fn habits(url: &str) -> Result<Habits> {
-    let (scheme, path, folder, pixel_encoding) = match locate(url, Mode::Read)? {
+    let (scheme, path, folder, pixel_encoding) = match locate(url, Mode::Create)? {
         Location::Memory => ("memory", PathBuf::new(), None, PixelEncoding::Raw),
         Location::Files(path) => ("files", path.clone(), Some(path), PixelEncoding::Png),
         Location::Lmdb(path) => ("lmdb", path.clone(), Some(path), PixelEncoding::Raw),

@@ -19,6 +19,9 @@ pub type Id = u64;
 /// The class of an image: a number, or an index into the store's label names.
 pub type Label = i64;
 
+/// What stands for no label in arrays that have a number for each image (numpy's, HDF5's, IDX), as is common.
+pub(crate) const NO_LABEL: Label = -1;
+
 /// All that is known of an image without its pixels.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Descriptor {

@@ -24,20 +24,35 @@ pub(crate) struct Linked {
 
 /// Looks at the image file at `path` and makes what is stored of it, in a store whose folder is `folder`.
 pub(crate) fn link(path: &Path, folder: Option<&Path>, limit: u64) -> Result<Linked> {
+    let bytes = read_file(path, limit)?;
+    let header = header(&bytes, limit).map_err(|error| error.context(path.display()))?;
+    let link = Link { format: header.format, length: bytes.len() as u64, checksum: checksum::crc32c(&bytes) };
+    Ok(Linked { path: stored_path(path, folder)?, link, header })
+}
+
+/// The bytes of the image file at `path`.
+///
+/// # Errors
+/// `Unsupported` where they are more than `limit`; `InvalidInput` where it is no regular file.
+pub(crate) fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>> {
     let name = path.display();
     let cannot = |error| Error::io(format!("cannot read {name}"), error);
     let Some((file, length)) = open_regular(path).map_err(cannot)? else {
-        return Err(Error::invalid(format!("{name} is no regular file")));
+        return Err(no_regular_file(path));
     };
     if length > limit {
         return Err(Error::unsupported(format!("{name} has {length} bytes, more than the limit of {limit}"))
             .with_hint("raise max_image_bytes if the file is to be trusted"));
     }
-    let mut bytes = Vec::new();
-    file.take(length).read_to_end(&mut bytes).map_err(cannot)?;
-    let header = header(&bytes, limit).map_err(|error| error.context(path.display()))?;
-    let link = Link { format: header.format, length: bytes.len() as u64, checksum: checksum::crc32c(&bytes) };
-    Ok(Linked { path: stored_path(path, folder)?, link, header })
+    let mut bytes = Vec::with_capacity(length as usize);
+    file.take(limit).read_to_end(&mut bytes).map_err(cannot)?;
+    Ok(bytes)
+}
+
+/// The error for a device, a pipe or a folder where an image file is expected.
+pub(crate) fn no_regular_file(path: &Path) -> Error {
+    Error::invalid(format!("{} is no regular file", path.display()))
+        .with_hint("store what comes out of a pipe or device in a file first")
 }
 
 /// The payload that means in the folder `to` what `payload` meant in the folder `from`.
@@ -108,13 +123,24 @@ fn stored_path(path: &Path, folder: Option<&Path>) -> Result<String> {
     };
     let path = absolute(path)?;
     let stored = match folder {
-        Some(folder) => relative(&path, &absolute(folder)?),
+        Some(folder) => relative(&path, &absolute_folder(folder)?),
         None => path,
     };
     stored.into_os_string().into_string().map_err(|path| {
         Error::invalid(format!("the path {} is not UTF-8 and cannot be linked", Path::new(&path).display()))
             .with_hint("rename the file, or import it without linking")
     })
+}
+
+/// The absolute path, without links, of a folder that may still have to be made.
+fn absolute_folder(folder: &Path) -> Result<PathBuf> {
+    match (fs::canonicalize(folder), folder.parent(), folder.file_name()) {
+        (Ok(path), _, _) => Ok(path),
+        (Err(error), Some(parent), Some(name)) if error.kind() == io::ErrorKind::NotFound => {
+            Ok(absolute_folder(parent)?.join(name))
+        }
+        (Err(error), _, _) => Err(Error::io(format!("cannot find {}", folder.display()), error)),
+    }
 }
 
 /// The way from the folder `from` to `to`, both absolute and without `..`; over the root it stays absolute.

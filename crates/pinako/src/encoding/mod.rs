@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::image::{ImageView, SampleType, Shape};
 
 pub(crate) use file::{decode as decode_file, encode_png, format_of_extension, header, is_image_file};
-pub(crate) use link::{link, relink};
+pub(crate) use link::{link, no_regular_file, read_file, relink};
 
 /// How pixels that are given as pixels become payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,7 +4,7 @@
 //! The pickles are of protocol 2 with Python 2's byte strings, as the hosts' own are (the format is described on the
 //! data set's page and seen in its files), so that `pickle.load(file, encoding="bytes")` gives the same keys.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
@@ -12,31 +12,29 @@ use super::{Aside, Batches, cannot_write, check_alike, file_name};
 use crate::descriptor::Descriptor;
 use crate::error::{Error, Result};
 use crate::image::{SampleType, Shape};
-use crate::store::Store;
 
 /// Images a batch.
 const BATCH: usize = 10_000;
 const SIDE: usize = 32;
 const PLANE: usize = SIDE * SIDE;
 
-pub(super) fn export(batches: &mut Batches<'_, '_>, out: &Path) -> Result<()> {
+pub(super) fn export(batches: &Batches<'_>, out: &Path) -> Result<()> {
     let shape = Shape::new(SIDE as u32, SIDE as u32, 3)?;
-    let aside = Aside::new(out)?;
+    let aside = Aside::folder(out)?;
     let folder = aside.path();
-    fs::create_dir(folder).map_err(|error| cannot_write(out, error))?;
 
     let is_test = |descriptor: &Descriptor| descriptor.name.as_deref().is_some_and(|name| name.starts_with("test"));
     let mut number = 0;
-    batches.walk(BATCH, &|descriptor| !is_test(descriptor), &mut |store, descriptors| {
+    batches.walk(BATCH, &|descriptor| !is_test(descriptor), &mut |descriptors| {
         number += 1;
         let title = format!("training batch {number}");
-        write_batch(store, descriptors, shape, &title, &folder.join(format!("data_batch_{number}")))
+        write_batch(batches, descriptors, shape, &title, &folder.join(format!("data_batch_{number}")))
     })?;
     let mut number = 0;
-    batches.walk(BATCH, &is_test, &mut |store, descriptors| {
+    batches.walk(BATCH, &is_test, &mut |descriptors| {
         number += 1;
         let name = if number == 1 { "test_batch".to_owned() } else { format!("test_batch_{number}") };
-        write_batch(store, descriptors, shape, &format!("testing batch {number}"), &folder.join(name))
+        write_batch(batches, descriptors, shape, &format!("testing batch {number}"), &folder.join(name))
     })?;
 
     let path = folder.join("batches.meta");
@@ -52,15 +50,21 @@ pub(super) fn export(batches: &mut Batches<'_, '_>, out: &Path) -> Result<()> {
     aside.done()
 }
 
-fn write_batch(store: &Store, descriptors: &[Descriptor], shape: Shape, title: &str, path: &Path) -> Result<()> {
+fn write_batch(
+    batches: &Batches<'_>,
+    descriptors: &[Descriptor],
+    shape: Shape,
+    title: &str,
+    path: &Path,
+) -> Result<()> {
+    let store = batches.store;
     let mut labels = Vec::with_capacity(descriptors.len());
     for descriptor in descriptors {
         check_alike(store, descriptor, shape, SampleType::U8, "CIFAR-10's layout")?;
         labels.push(label(descriptor).map_err(|error| error.at_id(descriptor.id).at_store(store.url()))?);
     }
-    let ids: Vec<u64> = descriptors.iter().map(|descriptor| descriptor.id).collect();
-    let mut pixels = vec![0; ids.len() * 3 * PLANE];
-    store.images_into(&ids, &mut pixels)?;
+    let mut pixels = vec![0; descriptors.len() * 3 * PLANE];
+    batches.read_into(descriptors, &mut pixels)?;
     let mut planes = vec![0; pixels.len()];
     for (pixels, planes) in pixels.chunks_exact(3 * PLANE).zip(planes.chunks_exact_mut(3 * PLANE)) {
         for (place, pixel) in pixels.chunks_exact(3).enumerate() {

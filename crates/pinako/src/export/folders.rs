@@ -17,14 +17,13 @@ use crate::store::Store;
 /// The folder of images without a label.
 const UNLABELLED: &str = "unlabelled";
 
-pub(super) fn export(batches: &mut Batches<'_, '_>, out: &Path) -> Result<()> {
-    let aside = Aside::new(out)?;
+pub(super) fn export(batches: &Batches<'_>, out: &Path) -> Result<()> {
+    let aside = Aside::folder(out)?;
     let folder = aside.path();
-    fs::create_dir(folder).map_err(|error| cannot_write(out, error))?;
     let label_names = batches.store.label_names()?;
     let mut taken = TakenNames::default();
     let mut classes = HashSet::new();
-    batches.walk_all(&mut |store, descriptors| {
+    batches.walk_all(&mut |descriptors| {
         let mut files = Vec::with_capacity(descriptors.len());
         for descriptor in descriptors {
             let class = class_folder(descriptor.label, &label_names);
@@ -34,8 +33,9 @@ pub(super) fn export(batches: &mut Batches<'_, '_>, out: &Path) -> Result<()> {
             files.push((descriptor, folder.join(taken.file(&class, descriptor))));
         }
         files.par_iter().try_for_each(|(descriptor, file)| {
-            let bytes = file_bytes(store, descriptor)?;
-            fs::write(file, bytes).map_err(|error| cannot_write(file, error))
+            let bytes = file_bytes(batches.store, descriptor)?;
+            fs::write(file, bytes).map_err(|error| cannot_write(file, error))?;
+            batches.count(descriptor)
         })
     })?;
     aside.done()

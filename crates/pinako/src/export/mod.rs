@@ -1,8 +1,12 @@
 //! Taking images out of a store, in the forms that other programs expect.
 //!
-//! Whatever is exported is written aside, in the same folder, and renamed when it is whole: an export that fails or is
-//! interrupted leaves nothing behind, and one that is there is complete.
+//! Whatever is exported is written aside, in the same folder, and renamed when it is whole and on the disk: an export
+//! that fails or is interrupted leaves nothing behind, and one that is there is complete.
+//!
+//! **No label.** Forms with a number for each image (`.npy`, HDF5) have -1 for an image without a label, and importing
+//! them makes no label of -1. An image with the label -1 is therefore refused there.
 
+mod aside;
 mod cifar;
 mod folders;
 mod hdf5;
@@ -11,13 +15,15 @@ mod one;
 
 pub use one::{FileFormat, image_file};
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::descriptor::{Descriptor, Id, Label};
+use rayon::prelude::*;
+
+use self::aside::Aside;
+use crate::descriptor::{Descriptor, Id, Label, NO_LABEL};
 use crate::error::{Error, ErrorKind, Result};
 use crate::image::{SampleType, Shape};
-use crate::store::{BATCH_BYTES, BATCH_IMAGES, Progress, Store, Watch, go_on};
+use crate::store::{BATCH_BYTES, BATCH_IMAGES, Progress, Store, Watch, Watched};
 
 /// What an export can write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,33 +66,40 @@ pub struct Exported {
 /// `Conflict` where `out` is there; `Unsupported` where an image does not fit the format; `Interrupted` where the watch
 /// says so. In each case nothing was written.
 pub fn export(store: &Store, out: &Path, format: Format, watch: &mut Watch<'_>) -> Result<Exported> {
-    let mut batches = Batches { store, total: store.count()?, done: Exported::default(), watch };
-    batches.go_on()?;
-    match format {
-        Format::Folders => folders::export(&mut batches, out),
-        Format::Npy => npy::export(&mut batches, out),
-        Format::Hdf5 => hdf5::export(&mut batches, out),
-        Format::CifarPython => cifar::export(&mut batches, out),
-    }?;
-    Ok(batches.done)
+    let total = store.count()?;
+    let start = Progress { total: Some(total), ..Progress::default() };
+    let exported = Watched::run(watch, start, |watched| {
+        let batches = Batches { store, total, watched };
+        match format {
+            Format::Folders => folders::export(&batches, out),
+            Format::Npy => npy::export(&batches, out),
+            Format::Hdf5 => hdf5::export(&batches, out),
+            Format::CifarPython => cifar::export(&batches, out),
+        }?;
+        let Progress { images, bytes, .. } = watched.progress();
+        Ok(Exported { images, bytes })
+    });
+    exported.map_err(|error| match error.kind() {
+        ErrorKind::Interrupted => error.with_hint("nothing was written"),
+        _ => error,
+    })
 }
 
-/// Walks a store batch by batch, telling the watch.
-struct Batches<'a, 'w> {
+/// Walks a store batch by batch, watched.
+struct Batches<'a> {
     store: &'a Store,
     total: u64,
-    done: Exported,
-    watch: &'a mut Watch<'w>,
+    watched: &'a Watched<'a>,
 }
 
-impl Batches<'_, '_> {
+impl Batches<'_> {
     /// Gives `take` batches of those images that it says it `wants`, in ascending order of their ids. A batch is never
     /// empty and has `most` images at most.
     fn walk(
-        &mut self,
+        &self,
         most: usize,
         wants: &dyn Fn(&Descriptor) -> bool,
-        take: &mut dyn FnMut(&Store, &[Descriptor]) -> Result<()>,
+        take: &mut dyn FnMut(&[Descriptor]) -> Result<()>,
     ) -> Result<()> {
         let mut batch: Vec<Descriptor> = Vec::new();
         let mut bytes = 0;
@@ -98,38 +111,40 @@ impl Batches<'_, '_> {
             }
             if batch.len() == most || bytes >= BATCH_BYTES {
                 bytes = 0;
-                self.hand_over(&mut batch, take)?;
+                take(&batch)?;
+                batch.clear();
+                self.watched.go_on()?;
             }
         }
         if !batch.is_empty() {
-            self.hand_over(&mut batch, take)?;
+            take(&batch)?;
+            self.watched.go_on()?;
         }
         Ok(())
     }
 
     /// [`walk`](Self::walk) over all images.
-    fn walk_all(&mut self, take: &mut dyn FnMut(&Store, &[Descriptor]) -> Result<()>) -> Result<()> {
+    fn walk_all(&self, take: &mut dyn FnMut(&[Descriptor]) -> Result<()>) -> Result<()> {
         self.walk(BATCH_IMAGES, &|_| true, take)
     }
 
-    fn hand_over(
-        &mut self,
-        batch: &mut Vec<Descriptor>,
-        take: &mut dyn FnMut(&Store, &[Descriptor]) -> Result<()>,
-    ) -> Result<()> {
-        take(self.store, batch)?;
-        self.done.images += batch.len() as u64;
-        for descriptor in &*batch {
-            self.done.bytes = self.done.bytes.saturating_add(descriptor.payload_length);
-        }
-        batch.clear();
-        self.go_on()
+    /// Counts an image that is written, or as good as.
+    ///
+    /// # Errors
+    /// `Interrupted` where the watch has said to stop.
+    fn count(&self, descriptor: &Descriptor) -> Result<()> {
+        self.watched.add(1, descriptor.payload_length);
+        self.watched.check()
     }
 
-    /// Tells the watch how far the export has come.
-    fn go_on(&mut self) -> Result<()> {
-        let progress = Progress { images: self.done.images, total: Some(self.total), bytes: self.done.bytes };
-        go_on(self.watch, progress).map_err(|error| error.with_hint("nothing was written"))
+    /// Reads the pixels of images of one shape into `buffer`, one after another, and counts them.
+    fn read_into(&self, descriptors: &[Descriptor], buffer: &mut [u8]) -> Result<()> {
+        let lots = descriptors.par_chunks(LOT).zip(buffer.par_chunks_mut(buffer.len() / descriptors.len() * LOT));
+        lots.try_for_each(|(descriptors, buffer)| {
+            let ids: Vec<Id> = descriptors.iter().map(|descriptor| descriptor.id).collect();
+            self.store.images_into(&ids, buffer)?;
+            descriptors.iter().try_for_each(|descriptor| self.count(descriptor))
+        })
     }
 
     /// The shape and sample type of the first image.
@@ -141,29 +156,40 @@ impl Batches<'_, '_> {
     }
 }
 
-/// The label of an image without one, in forms that have a number for each.
-const NO_LABEL: i64 = -1;
+/// Images that are read at once.
+const LOT: usize = 64;
 
 /// Writes the pixels of all images, which are all of one shape, one after another, and gives their labels.
 fn write_array(
-    batches: &mut Batches<'_, '_>,
+    batches: &Batches<'_>,
     (shape, sample): (Shape, SampleType),
     write: &mut dyn FnMut(&[u8]) -> Result<()>,
-) -> Result<Vec<Option<Label>>> {
+) -> Result<Vec<Label>> {
     let mut labels = Vec::new();
     let mut buffer = Vec::new();
-    batches.walk_all(&mut |store, descriptors| {
+    let store = batches.store;
+    batches.walk_all(&mut |descriptors| {
         for descriptor in descriptors {
             check_alike(store, descriptor, shape, sample, "one array")?;
             store.check_claim(descriptor)?;
-            labels.push(descriptor.label);
+            labels.push(match descriptor.label {
+                Some(NO_LABEL) => return Err(no_label(store, descriptor)),
+                label => label.unwrap_or(NO_LABEL),
+            });
         }
-        let ids: Vec<Id> = descriptors.iter().map(|descriptor| descriptor.id).collect();
-        buffer.resize(ids.len() * shape.byte_length(sample) as usize, 0);
-        store.images_into(&ids, &mut buffer)?;
+        buffer.resize(descriptors.len() * shape.byte_length(sample) as usize, 0);
+        batches.read_into(descriptors, &mut buffer)?;
         write(&buffer)
     })?;
     Ok(labels)
+}
+
+/// The error for an image whose label would be read as none.
+fn no_label(store: &Store, descriptor: &Descriptor) -> Error {
+    Error::unsupported(format!("its label is {NO_LABEL}, which means no label in an array of labels"))
+        .with_hint("export image files in class folders instead, or give it another label")
+        .at_id(descriptor.id)
+        .at_store(store.url())
 }
 
 /// Refuses an image that is not of the one shape and sample type that the format has.
@@ -184,56 +210,6 @@ fn check_alike(store: &Store, descriptor: &Descriptor, shape: Shape, sample: Sam
 fn file_name(descriptor: &Descriptor) -> Option<&str> {
     let last = descriptor.name.as_deref()?.rsplit(['/', '\\']).next()?;
     (!matches!(last, "" | "." | "..")).then_some(last)
-}
-
-/// A file or folder that is written aside and appears under its own name when it is whole.
-struct Aside {
-    aside: Option<PathBuf>,
-    out: PathBuf,
-}
-
-impl Aside {
-    /// Makes ready to write `out`.
-    ///
-    /// # Errors
-    /// `Conflict` where there is something already.
-    fn new(out: &Path) -> Result<Self> {
-        let empty_folder = fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_none());
-        if out.symlink_metadata().is_ok() && !empty_folder {
-            return Err(Error::conflict(format!("{} is there already", out.display()))
-                .with_hint("choose another name, or remove it first"));
-        }
-        let Some(name) = out.file_name() else {
-            return Err(Error::invalid(format!("{} names no file or folder", out.display())));
-        };
-        let mut aside = std::ffi::OsString::from(".");
-        aside.push(name);
-        aside.push(format!(".partial-{}", std::process::id()));
-        Ok(Aside { aside: Some(out.with_file_name(aside)), out: out.to_owned() })
-    }
-
-    /// Where to write.
-    fn path(&self) -> &Path {
-        self.aside.as_deref().unwrap_or(&self.out)
-    }
-
-    /// What was written is whole: gives it its name.
-    fn done(mut self) -> Result<()> {
-        let Some(aside) = self.aside.take() else { return Ok(()) };
-        fs::rename(&aside, &self.out).map_err(|error| {
-            self.aside = Some(aside); // which is removed then
-            cannot_write(&self.out, error)
-        })
-    }
-}
-
-impl Drop for Aside {
-    fn drop(&mut self) {
-        if let Some(aside) = &self.aside {
-            // Nobody knows of it: what cannot be removed does no harm but for its space.
-            let _ = if aside.is_dir() { fs::remove_dir_all(aside) } else { fs::remove_file(aside) };
-        }
-    }
 }
 
 fn cannot_write(path: &Path, error: std::io::Error) -> Error {

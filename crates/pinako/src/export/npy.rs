@@ -1,12 +1,12 @@
 //! One N,H,W,C array in NumPy's own format, and its labels beside it.
 //!
-//! The header (NumPy's NEP 1) is written last, when the number of images is known; its length does not depend on it.
+//! The header (NumPy's NEP 1) of the images is written last, when the number of images is known; its length does not depend on it.
 
-use std::fs::File;
-use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::path::Path;
 
-use super::{Aside, Batches, NO_LABEL, cannot_write, write_array};
+use super::aside::AsideFile;
+use super::{Batches, write_array};
+use crate::descriptor::NO_LABEL;
 use crate::error::Result;
 use crate::image::{Image, SampleType};
 
@@ -16,22 +16,28 @@ const HEADER: usize = 128;
 /// NumPy's sign for this machine's byte order.
 const NATIVE: char = if cfg!(target_endian = "little") { '<' } else { '>' };
 
-pub(super) fn export(batches: &mut Batches<'_, '_>, out: &Path) -> Result<()> {
+pub(super) fn export(batches: &Batches<'_>, out: &Path) -> Result<()> {
     let (shape, sample) = batches.first()?;
+    let mut images = AsideFile::new(out)?;
     let labels_out = out.with_extension("labels.npy");
-    let mut images = ArrayFile::new(out)?;
-    let mut labels_file = ArrayFile::new(&labels_out)?;
+    let mut labels_file = AsideFile::new(&labels_out)?;
+    images.write(&[0; HEADER])?;
     let labels = write_array(batches, (shape, sample), &mut |bytes| images.write(bytes))?;
-    let count = batches.done.images;
+    let count = labels.len() as u64;
     let dimensions = [count, shape.height().into(), shape.width().into(), shape.channels().into()];
-    images.finish(&header(NATIVE, type_code(sample), &dimensions))?;
-    if labels.iter().all(Option::is_none) {
-        return Ok(());
+    images.write_start(&header(NATIVE, type_code(sample), &dimensions))?;
+    if labels.iter().all(|&label| label == NO_LABEL) {
+        return images.done();
     }
+    labels_file.write(&header('<', "i8", &[count]))?;
     for label in labels {
-        labels_file.write(&label.unwrap_or(NO_LABEL).to_le_bytes())?;
+        labels_file.write(&label.to_le_bytes())?;
     }
-    labels_file.finish(&header('<', "i8", &[count]))
+    labels_file.done()?;
+    // Last: where the images are, their labels are.
+    images.done().inspect_err(|_| {
+        let _ = std::fs::remove_file(&labels_out); // labels of nothing
+    })
 }
 
 /// One image as an H,W,C array.
@@ -63,33 +69,6 @@ fn header(order: char, code: &str, dimensions: &[u64]) -> [u8; HEADER] {
     header[10..10 + text.len()].copy_from_slice(text.as_bytes());
     header[HEADER - 1] = b'\n';
     header
-}
-
-struct ArrayFile<'a> {
-    out: &'a Path,
-    aside: Aside,
-    file: BufWriter<File>,
-}
-
-impl<'a> ArrayFile<'a> {
-    fn new(out: &'a Path) -> Result<Self> {
-        let aside = Aside::new(out)?;
-        let file = File::create_new(aside.path()).map_err(|error| cannot_write(out, error))?;
-        let mut array = ArrayFile { out, aside, file: BufWriter::new(file) };
-        array.write(&[0; HEADER])?;
-        Ok(array)
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.file.write_all(bytes).map_err(|error| cannot_write(self.out, error))
-    }
-
-    fn finish(mut self, header: &[u8]) -> Result<()> {
-        self.file.seek(SeekFrom::Start(0)).map_err(|error| cannot_write(self.out, error))?;
-        self.write(header)?;
-        self.file.flush().map_err(|error| cannot_write(self.out, error))?;
-        self.aside.done()
-    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use crate::descriptor::Label;
+use crate::descriptor::{Label, NO_LABEL};
 use crate::error::{Error, Result};
 use crate::image::{Image, SampleType, Shape};
 
@@ -223,7 +223,7 @@ fn interleave(planes: &[u8], channels: usize, size: usize) -> Vec<u8> {
 pub(super) fn expect_end(stream: &mut dyn Read) -> Result<()> {
     match stream.read(&mut [0]) {
         Ok(0) => Ok(()),
-        Ok(_) => Err(Error::corrupt("there are more bytes after the last image")),
+        Ok(_) => Err(Error::corrupt("there are more bytes after the last element")),
         Err(error) => Err(Error::io("the file is damaged at its end", error)),
     }
 }
@@ -258,15 +258,28 @@ impl Labels {
         }
     }
 
-    /// Reads the next label.
+    /// Reads the next label; -1 is none.
     ///
     /// # Errors
-    /// `Corrupt` where there is none left.
-    pub(super) fn read(&mut self) -> Result<Label> {
+    /// `Corrupt` where there is no number left; `Unsupported` where it does not fit 63 bits and a sign.
+    pub(super) fn read(&mut self) -> Result<Option<Label>> {
         let mut bytes = [0; 8];
         let bytes = &mut bytes[..self.element.size()];
         self.stream.read_exact(bytes).map_err(|error| Error::io("cannot read its label", error))?;
-        self.element.integer(bytes, self.order)
+        let label = self.element.integer(bytes, self.order)?;
+        Ok((label != NO_LABEL).then_some(label))
+    }
+
+    /// Reads all `count` labels, which must be all there are: so that labels that cannot be read are found out before
+    /// the first image is stored.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read), with the place of the label.
+    pub(super) fn check(mut self, count: u64) -> Result<()> {
+        for place in 0..count {
+            self.read().map_err(|error| error.context(format_args!("label {place} of {count}")))?;
+        }
+        expect_end(&mut self.stream).map_err(|error| error.context("labels"))
     }
 }
 

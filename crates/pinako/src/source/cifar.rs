@@ -188,10 +188,11 @@ fn coarse(label: Label) -> Result<Attributes> {
 /// `label_bytes`: 1 for CIFAR-10, 2 for CIFAR-100.
 fn binary(title: &str, folder: &Path, files: Vec<PathBuf>, label_bytes: usize) -> Result<DataSet> {
     let names = folder.join(if label_bytes == 1 { "batches.meta.txt" } else { "fine_label_names.txt" });
-    let names: Vec<String> = match std::fs::read_to_string(&names) {
-        Ok(text) => text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect(),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-        Err(error) => return Err(Error::io(format!("cannot read {}", names.display()), error)),
+    let names: Vec<String> = match names.is_file() {
+        true => std::fs::read_to_string(&names)
+            .map_err(|error| Error::io(format!("cannot read {}", names.display()), error))
+            .map(|text| text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect())?,
+        false => Vec::new(),
     };
     let classes = match (&names[..], label_bytes) {
         ([], 1) => 10,

@@ -42,7 +42,7 @@ impl Part {
             let origin = origin(place);
             let mut read = || {
                 let image = format.read(&mut stream)?;
-                let label = labels.as_mut().map(Labels::read).transpose()?;
+                let label = labels.as_mut().map_or(Ok(None), Labels::read)?;
                 if place + 1 == count {
                     expect_end(&mut stream)?;
                 }

@@ -53,9 +53,13 @@ fn read(path: &Path) -> Result<Part> {
     let (format, count) = Format::of_array(&images.dimensions, images.element, images.order)?;
     let mut labels = match find(["meta", "labels"]) {
         Some(name) => {
-            let rows = Rows::open(&file, name)?;
-            let (element, order, dimensions) = (rows.element, rows.order, rows.dimensions.clone());
-            Some(Labels::of_array(Box::new(rows), element, order, &dimensions, count)?)
+            let open = || {
+                let rows = Rows::open(&file, name)?;
+                let (element, order, dimensions) = (rows.element, rows.order, rows.dimensions.clone());
+                Labels::of_array(Box::new(rows), element, order, &dimensions, count)
+            };
+            open()?.check(count)?;
+            Some(open()?)
         }
         None => None,
     };
@@ -65,7 +69,7 @@ fn read(path: &Path) -> Result<Part> {
         let name = if alone { stem.clone() } else { format!("{stem}/{place}") };
         let origin = format!("{}, image {place}", path.display());
         let image = format.read(&mut images).map_err(|error| error.context(&origin))?;
-        let label = labels.as_mut().map(Labels::read).transpose().map_err(|error| error.context(&origin))?;
+        let label = labels.as_mut().map_or(Ok(None), Labels::read).map_err(|error| error.context(&origin))?;
         Ok(Item { name, label, attributes: None, content: Content::Pixels(image), origin })
     }))
 }

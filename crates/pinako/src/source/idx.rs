@@ -66,7 +66,11 @@ fn open(path: &Path) -> Result<Part> {
     let images = Idx::open(path).map_err(|error| error.context(path.display()))?;
     let (format, count) = images.format().map_err(|error| error.context(path.display()))?;
     let labels = match labels_of(path) {
-        Some(labels) => Some(Idx::labels(&labels, count).map_err(|error| error.context(labels.display()))?),
+        Some(labels) => {
+            let open = || Idx::labels(&labels, count);
+            let checked = open().and_then(|labels| labels.check(count)).and_then(|()| open());
+            Some(checked.map_err(|error| error.context(labels.display()))?)
+        }
         None => None,
     };
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();

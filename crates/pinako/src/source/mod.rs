@@ -105,7 +105,11 @@ pub fn open(path: &Path) -> Result<Box<dyn Source>> {
         return Err(Error::invalid(format!("{} is a Pinako store, which is copied, not imported", path.display()))
             .with_hint(format!("pinako copy {} STORE", path.display())));
     }
-    if metadata.is_dir() { open_folder(path) } else { open_file(path) }
+    match metadata.is_dir() {
+        true => open_folder(path),
+        false if metadata.is_file() => open_file(path),
+        false => Err(encoding::no_regular_file(path)),
+    }
 }
 
 /// Opens a folder, given the files in it that are no images, if it is of the kind looked for.

@@ -2,7 +2,7 @@
 //!
 //! An array N,H,W or N,H,W,C is one of images. Its labels are another of N whole numbers: of `set.npy` those in
 //! `set.labels.npy` beside it; in an archive those whose name follows from the images' (`x_train` and `y_train`,
-//! `train_images` and `train_labels`), or `labels` or `y`.
+//! `train_images` and `train_labels`), or `labels` or `y`. -1 is no label.
 //!
 //! The format is described at <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>: after a short
 //! head, the text of a Python dictionary with the element type, the order and the shape; then the elements.
@@ -42,13 +42,10 @@ fn stem(path: &Path) -> String {
 
 fn open_npy(path: &Path) -> Result<Part> {
     let stem = stem(path);
-    let images = plain(path)?;
     let labels = path.with_file_name(format!("{stem}.labels.npy"));
-    let labels = match labels.is_file() {
-        true => Some(plain(&labels).map_err(|error| error.context(labels.display()))?),
-        false => None,
-    };
-    images.part(labels, path.to_owned(), stem, false)
+    let open_labels = || plain(&labels).map_err(|error| error.context(labels.display()));
+    let open_labels: Option<&OpenArray<'_>> = if labels.is_file() { Some(&open_labels) } else { None };
+    plain(path)?.part(open_labels, path.to_owned(), stem.clone(), false)
 }
 
 /// The array in a `.npy` file.
@@ -78,7 +75,8 @@ fn open_npz(path: &Path) -> Result<Part> {
     let mut count = 0u64;
     for &name in &images {
         let open = |name: &str| members[name].open(path).map_err(|error| error.context(name));
-        let labels = labels_of(name, &arrays, images.len() == 1).map(open).transpose()?;
+        let labels = labels_of(name, &arrays, images.len() == 1).map(|labels| move || open(labels));
+        let labels = labels.as_ref().map(|open| open as &OpenArray<'_>);
         let stem = if images.len() == 1 { stem(path) } else { format!("{}/{name}", stem(path)) };
         let part = open(name)?.part(labels, path.to_owned(), stem, true).map_err(|error| error.context(name))?;
         count = count.saturating_add(part.images.unwrap_or_default());
@@ -215,16 +213,22 @@ impl Array {
         Ok(Array { dimensions, element, order, stream, length })
     }
 
-    /// The images in this array, with `labels`.
-    fn part(self, labels: Option<Array>, path: PathBuf, stem: String, compressed: bool) -> Result<Part> {
+    /// The labels in this array for `count` images.
+    fn labels(self, count: u64) -> Result<Labels> {
+        Labels::of_array(self.stream, self.element, self.order, &self.dimensions, count)
+    }
+
+    /// The images in this array, with the labels in another. These are read through first.
+    fn part(self, open_labels: Option<&OpenArray<'_>>, path: PathBuf, stem: String, compressed: bool) -> Result<Part> {
         let (format, count) = Format::of_array(&self.dimensions, self.element, self.order)?;
         format.check_length(count, self.length)?;
         if compressed {
             format.check_compressed()?;
         }
-        let labels = match labels {
-            Some(labels) => {
-                Some(Labels::of_array(labels.stream, labels.element, labels.order, &labels.dimensions, count)?)
+        let labels = match open_labels {
+            Some(open) => {
+                open()?.labels(count)?.check(count)?;
+                Some(open()?.labels(count)?)
             }
             None => None,
         };
@@ -233,6 +237,9 @@ impl Array {
         Ok(Part::of_array(count, format, self.stream, labels, stem, origin))
     }
 }
+
+/// Opens the array with the labels of some images.
+type OpenArray<'a> = dyn Fn() -> Result<Array> + 'a;
 
 /// What the header's dictionary says, as in `{'descr': '<u2', 'fortran_order': False, 'shape': (10, 28, 28), }`.
 fn header(text: &str) -> Result<(Element, Order, Vec<u64>)> {

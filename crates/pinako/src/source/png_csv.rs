@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use super::dataset::{DataSet, Part};
 use super::{Content, Item};
 use crate::descriptor::Label;
+use crate::encoding;
 use crate::error::{Error, Result};
 
 /// Longest line of a CSV file.
@@ -104,7 +105,11 @@ struct Labels {
 
 impl Labels {
     fn open(path: &Path) -> Result<Self> {
-        let file = File::open(path).map_err(|error| Error::io(format!("cannot read {}", path.display()), error))?;
+        let cannot = |error| Error::io(format!("cannot read {}", path.display()), error);
+        if !path.metadata().map_err(cannot)?.is_file() {
+            return Err(encoding::no_regular_file(path));
+        }
+        let file = File::open(path).map_err(cannot)?;
         Ok(Labels { path: path.to_owned(), lines: BufReader::new(file) })
     }
 

@@ -134,6 +134,20 @@ impl<'a> Prepared<'a> {
         };
         Entry { descriptor: self.descriptor.clone(), payload }
     }
+
+    /// The same, with bytes of its own.
+    ///
+    /// # Errors
+    /// `InvalidInput` where it is a stream, which is not gathered in memory.
+    pub(crate) fn into_owned(self) -> Result<Prepared<'static>> {
+        match self.payload {
+            PreparedPayload::Bytes(bytes) => {
+                let payload = PreparedPayload::Bytes(Cow::Owned(bytes.into_owned()));
+                Ok(Prepared { descriptor: self.descriptor, payload })
+            }
+            PreparedPayload::Stream(_) => Err(Error::invalid("a stream cannot be kept for later")),
+        }
+    }
 }
 
 impl Store {

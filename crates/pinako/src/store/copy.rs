@@ -9,16 +9,18 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use rayon::prelude::*;
 
 use super::append::{Prepared, PreparedPayload};
-use super::labels::LabelMap;
-use super::{Progress, Store, Watch, go_on};
+use super::labels::{LabelMap, Merged};
+use super::watched::interrupted;
+use super::{Progress, Store, Watch, Watched};
 use crate::backend::ReadRequest;
 use crate::checksum;
 use crate::descriptor::{Descriptor, Encoding, Id};
 use crate::encoding;
 use crate::error::{Error, Result};
 
-/// Bytes of payload a batch, unless one payload alone is larger.
-pub(crate) const BATCH_BYTES: u64 = 32 << 20;
+/// Bytes of payload a batch; a larger payload goes over by itself. Two batches are in memory at a time, and some
+/// backends hold as much again until they commit.
+pub(crate) const BATCH_BYTES: u64 = 16 << 20;
 /// Images a batch.
 pub(crate) const BATCH_IMAGES: usize = 16 << 10;
 /// Bytes of a large payload that are read at once.
@@ -46,24 +48,28 @@ impl Store {
     /// `Conflict` where a name is taken in `to`; `Interrupted` where the watch says so; what is read and written may
     /// fail. Whole batches that were copied before stay.
     pub fn copy_to(&self, to: &Store, watch: &mut Watch<'_>) -> Result<Copied> {
-        let labels = to.merge_label_names(&self.label_names()?)?;
+        let mut labels = to.merge_label_names(&self.label_names()?)?;
         let total = self.count()?;
-        let present = self.copied_before(to, &labels)?;
-        let mut copied = Copied { present, ..Copied::default() };
-        go_on(watch, Progress { images: present, total: Some(total), bytes: 0 })?;
-        std::thread::scope(|scope| {
-            let (send, receive) = sync_channel(1);
-            let reader = scope.spawn(move || self.send_batches(present, &send));
-            let written = write_batches(self, to, &labels, &receive, &mut |batch| {
-                copied.images += batch.images;
-                copied.bytes += batch.bytes;
-                go_on(watch, Progress { images: present + copied.images, total: Some(total), bytes: copied.bytes })
-            });
-            drop(receive); // a reader that still wants to send ends here
-            let read = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            written.and(read)
-        })?;
-        Ok(copied)
+        let present = self.copied_before(to, &labels.map)?;
+        let start = Progress { images: present, total: Some(total), bytes: 0 };
+        Watched::run(watch, start, |watched| {
+            let mut copied = Copied { present, ..Copied::default() };
+            std::thread::scope(|scope| {
+                let (send, receive) = sync_channel(0); // the next batch waits where it was read
+                let reader = scope.spawn(move || self.send_batches(present, watched, &send));
+                let written = write_batches(self, to, &mut labels, watched, receive, &mut copied);
+                let read = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                match watched.is_stopped() {
+                    true => Err(interrupted(present + copied.images)), // whatever else came of it
+                    false => written.and(read),
+                }
+            })?;
+            to.save_label_names(&mut labels)?;
+            if total == 0 {
+                to.set_label_names(&to.label_names()?)?; // which makes a store where there is none
+            }
+            Ok(copied)
+        })
     }
 
     /// How many images `to` holds, if they are exactly the first ones of this store; else 0.
@@ -87,13 +93,17 @@ impl Store {
         Ok(present)
     }
 
-    /// Reads all images but the first `skip` and sends them on, batch by batch; ends when nobody listens.
-    fn send_batches(&self, skip: u64, send: &SyncSender<Batch>) -> Result<()> {
+    /// Reads all images but the first `skip` and sends them on, batch by batch; ends when nobody listens or the watch
+    /// says so.
+    fn send_batches(&self, skip: u64, watched: &Watched<'_>, send: &SyncSender<Batch>) -> Result<()> {
         let mut ids: Vec<Id> = Vec::new();
         let mut bytes = 0;
         let mut skipped = 0;
         for descriptor in self.scan(0) {
             let descriptor = descriptor?;
+            if watched.is_stopped() {
+                return Ok(());
+            }
             if skipped < skip {
                 skipped += 1;
                 continue;
@@ -153,44 +163,59 @@ enum Batch {
     Large(Descriptor),
 }
 
-/// How much a batch was.
-struct Size {
-    images: u64,
-    bytes: u64,
-}
-
 fn write_batches(
     from: &Store,
     to: &Store,
-    labels: &LabelMap,
-    receive: &Receiver<Batch>,
-    written: &mut dyn FnMut(Size) -> Result<()>,
+    labels: &mut Merged,
+    watched: &Watched<'_>,
+    receive: Receiver<Batch>,
+    copied: &mut Copied,
 ) -> Result<()> {
     for batch in receive {
-        let size = match batch {
+        to.save_label_names(labels)?;
+        match batch {
             Batch::Many(images) => {
-                let size = Size {
-                    images: images.len() as u64,
-                    bytes: images.iter().map(|(_, payload)| payload.len() as u64).sum(),
-                };
+                let count = images.len() as u64;
+                let bytes = images.iter().map(|(_, payload)| payload.len() as u64).sum();
                 let prepared = images.into_iter().map(|(descriptor, payload)| {
                     let payload = PreparedPayload::Bytes(Cow::Owned(payload));
-                    moved(from, to, labels, Prepared { descriptor, payload })
+                    moved(from, to, &labels.map, Prepared { descriptor, payload })
                 });
                 to.append_prepared(prepared.collect::<Result<_>>()?)?;
-                size
+                copied.images += count;
+                copied.bytes += bytes;
+                watched.add(count, bytes);
             }
             Batch::Large(descriptor) => {
-                let size = Size { images: 1, bytes: descriptor.payload_length };
-                let mut stream = from.payload_stream(&descriptor);
+                let bytes = descriptor.payload_length;
+                let mut stream = WatchedStream { stream: from.payload_stream(&descriptor), watched };
                 let prepared = Prepared { descriptor, payload: PreparedPayload::Stream(&mut stream) };
-                to.append_prepared(vec![moved(from, to, labels, prepared)?])?;
-                size
+                to.append_prepared(vec![moved(from, to, &labels.map, prepared)?])?;
+                copied.images += 1;
+                copied.bytes += bytes;
+                watched.add(1, 0);
             }
-        };
-        written(size)?;
+        }
+        watched.go_on()?;
     }
     Ok(())
+}
+
+/// A large payload on its way: its bytes count as they come, and it ends where the watch says so.
+struct WatchedStream<'a> {
+    stream: PayloadStream<'a>,
+    watched: &'a Watched<'a>,
+}
+
+impl Read for WatchedStream<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if self.watched.is_stopped() {
+            return Err(io::Error::other("stopped"));
+        }
+        let count = self.stream.read(out)?;
+        self.watched.add(0, count as u64);
+        Ok(count)
+    }
 }
 
 /// What `prepared`, of the store `from`, is in the store `to`.

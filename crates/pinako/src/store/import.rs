@@ -1,30 +1,31 @@
 //! Importing a source: read, check, encode, append, the next batch while the last one is written. Two batches are in
-//! memory at a time, however many images there are.
+//! memory at a time, however many images there are. A batch is made up of small lots, so that an import from a slow
+//! source is seen moving, and stops soon after it is told to.
 //!
 //! Every image file is decoded once, whatever is stored of it, so that a damaged one is found now and not in a year.
 //! An image that an earlier import brought in is known again by its name and left as it is: an import that was
 //! interrupted is taken up by starting it again.
 
-use std::borrow::Cow;
-use std::fs::File;
-use std::io::Read;
-use std::path::Path;
 use std::sync::mpsc::{SyncSender, sync_channel};
+use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 
-use super::append::{NewImage, Prepared, PreparedPayload, check_label};
-use super::copy::{self, BATCH_IMAGES};
+use super::append::{NewImage, Prepared, check_label};
+use super::copy::{BATCH_BYTES, BATCH_IMAGES};
 use super::labels::LabelMap;
-use super::{Progress, Store, Watch, go_on};
+use super::watched::interrupted;
+use super::{Progress, Store, Watch, Watched};
 use crate::descriptor::{Descriptor, Encoding, Id};
-use crate::encoding::{PixelEncoding, decode_file, header};
+use crate::encoding::{PixelEncoding, decode_file, header, read_file};
 use crate::error::{Error, Result};
 use crate::image::Image;
 use crate::source::{Content, Item, Source};
 
-/// Bytes a batch. Two are in memory at a time, and some backends hold as much again until they commit.
-const BATCH_BYTES: u64 = copy::BATCH_BYTES / 2;
+/// Most bytes, images and time that the items of a lot take to be read.
+const LOT_BYTES: u64 = BATCH_BYTES / 4;
+const LOT_IMAGES: usize = 256;
+const LOT_TIME: Duration = Duration::from_millis(50);
 
 /// What becomes of the images of a source.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -80,38 +81,44 @@ impl Store {
         skipped: &mut dyn FnMut(&Error),
         watch: &mut Watch<'_>,
     ) -> Result<Imported> {
-        let labels = self.merge_label_names(source.label_names())?;
-        let properties = self.properties()?;
-        let looks_up = properties.count > 0;
-        let importer = Importer { store: self, options, labels, label_names: properties.label_names.len() };
-        let total = source.len();
-        let mut imported = Imported::default();
-        go_on(watch, Progress { total, ..Progress::default() })?;
-        std::thread::scope(|scope| {
-            let (send, receive) = sync_channel(0); // the next batch waits where it was made
-            scope.spawn(|| importer.send_batches(source, send));
-            for batch in receive {
-                let mut ready = Vec::with_capacity(batch.len());
-                for image in batch {
-                    match image {
-                        Ok(image) => ready.push(image),
-                        Err(error) if options.skip_bad => {
-                            imported.skipped += 1;
-                            skipped(&error);
+        let mut labels = self.merge_label_names(source.label_names())?;
+        let looks_up = self.count()? > 0;
+        let start = Progress { total: source.len(), ..Progress::default() };
+        Watched::run(watch, start, |watched| {
+            let (map, label_names) = (labels.map.clone(), labels.count());
+            let importer = Importer { store: self, options, labels: map, label_names, watched };
+            let mut imported = Imported::default();
+            std::thread::scope(|scope| {
+                let (send, receive) = sync_channel(0); // the next batch waits where it was made
+                scope.spawn(|| importer.send_batches(source, send));
+                for batch in receive {
+                    let mut ready = Vec::with_capacity(batch.len());
+                    for image in batch {
+                        match image {
+                            Ok(image) => ready.push(image),
+                            Err(error) if options.skip_bad => {
+                                imported.skipped += 1;
+                                skipped(&error);
+                            }
+                            Err(error) => return Err(how_to_go_on(error)),
                         }
-                        Err(error) => return Err(how_to_go_on(error)),
                     }
+                    if looks_up {
+                        imported.present += self.drop_present(&mut ready)?;
+                    }
+                    if !ready.is_empty() {
+                        self.save_label_names(&mut labels)?;
+                    }
+                    imported.images += ready.len() as u64;
+                    imported.bytes += ready.iter().map(Ready::bytes).sum::<u64>();
+                    self.append_prepared(ready.into_iter().map(|image| image.prepared).collect())?;
+                    watched.tell();
                 }
-                if looks_up {
-                    imported.present += self.drop_present(&mut ready)?;
+                match watched.is_stopped() {
+                    true => Err(interrupted(imported.images + imported.present + imported.skipped)),
+                    false => Ok(imported),
                 }
-                imported.images += ready.len() as u64;
-                imported.bytes += ready.iter().map(|image| image.prepared.descriptor.payload_length).sum::<u64>();
-                self.append_prepared(ready.into_iter().map(|image| image.prepared).collect())?;
-                let images = imported.images + imported.present + imported.skipped;
-                go_on(watch, Progress { images, total, bytes: imported.bytes })?;
-            }
-            Ok(imported)
+            })
         })
     }
 
@@ -145,12 +152,20 @@ struct Importer<'a> {
     labels: LabelMap,
     /// How many label names the store has.
     label_names: usize,
+    watched: &'a Watched<'a>,
 }
 
 /// An image ready to be appended.
 struct Ready {
     prepared: Prepared<'static>,
     origin: String,
+}
+
+impl Ready {
+    /// Bytes of its payload.
+    fn bytes(&self) -> u64 {
+        self.prepared.descriptor.payload_length
+    }
 }
 
 /// An item with its file's bytes.
@@ -161,24 +176,62 @@ struct Loaded {
 }
 
 impl Importer<'_> {
-    /// Sends all images of `source` on, batch by batch; ends when nobody listens.
+    /// Sends all images of `source` on, batch by batch; ends when nobody listens. Where the watch says to stop, those
+    /// that are ready are sent, and no more.
     fn send_batches(&self, source: &mut dyn Source, send: SyncSender<Vec<Result<Ready>>>) {
-        loop {
-            let items = next_items(source);
-            if items.is_empty() {
-                return;
-            }
-            let mut loaded: Vec<Result<Loaded>> =
-                items.into_par_iter().map(|item| item.and_then(|item| self.load(item))).collect();
-            while !loaded.is_empty() {
-                let rest = loaded.split_off(self.batch_end(&loaded));
-                let batch = loaded.into_par_iter().map(|image| self.prepare(image?)).collect();
-                if send.send(batch).is_err() {
+        let mut batch = Vec::new();
+        let mut bytes = 0;
+        while let Some(mut lot) = self.next_lot(source) {
+            while !lot.is_empty() {
+                let rest = lot.split_off(self.decoded_end(&lot));
+                let Some(images) = self.prepare_all(lot) else { break };
+                let failed = !self.options.skip_bad && images.iter().any(Result::is_err);
+                let more: u64 = images.iter().flatten().map(Ready::bytes).sum();
+                let full = bytes + more > BATCH_BYTES || batch.len() + images.len() > BATCH_IMAGES;
+                if full && !batch.is_empty() {
+                    bytes = 0;
+                    if send.send(std::mem::take(&mut batch)).is_err() {
+                        return;
+                    }
+                }
+                bytes += more;
+                batch.extend(images);
+                if failed {
+                    let _ = send.send(batch);
                     return;
                 }
-                loaded = rest;
+                lot = rest;
             }
         }
+        if !batch.is_empty() {
+            let _ = send.send(batch);
+        }
+    }
+
+    /// The next items, with their files' bytes; `None` at the end or where the watch says so.
+    fn next_lot(&self, source: &mut dyn Source) -> Option<Vec<Result<Loaded>>> {
+        if self.watched.is_stopped() {
+            return None;
+        }
+        let items = next_items(source);
+        let load = |item: Result<Item>| match self.watched.is_stopped() {
+            true => None,
+            false => Some(item.and_then(|item| self.load(item))),
+        };
+        items.into_par_iter().map(load).collect::<Option<Vec<_>>>().filter(|lot| !lot.is_empty())
+    }
+
+    /// Makes images of what was loaded, and counts them; `None` where the watch says to stop.
+    fn prepare_all(&self, loaded: Vec<Result<Loaded>>) -> Option<Vec<Result<Ready>>> {
+        let prepare = |loaded: Result<Loaded>| {
+            if self.watched.is_stopped() {
+                return None;
+            }
+            let ready = loaded.and_then(|loaded| self.prepare(loaded));
+            self.watched.add(1, ready.as_ref().map_or(0, Ready::bytes));
+            Some(ready)
+        };
+        loaded.into_par_iter().map(prepare).collect()
     }
 
     fn load(&self, item: Item) -> Result<Loaded> {
@@ -189,8 +242,9 @@ impl Importer<'_> {
         Ok(Loaded { item, file })
     }
 
-    /// How many of the images make a batch. Files that are stored decoded may take far more than they have as files.
-    fn batch_end(&self, images: &[Result<Loaded>]) -> usize {
+    /// How many of the images may be made ready at once. Files that are stored decoded may take far more than they have
+    /// as files.
+    fn decoded_end(&self, images: &[Result<Loaded>]) -> usize {
         if !matches!(self.options.encoding, ImportEncoding::Raw | ImportEncoding::Png) {
             return images.len();
         }
@@ -226,7 +280,7 @@ impl Importer<'_> {
             check_label(label, self.label_names)?;
             let prefix = self.options.name_prefix.as_deref().unwrap_or_default();
             let new = new.name(format!("{prefix}{name}")).label(label).attributes(attributes);
-            Ok(owned(self.store.prepare(new)?))
+            self.store.prepare(new)?.into_owned()
         };
         match prepare() {
             Ok(prepared) => Ok(Ready { prepared, origin }),
@@ -235,11 +289,12 @@ impl Importer<'_> {
     }
 }
 
-/// The next items, as many as make a batch; none at the end.
+/// The next items, as many as make a lot; none at the end.
 fn next_items(source: &mut dyn Source) -> Vec<Result<Item>> {
     let mut items = Vec::new();
     let mut bytes = 0;
-    while bytes < BATCH_BYTES && items.len() < BATCH_IMAGES {
+    let started = Instant::now();
+    while bytes < LOT_BYTES && items.len() < LOT_IMAGES && (items.is_empty() || started.elapsed() < LOT_TIME) {
         let Some(item) = source.next() else { break };
         bytes += match &item {
             Ok(Item { content: Content::Pixels(image), .. }) => image.bytes().len() as u64,
@@ -251,23 +306,6 @@ fn next_items(source: &mut dyn Source) -> Vec<Result<Item>> {
     items
 }
 
-/// The bytes of the file at `path`, which must not be more than `limit`.
-fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>> {
-    let cannot = |error| Error::io(format!("cannot read {}", path.display()), error);
-    let file = File::open(path).map_err(cannot)?;
-    let length = file.metadata().map_err(cannot)?.len();
-    if length > limit {
-        return Err(Error::unsupported(format!(
-            "{} has {length} bytes, more than the limit of {limit}",
-            path.display()
-        ))
-        .with_hint("raise max_image_bytes if the file is to be trusted"));
-    }
-    let mut bytes = Vec::with_capacity(length as usize);
-    file.take(limit).read_to_end(&mut bytes).map_err(cannot)?;
-    Ok(bytes)
-}
-
 fn pixels(image: &Image, encoding: ImportEncoding) -> Result<NewImage<'_>> {
     match encoding {
         ImportEncoding::AsTheyCame => Ok(NewImage::pixels(image)),
@@ -276,14 +314,6 @@ fn pixels(image: &Image, encoding: ImportEncoding) -> Result<NewImage<'_>> {
         ImportEncoding::Link => Err(Error::invalid("only image files can be linked, not the images of a data set")
             .with_hint("import it without linking")),
     }
-}
-
-fn owned(prepared: Prepared<'_>) -> Prepared<'static> {
-    let payload = match prepared.payload {
-        PreparedPayload::Bytes(bytes) => PreparedPayload::Bytes(Cow::Owned(bytes.into_owned())),
-        PreparedPayload::Stream(_) => unreachable!("an import makes no streams"),
-    };
-    Prepared { descriptor: prepared.descriptor, payload }
 }
 
 /// Checks that `image` is the one that is there under its name.

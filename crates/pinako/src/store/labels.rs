@@ -36,21 +36,39 @@ impl LabelMap {
     }
 }
 
+/// The store's label names together with those of an incoming set.
+#[derive(Debug)]
+pub(crate) struct Merged {
+    /// What the incoming labels become.
+    pub(crate) map: LabelMap,
+    /// The store's names as they were, and as they are to be.
+    before: Vec<String>,
+    names: Vec<String>,
+}
+
+impl Merged {
+    /// How many label names the store is to have.
+    pub(crate) fn count(&self) -> usize {
+        self.names.len()
+    }
+}
+
 impl Store {
     /// Adds those of `incoming` that are not among the store's label names yet, and says what the incoming labels
-    /// become. Where nothing has names, labels are numbers and stay as they are.
+    /// become. Where nothing has names, labels are numbers and stay as they are. Nothing is written yet: see
+    /// [`save_label_names`](Self::save_label_names).
     ///
     /// # Errors
     /// `Conflict` where the store has labels without names: what an incoming name means there cannot be known.
-    pub(crate) fn merge_label_names(&self, incoming: &[String]) -> Result<LabelMap> {
+    pub(crate) fn merge_label_names(&self, incoming: &[String]) -> Result<Merged> {
+        let before = self.label_names()?;
+        let mut names = before.clone();
         if incoming.is_empty() {
-            return Ok(LabelMap::Same);
+            return Ok(Merged { map: LabelMap::Same, before, names });
         }
-        let mut names = self.label_names()?;
         if names.is_empty() {
             self.check_unlabelled()?;
         }
-        let known = names.len();
         let table: Vec<Label> = incoming
             .iter()
             .map(|name| {
@@ -61,11 +79,28 @@ impl Store {
                 place as Label
             })
             .collect();
-        if names.len() > known {
-            self.set_label_names(&names)?;
-        }
         let same = table.iter().enumerate().all(|(from, &to)| from as Label == to);
-        Ok(if same { LabelMap::Same } else { LabelMap::Table(table) })
+        Ok(Merged { map: if same { LabelMap::Same } else { LabelMap::Table(table) }, before, names })
+    }
+
+    /// Writes what [`merge_label_names`](Self::merge_label_names) made, where it has new names. It is done late, when
+    /// the first images are ready to be appended: a job that fails before adds no names.
+    ///
+    /// # Errors
+    /// `Conflict` where the names were changed meanwhile.
+    pub(crate) fn save_label_names(&self, merged: &mut Merged) -> Result<()> {
+        if merged.names == merged.before {
+            return Ok(());
+        }
+        if self.label_names()? != merged.before {
+            return Err(self.here(
+                Error::conflict("something else changed the store's label names meanwhile")
+                    .with_hint("start the same job again"),
+            ));
+        }
+        self.set_label_names(&merged.names)?;
+        merged.before.clone_from(&merged.names);
+        Ok(())
     }
 
     /// Checks that no image of the store has a label.
@@ -97,6 +132,12 @@ mod tests {
         text.split(' ').map(str::to_owned).collect()
     }
 
+    fn merge(store: &Store, text: &str) -> LabelMap {
+        let mut merged = store.merge_label_names(&names(text)).unwrap();
+        store.save_label_names(&mut merged).unwrap();
+        merged.map
+    }
+
     fn store_with(label: Option<Label>) -> Store {
         let store = Store::create("memory:").unwrap();
         let image = Image::from_bytes(Shape::new(1, 1, 1).unwrap(), SampleType::U8, vec![7]).unwrap();
@@ -107,19 +148,19 @@ mod tests {
     #[test]
     fn classes_are_matched_by_name() {
         let store = Store::create("memory:").unwrap();
-        assert_eq!(store.merge_label_names(&names("cat dog")).unwrap(), LabelMap::Same);
-        let map = store.merge_label_names(&names("emu dog")).unwrap();
+        assert_eq!(merge(&store, "cat dog"), LabelMap::Same);
+        let map = merge(&store, "emu dog");
         assert_eq!((map.map(0).unwrap(), map.map(1).unwrap(), map.map(2).is_err()), (2, 1, true));
         assert_eq!(store.label_names().unwrap(), names("cat dog emu"));
-        assert_eq!(store.merge_label_names(&[]).unwrap(), LabelMap::Same);
+        assert_eq!(store.merge_label_names(&[]).unwrap().map, LabelMap::Same);
     }
 
     #[test]
     fn a_store_of_images_without_labels_takes_the_names_over() {
         let store = store_with(None);
-        assert_eq!(store.merge_label_names(&names("cat dog")).unwrap(), LabelMap::Same);
+        assert_eq!(merge(&store, "cat dog"), LabelMap::Same);
         assert_eq!(store.label_names().unwrap(), names("cat dog"));
-        let map = store.merge_label_names(&names("dog cat")).unwrap();
+        let map = merge(&store, "dog cat");
         assert_eq!((map.map(0).unwrap(), map.map(1).unwrap()), (1, 0));
     }
 
@@ -130,6 +171,15 @@ mod tests {
         assert_eq!((error.kind(), error.hint().is_some()), (ErrorKind::Conflict, true));
         assert!(error.to_string().contains("image 0 has 0"), "{error}");
         assert!(store.label_names().unwrap().is_empty());
-        assert_eq!(store.merge_label_names(&[]).unwrap(), LabelMap::Same);
+        assert_eq!(store.merge_label_names(&[]).unwrap().map, LabelMap::Same);
+    }
+    #[test]
+    fn names_are_added_when_they_are_saved_and_only_to_those_they_were_merged_with() {
+        let store = store_with(None);
+        let mut merged = store.merge_label_names(&names("cat dog")).unwrap();
+        assert!(store.label_names().unwrap().is_empty());
+        store.set_label_names(&names("emu")).unwrap();
+        assert_eq!(store.save_label_names(&mut merged).unwrap_err().kind(), ErrorKind::Conflict);
+        assert_eq!(store.label_names().unwrap(), names("emu"));
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A backend keeps bytes; a store makes images of them: it encodes and decodes, checks checksums, works in parallel,
 //! and turns single calls into batches. Every long job here works batch by batch, so that memory is bounded by a
-//! batch and not by the data, and asks a *watch* now and then whether to go on.
+//! batch and not by the data, and asks a *watch* many times a second whether to go on.
 
 mod append;
 mod copy;
@@ -10,12 +10,15 @@ mod import;
 mod labels;
 mod read;
 mod verify;
+mod watched;
 
 pub use append::NewImage;
 pub use copy::Copied;
 pub(crate) use copy::{BATCH_BYTES, BATCH_IMAGES};
 pub use import::{ImportEncoding, ImportOptions, Imported};
 pub use verify::{Problem, Verified};
+pub(crate) use watched::Watched;
+pub use watched::{Progress, Watch};
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -25,7 +28,7 @@ use crate::backend::{Backend, Durability, Footprint, IoHints, Properties};
 use crate::backends::{self, Habits, Mode};
 use crate::descriptor::{Descriptor, Id, check_name};
 use crate::encoding::{Decoder, PixelEncoding};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 
 /// How a store is opened; made by [`Store::options`].
 #[derive(Debug, Clone)]
@@ -86,26 +89,20 @@ impl OpenOptions {
         self.start(url, Mode::Create)
     }
 
-    /// Opens the store at `url`, or makes one where there is none, or only what a creation left that was broken off.
+    /// Opens the store at `url`, or one that its first images or label names make where there is none, or only what a
+    /// creation left that was broken off. So a job that fails before it stores anything leaves nothing behind.
     ///
     /// # Errors
-    /// As [`open`](Self::open) and [`create`](Self::create).
+    /// As [`open`](Self::open) and [`create`](Self::create); the latter also from the first append.
     pub fn open_or_create(&self, url: &str) -> Result<Store> {
-        match self.open(url) {
-            // Whether it is no store or not one yet, creating it finds out.
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidInput) => {
-                match self.create(url) {
-                    // Another process was faster, or something else is there.
-                    Err(error) if error.kind() == ErrorKind::Conflict => self.open(url),
-                    created => created,
-                }
-            }
-            opened => opened,
-        }
+        self.on_backend(backends::open_or_create(url, self.durability)?, url)
     }
 
     fn start(&self, url: &str, mode: Mode) -> Result<Store> {
-        let backend = backends::open(url, mode, self.durability)?;
+        self.on_backend(backends::open(url, mode, self.durability)?, url)
+    }
+
+    fn on_backend(&self, backend: Box<dyn Backend>, url: &str) -> Result<Store> {
         let Habits { url, folder, pixel_encoding } = backends::habits(url)?;
         Ok(Store {
             backend,
@@ -304,31 +301,5 @@ impl Iterator for Scan<'_> {
             }
         }
         self.batch.pop_front().map(Ok).or_else(|| self.error.take().map(Err))
-    }
-}
-
-/// How far a long job has come.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Progress {
-    /// Images done.
-    pub images: u64,
-    /// Of how many, where that is known.
-    pub total: Option<u64>,
-    /// Bytes of payload done.
-    pub bytes: u64,
-}
-
-/// Told at the start of a long job and after each batch how far it has come; breaks it off by saying so. What was done
-/// until then stays, and the job ends with an `Interrupted` error.
-pub type Watch<'a> = dyn FnMut(Progress) -> ControlFlow<()> + 'a;
-
-/// Asks the watch whether to go on.
-pub(crate) fn go_on(watch: &mut Watch<'_>, progress: Progress) -> Result<()> {
-    match watch(progress) {
-        ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(()) => {
-            Err(Error::new(ErrorKind::Interrupted, format!("stopped after {} images", progress.images))
-                .with_hint("what was stored is safe; start the same job again to go on"))
-        }
     }
 }

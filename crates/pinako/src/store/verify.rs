@@ -6,9 +6,9 @@ use rayon::prelude::*;
 
 use super::copy::{BATCH_BYTES, BATCH_IMAGES};
 use super::read::check_payload;
-use super::{Progress, Store, Watch, go_on};
+use super::{Progress, Store, Watch, Watched};
 use crate::descriptor::{Descriptor, Encoding, Id};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// What [`Store::verify`] looked at.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -41,37 +41,46 @@ impl Store {
     /// Where the store does not say how many images it has, or the watch says to stop.
     pub fn verify(&self, found: &mut dyn FnMut(Problem), watch: &mut Watch<'_>) -> Result<Verified> {
         let total = Some(self.count()?);
-        let mut verified = Verified::default();
-        let mut go_on = |progress| go_on(watch, progress).map_err(|error| error.with_hint("nothing was changed"));
-        go_on(Progress { total, ..Progress::default() })?;
-        let mut check = |batch: Vec<Result<Descriptor, Problem>>| {
-            for image in &batch {
-                verified.images += u64::from(!matches!(image, Err(Problem { id: None, .. })));
-                let length = image.as_ref().map_or(0, |descriptor| descriptor.payload_length);
-                verified.bytes = verified.bytes.saturating_add(length);
+        let verified = Watched::run(watch, Progress { total, ..Progress::default() }, |watched| {
+            let mut verified = Verified::default();
+            let mut check = |batch: Vec<Result<Descriptor, Problem>>| {
+                let problems = batch.into_par_iter().filter_map(|image| {
+                    let (counts, bytes) = match &image {
+                        Ok(descriptor) => (true, descriptor.payload_length),
+                        Err(problem) => (problem.id.is_some(), 0),
+                    };
+                    let problem = match image {
+                        _ if watched.is_stopped() => return None,
+                        Ok(descriptor) => self.problem(&descriptor),
+                        Err(problem) => Some(problem),
+                    };
+                    watched.add(counts.into(), bytes);
+                    problem
+                });
+                for problem in problems.collect::<Vec<_>>() {
+                    verified.problems += 1;
+                    found(problem);
+                }
+                watched.go_on()
+            };
+            let mut batch = Vec::new();
+            let mut bytes = 0;
+            for image in self.listed() {
+                bytes = image.as_ref().map_or(0, |descriptor| descriptor.payload_length).saturating_add(bytes);
+                batch.push(image);
+                if bytes >= BATCH_BYTES || batch.len() == BATCH_IMAGES {
+                    bytes = 0;
+                    check(std::mem::take(&mut batch))?;
+                }
             }
-            let problems = batch.into_par_iter().filter_map(|image| match image {
-                Ok(descriptor) => self.problem(&descriptor),
-                Err(problem) => Some(problem),
-            });
-            for problem in problems.collect::<Vec<_>>() {
-                verified.problems += 1;
-                found(problem);
-            }
-            go_on(Progress { images: verified.images, total, bytes: verified.bytes })
-        };
-        let mut batch = Vec::new();
-        let mut bytes = 0;
-        for image in self.listed() {
-            bytes = image.as_ref().map_or(0, |descriptor| descriptor.payload_length).saturating_add(bytes);
-            batch.push(image);
-            if bytes >= BATCH_BYTES || batch.len() == BATCH_IMAGES {
-                bytes = 0;
-                check(std::mem::take(&mut batch))?;
-            }
-        }
-        check(batch)?;
-        Ok(verified)
+            check(batch)?;
+            let Progress { images, bytes, .. } = watched.progress();
+            Ok(Verified { images, bytes, ..verified })
+        });
+        verified.map_err(|error| match error.kind() {
+            ErrorKind::Interrupted => error.with_hint("nothing was changed"),
+            _ => error,
+        })
     }
 
     /// All descriptors. After one that cannot be read the list goes on; it ends where the error names no image.
