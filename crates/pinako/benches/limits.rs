@@ -1,0 +1,117 @@
+//! How far one image at random is from what LMDB itself takes: the same gets from the same store in the same minute.
+//!
+//! ```text
+//! cargo bench -p pinako --bench limits -- STORE   (a folder that an `lmdb:` store of raw images of one length is in)
+//! ```
+//!
+//! The rows build up: a transaction and the payload's search; with the bytes copied; with the descriptor searched for,
+//! too; with the payload's checksum. The last row is [`Store::image`], which does all of it, checks what it finds and
+//! makes an image of it. Medians of rounds that take turns.
+
+use std::collections::BTreeMap;
+use std::hint::black_box;
+use std::time::Instant;
+
+use heed::types::Bytes;
+use heed::{CommitOrAbort, Database, Env, EnvFlags, EnvOpenOptions, WithoutTls};
+use pinako::Store;
+
+type Failure = Box<dyn std::error::Error>;
+type Databases = [Database<'static, Bytes, Bytes>; 2];
+
+const ROUNDS: usize = 15;
+const READS: u32 = 20_000;
+
+const ROWS: [&str; 5] = [
+    "LMDB: payload found",
+    "LMDB: payload found, copied",
+    "LMDB: payload and descriptor found, copied",
+    "LMDB: payload and descriptor found, copied, summed",
+    "Store::image",
+];
+
+fn main() -> Result<(), Failure> {
+    // cargo adds --bench
+    let Some(folder) = std::env::args().skip(1).find(|argument| argument != "--bench") else {
+        eprintln!("limits STORE: the folder of an lmdb: store");
+        return Ok(());
+    };
+    let mut times: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
+    for _ in 0..ROUNDS {
+        let (env, databases, count) = open(&folder)?;
+        for row in 0..ROWS.len() - 1 {
+            times.entry(row).or_default().push(each(count, |id| raw(&env, &databases, row, id))?);
+        }
+        env.prepare_for_closing().wait();
+        let store = Store::options().open_read_only(&format!("lmdb:{folder}"))?;
+        let one = each(count, |id| {
+            black_box(store.image(id)?);
+            Ok(())
+        });
+        times.entry(ROWS.len() - 1).or_default().push(one?);
+    }
+    for (row, mut times) in times {
+        times.sort_by(f64::total_cmp);
+        println!("{:52} {:6.3} us ({:.3}-{:.3})", ROWS[row], times[ROUNDS / 2], times[0], times[ROUNDS - 1]);
+    }
+    Ok(())
+}
+
+fn open(folder: &str) -> Result<(Env<WithoutTls>, Databases, u64), Failure> {
+    let mut options = EnvOpenOptions::new().read_txn_without_tls();
+    options.max_dbs(2).map_size(1 << 40);
+    // SAFETY: nothing writes to the store while this runs.
+    let env = unsafe { options.flags(EnvFlags::NO_READ_AHEAD | EnvFlags::READ_ONLY).open(folder)? };
+    let opened = env.open_databases_and_commit(env.read_txn()?, |opener, txn| {
+        let payload = opener.open_database(txn, Some("payload"))?;
+        let descriptor = opener.open_database(txn, Some("descriptor"))?;
+        Ok::<_, heed::Error>(match (payload, descriptor) {
+            (Some(payload), Some(descriptor)) => CommitOrAbort::Commit([payload, descriptor]),
+            _ => CommitOrAbort::Abort(format!("{folder} is no store")),
+        })
+    })?;
+    let databases: Databases = match opened {
+        CommitOrAbort::Commit(databases) => databases,
+        CommitOrAbort::Abort(problem) => return Err(problem.into()),
+    };
+    let txn = env.read_txn()?;
+    let count = databases[1].len(&txn)?;
+    drop(txn);
+    Ok((env, databases, count))
+}
+
+/// Microseconds of one of many reads of images at random.
+fn each(count: u64, mut read: impl FnMut(u64) -> Result<(), Failure>) -> Result<f64, Failure> {
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = || {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random % count
+    };
+    for _ in 0..READS {
+        read(next())?;
+    }
+    let start = Instant::now();
+    for _ in 0..READS {
+        read(next())?;
+    }
+    Ok(start.elapsed().as_secs_f64() / f64::from(READS) * 1e6)
+}
+
+fn raw(env: &Env<WithoutTls>, [payload, descriptor]: &Databases, row: usize, id: u64) -> Result<(), Failure> {
+    let txn = env.read_txn()?;
+    let key = id.to_be_bytes();
+    let bytes = payload.get(&txn, &key)?.ok_or("images were removed from this store: take another")?;
+    black_box(bytes[0]);
+    if row > 1 {
+        black_box(descriptor.get(&txn, &key)?.map(|record| record[0]));
+    }
+    if row > 2 {
+        black_box(crc_fast::crc32_iscsi(bytes));
+    }
+    if row > 0 {
+        black_box(bytes.to_vec());
+    }
+    Ok(())
+}
