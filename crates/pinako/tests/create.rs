@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Lines, Write};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
 
-use pinako::{Error, Store};
+use pinako::{Error, ErrorKind, Store};
 
 const SCHEMES: &[&str] = &[
     "files",
@@ -112,21 +112,29 @@ fn maker() {
 }
 
 #[test]
-fn what_a_creation_left_that_was_broken_off_becomes_a_store() {
+fn what_a_creation_left_that_was_broken_off_is_named_as_such_and_becomes_a_store() {
     for (scheme, left) in [
         ("files", &["metadata.jsonl", ".lock", "metadata.end", "pinako.json.tmp"][..]),
         ("hdf5", &["lock", "manifest.jsonl.tmp"]),
-        ("lmdb", &[]),
+        ("lmdb", &["data.mdb", "lock.mdb"]),
+        ("sqlite", &[]),
     ] {
         let folder = tempfile::tempdir().unwrap();
-        for name in left {
-            std::fs::write(folder.path().join(name), "").unwrap();
+        let path = folder.path().join("store");
+        match left {
+            [] => std::fs::write(&path, "").unwrap(),
+            left => {
+                std::fs::create_dir(&path).unwrap();
+                left.iter().for_each(|name| std::fs::write(path.join(name), "").unwrap());
+            }
         }
-        let url = format!("{scheme}:{}", folder.path().display());
+        let (path, url) = (path.display().to_string(), format!("{scheme}:{}", path.display()));
+        for place in [&path, &url] {
+            let error = Store::open(place).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::NotFound, "{place}: {error}");
+            assert!(error.to_string().contains("broken off") && error.hint().unwrap().contains(&url), "{error:?}");
+        }
         open_or_create(&url).unwrap_or_else(|error| panic!("{url}: {error}"));
+        Store::open(&path).unwrap();
     }
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("store");
-    std::fs::write(&file, "").unwrap();
-    open_or_create(&format!("sqlite:{}", file.display())).unwrap();
 }

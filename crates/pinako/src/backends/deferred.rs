@@ -59,7 +59,7 @@ impl Deferred {
 }
 
 /// Opens a store, or makes it where there is none or only what a creation left that was broken off.
-pub(super) fn open_or_create(open: impl Fn(Mode) -> Result<Box<dyn Backend>>) -> Result<Box<dyn Backend>> {
+pub(super) fn open_or_create<T>(open: impl Fn(Mode) -> Result<T>) -> Result<T> {
     match open(Mode::Write) {
         // Whether it is no store or not one yet, creating it finds out.
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidInput) => match open(Mode::Create)

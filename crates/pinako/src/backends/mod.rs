@@ -39,39 +39,98 @@ pub enum Mode {
     Create,
 }
 
+/// The kinds of stores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Memory,
+    Files,
+    Lmdb,
+    Hdf5,
+    Sqlite,
+}
+
+impl Kind {
+    const ON_DISK: [Kind; 4] = [Kind::Files, Kind::Lmdb, Kind::Hdf5, Kind::Sqlite];
+
+    fn scheme(self) -> &'static str {
+        match self {
+            Kind::Memory => "memory",
+            Kind::Files => "files",
+            Kind::Lmdb => "lmdb",
+            Kind::Hdf5 => "hdf5",
+            Kind::Sqlite => "sqlite",
+        }
+    }
+
+    /// Whether such a store is at `path`, as far as a quick look tells.
+    fn is_at(self, path: &Path) -> bool {
+        match self {
+            Kind::Memory => false,
+            Kind::Files => files::is_at(path),
+            Kind::Lmdb => lmdb::is_at(path),
+            Kind::Hdf5 => manifest::is_at(path, "hdf5"),
+            Kind::Sqlite => sqlite::is_at(path),
+        }
+    }
+
+    /// Whether there is what a creation of such a store leaves that was killed, and no store.
+    fn is_begun_at(self, path: &Path) -> bool {
+        match self {
+            Kind::Files => files::is_begun(path),
+            #[cfg(feature = "hdf5")]
+            Kind::Hdf5 => hdf5::is_begun(path),
+            Kind::Sqlite => sqlite::is_begun(path),
+            // What is left of an LMDB environment looks like one, and says itself what it is.
+            _ => false,
+        }
+    }
+}
+
 /// A URL, taken apart: which backend, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Location {
-    Memory,
-    Files(PathBuf),
-    Lmdb(PathBuf),
-    Hdf5(PathBuf),
-    Sqlite(PathBuf),
+struct Location {
+    kind: Kind,
+    /// Empty for memory.
+    path: PathBuf,
 }
 
 impl Location {
     /// The same place, whatever folder the process is in later.
-    fn absolute(mut self) -> Result<Self> {
-        match &mut self {
-            Location::Memory => {}
-            Location::Files(path) | Location::Lmdb(path) | Location::Hdf5(path) | Location::Sqlite(path) => {
-                *path = absolute(path)?;
-            }
-        }
-        Ok(self)
+    fn absolute(&self) -> Result<Self> {
+        let path = if self.kind == Kind::Memory { PathBuf::new() } else { absolute(&self.path)? };
+        Ok(Location { kind: self.kind, path })
     }
 
     /// Whether nothing stands there, or an empty folder.
     fn is_vacant(&self) -> bool {
-        let path = match self {
-            Location::Memory => return false,
-            Location::Files(path) | Location::Lmdb(path) | Location::Hdf5(path) | Location::Sqlite(path) => path,
-        };
-        match path.symlink_metadata() {
-            Ok(_) => path.read_dir().is_ok_and(|mut entries| entries.next().is_none()),
+        if self.kind == Kind::Memory {
+            return false;
+        }
+        match self.path.symlink_metadata() {
+            Ok(_) => self.path.read_dir().is_ok_and(|mut entries| entries.next().is_none()),
             Err(error) => error.kind() == std::io::ErrorKind::NotFound,
         }
     }
+
+    fn habits(&self) -> Result<Habits> {
+        let folder = match self.kind {
+            Kind::Memory => None,
+            Kind::Sqlite => Some(absolute(&self.path.parent().unwrap_or(Path::new("")).join("."))?),
+            _ => Some(absolute(&self.path)?),
+        };
+        let pixel_encoding = if self.kind == Kind::Files { PixelEncoding::Png } else { PixelEncoding::Raw };
+        Ok(Habits { url: format!("{}:{}", self.kind.scheme(), self.path.display()), folder, pixel_encoding })
+    }
+}
+
+/// What a store knows of its place and a backend does not.
+pub(crate) struct Habits {
+    /// The URL, with the scheme that a bare path turned out to have.
+    pub(crate) url: String,
+    /// The folder that linked paths are relative to.
+    pub(crate) folder: Option<PathBuf>,
+    /// How pixels are encoded where nobody says how.
+    pub(crate) pixel_encoding: PixelEncoding,
 }
 
 fn absolute(path: &Path) -> Result<PathBuf> {
@@ -99,105 +158,87 @@ pub fn open_with_patience(
     durability: Durability,
     patience: Duration,
 ) -> Result<Box<dyn Backend>> {
-    // The process may go to another folder while the store is open.
-    let location = locate(url, mode)?.absolute()?;
-    open_at(&location, mode, durability, patience).map_err(|error| error.at_store(url))
+    let location = locate(url, mode)?;
+    open_at(&location.absolute()?, mode, durability, patience).map_err(|error| error.at_store(url))
 }
 
-fn open_at(location: &Location, mode: Mode, durability: Durability, patience: Duration) -> Result<Box<dyn Backend>> {
-    match location {
-        Location::Memory if mode == Mode::Create => Ok(Box::new(Memory::new()) as _),
-        Location::Memory => Err(Error::not_found("a store in memory ends with the process that made it")
-            .with_hint("create it, or name a store on the disk")),
-        Location::Files(path) => files::open(path, mode, durability, patience),
-        Location::Lmdb(path) => lmdb::open(path, mode, durability, patience),
-        #[cfg(feature = "hdf5")]
-        Location::Hdf5(path) => hdf5::open(path, mode, durability, patience),
-        #[cfg(not(feature = "hdf5"))]
-        Location::Hdf5(_) => Err(left_out("hdf5")),
-        Location::Sqlite(path) => sqlite::open(path, mode, durability, patience),
-    }
+/// Opens or creates a backend as [`open`] does, for a store, which has habits of its place.
+pub(crate) fn open_for_store(url: &str, mode: Mode, durability: Durability) -> Result<(Box<dyn Backend>, Habits)> {
+    let location = locate(url, mode)?;
+    let backend = open_at(&location.absolute()?, mode, durability, WRITER_PATIENCE);
+    Ok((backend.map_err(|error| error.at_store(url))?, location.habits()?))
 }
 
-/// Opens the backend that `url` means, or one that is made by the first change to it where there is nothing yet.
+/// Opens the backend that `url` means, or one that is made by the first change to it where there is nothing yet; for a
+/// store.
 ///
 /// # Errors
 /// As [`open`], for writing or, where there is no store, for creating it.
-pub(crate) fn open_or_create(url: &str, durability: Durability) -> Result<Box<dyn Backend>> {
-    let location = locate(url, Mode::Create)?.absolute()?;
-    match location.is_vacant() {
-        #[cfg(not(feature = "hdf5"))]
-        true if matches!(location, Location::Hdf5(_)) => Err(left_out("hdf5")),
-        true => Ok(Box::new(deferred::Deferred::new(location, durability))),
-        false => deferred::open_or_create(|mode| open(url, mode, durability)),
+pub(crate) fn open_or_create_for_store(url: &str, durability: Durability) -> Result<(Box<dyn Backend>, Habits)> {
+    let location = locate(url, Mode::Create)?;
+    if !location.is_vacant() {
+        return deferred::open_or_create(|mode| open_for_store(url, mode, durability));
     }
+    #[cfg(not(feature = "hdf5"))]
+    if location.kind == Kind::Hdf5 {
+        return Err(left_out("hdf5"));
+    }
+    Ok((Box::new(deferred::Deferred::new(location.absolute()?, durability)), location.habits()?))
 }
 
-/// What a store knows of its place and a backend does not.
-pub(crate) struct Habits {
-    /// The URL, with the scheme that a bare path turned out to have.
-    pub(crate) url: String,
-    /// The folder that linked paths are relative to.
-    pub(crate) folder: Option<PathBuf>,
-    /// How pixels are encoded where nobody says how.
-    pub(crate) pixel_encoding: PixelEncoding,
-}
-
-/// The habits of the store at `url`, or of the one that would be made there.
-pub(crate) fn habits(url: &str) -> Result<Habits> {
-    let (scheme, path, folder, pixel_encoding) = match locate(url, Mode::Create)? {
-        Location::Memory => ("memory", PathBuf::new(), None, PixelEncoding::Raw),
-        Location::Files(path) => ("files", path.clone(), Some(path), PixelEncoding::Png),
-        Location::Lmdb(path) => ("lmdb", path.clone(), Some(path), PixelEncoding::Raw),
-        Location::Hdf5(path) => ("hdf5", path.clone(), Some(path), PixelEncoding::Raw),
-        Location::Sqlite(path) => {
-            let folder = path.parent().unwrap_or(Path::new("")).join(".");
-            ("sqlite", path, Some(folder), PixelEncoding::Raw)
-        }
+/// Opens or creates what is at `location`, which is absolute: the process may go to another folder while it is open.
+fn open_at(location: &Location, mode: Mode, durability: Durability, patience: Duration) -> Result<Box<dyn Backend>> {
+    let path = &*location.path;
+    let opened: Result<Box<dyn Backend>> = match location.kind {
+        Kind::Memory if mode == Mode::Create => Ok(Box::new(Memory::new())),
+        Kind::Memory => Err(Error::not_found("a store in memory ends with the process that made it")
+            .with_hint("create it, or name a store on the disk")),
+        Kind::Files => files::open(path, mode, durability, patience),
+        Kind::Lmdb => lmdb::open(path, mode, durability, patience),
+        #[cfg(feature = "hdf5")]
+        Kind::Hdf5 => hdf5::open(path, mode, durability, patience),
+        #[cfg(not(feature = "hdf5"))]
+        Kind::Hdf5 => Err(left_out("hdf5")),
+        Kind::Sqlite => sqlite::open(path, mode, durability, patience),
     };
-    let folder = folder.as_deref().map(absolute).transpose()?;
-    Ok(Habits { url: format!("{scheme}:{}", path.display()), folder, pixel_encoding })
+    let begun = || mode != Mode::Create && location.kind.is_begun_at(path);
+    opened.map_err(|error| if begun() { broken_off(location.kind, path) } else { error })
 }
 
 /// Which backend `url` means: its scheme says it, or what stands at a bare path; a new bare path is LMDB's.
 fn locate(url: &str, mode: Mode) -> Result<Location> {
-    let scheme = url.split_once(':').map(|(scheme, rest)| (scheme, PathBuf::from(rest)));
-    match scheme {
-        Some(("memory", rest)) if rest.as_os_str().is_empty() => Ok(Location::Memory),
-        Some((scheme @ ("files" | "lmdb" | "hdf5" | "sqlite"), path)) if path.as_os_str().is_empty() => {
+    let Some((scheme, path)) = url.split_once(':') else { return recognise(Path::new(url), mode) };
+    if (scheme, path) == ("memory", "") {
+        return Ok(Location { kind: Kind::Memory, path: PathBuf::new() });
+    }
+    match Kind::ON_DISK.into_iter().find(|kind| kind.scheme() == scheme) {
+        Some(_) if path.is_empty() => {
             Err(Error::invalid(format!("{url:?} names no path")).with_hint(format!("write {scheme}:PATH")))
         }
-        Some(("files", path)) => Ok(Location::Files(path)),
-        Some(("lmdb", path)) => Ok(Location::Lmdb(path)),
-        Some(("hdf5", path)) => Ok(Location::Hdf5(path)),
-        Some(("sqlite", path)) => Ok(Location::Sqlite(path)),
-        _ => recognise(Path::new(url), mode),
+        Some(kind) => Ok(Location { kind, path: path.into() }),
+        None => recognise(Path::new(url), mode),
     }
 }
 
 /// Whether a store of ours is at `path`; an LMDB environment may be anybody's and is not looked into.
 pub(crate) fn is_store(path: &Path) -> bool {
-    recognise(path, Mode::Read).is_ok_and(|location| !matches!(location, Location::Lmdb(_)))
+    recognise(path, Mode::Read).is_ok_and(|location| location.kind != Kind::Lmdb)
 }
 
 fn recognise(path: &Path, mode: Mode) -> Result<Location> {
-    type Kind = (fn(&Path) -> bool, fn(PathBuf) -> Location);
-    let kinds: [Kind; 4] = [
-        (files::is_at, Location::Files),
-        (lmdb::is_at, Location::Lmdb),
-        (|path| manifest::is_at(path, "hdf5"), Location::Hdf5),
-        (sqlite::is_at, Location::Sqlite),
-    ];
-    if let Some((_, location)) = kinds.iter().find(|(is_at, _)| is_at(path)) {
-        return Ok(location(path.to_owned()));
+    if let Some(kind) = Kind::ON_DISK.into_iter().find(|kind| kind.is_at(path)) {
+        return Ok(Location { kind, path: path.to_owned() });
     }
     if let Some((scheme, _)) = path.to_str().and_then(|text| text.split_once("://")) {
         return Err(Error::unsupported(format!("{scheme}:// is no kind of store that this version knows")));
     }
-    if mode == Mode::Create {
-        return Ok(Location::Lmdb(path.to_owned()));
-    }
     let name = path.display();
+    if let Some(begun) = Kind::ON_DISK.into_iter().find(|kind| kind.is_begun_at(path)) {
+        return Err(broken_off(begun, path));
+    }
+    if mode == Mode::Create {
+        return Ok(Location { kind: Kind::Lmdb, path: path.to_owned() });
+    }
     if path.exists() {
         return Err(Error::invalid(format!("{name} is no Pinako store"))
             .with_hint(format!("to put the images in it into a store: pinako import {name} STORE")));
@@ -223,6 +264,13 @@ pub(crate) fn hdf5_head(count: u64, shape: Shape, sample: SampleType) -> Result<
 fn left_out(feature: &str) -> Error {
     Error::new(ErrorKind::FeatureDisabled, format!("this build of Pinako has no {feature}: stores"))
         .with_hint(format!("build it with the cargo feature {feature:?}"))
+}
+
+/// The error for what a creation left at `path` that was killed.
+fn broken_off(kind: Kind, path: &Path) -> Error {
+    let (scheme, name) = (kind.scheme(), path.display());
+    Error::not_found(format!("there is no store at {name}: the making of one was broken off"))
+        .with_hint(format!("make it again at {scheme}:{name}, or remove what is there"))
 }
 
 /// The error for a change by a handle that only reads.

@@ -95,15 +95,15 @@ impl OpenOptions {
     /// # Errors
     /// As [`open`](Self::open) and [`create`](Self::create); the latter also from the first append.
     pub fn open_or_create(&self, url: &str) -> Result<Store> {
-        self.on_backend(backends::open_or_create(url, self.durability)?, url)
+        self.on_backend(backends::open_or_create_for_store(url, self.durability)?)
     }
 
     fn start(&self, url: &str, mode: Mode) -> Result<Store> {
-        self.on_backend(backends::open(url, mode, self.durability)?, url)
+        self.on_backend(backends::open_for_store(url, mode, self.durability)?)
     }
 
-    fn on_backend(&self, backend: Box<dyn Backend>, url: &str) -> Result<Store> {
-        let Habits { url, folder, pixel_encoding } = backends::habits(url)?;
+    fn on_backend(&self, (backend, habits): (Box<dyn Backend>, Habits)) -> Result<Store> {
+        let Habits { url, folder, pixel_encoding } = habits;
         Ok(Store {
             backend,
             url,

@@ -64,30 +64,20 @@ pub(crate) fn is_at(path: &Path) -> bool {
     path.join(PINAKO_JSON).is_file()
 }
 
+/// Whether there is what a creation of such a store leaves that was killed.
+pub(crate) fn is_begun(path: &Path) -> bool {
+    Folder::open(path).and_then(|folder| check_empty(&folder)).unwrap_or(false)
+}
+
 /// Makes an empty store of a folder that is empty or not there.
 fn create(path: &Path, patience: Duration) -> Result<()> {
     std::fs::create_dir_all(path)
         .map_err(|error| Error::io(format!("cannot create the folder {}", path.display()), error))?;
     let folder = Folder::open(path)?;
-    let check_empty = || {
-        folder.each_name(|name| match name {
-            PINAKO_JSON => Err(Error::conflict(format!("there is a store at {} already", path.display()))),
-            // A creation that was killed leaves these, all but the last of them empty.
-            name if [METADATA, LOCK, &*aside(METADATA)].contains(&name)
-                && folder.stat(name).map_or(true, |stat| stat.st_size == 0) =>
-            {
-                Ok(())
-            }
-            MARK => Ok(()),
-            name if name == aside(PINAKO_JSON) || name == aside(MARK) => Ok(()),
-            _ => Err(Error::conflict(format!("{} is not empty: it has {name:?} in it", path.display()))
-                .with_hint("name a new folder or an empty one")),
-        })
-    };
     // Before the lock too, which would leave a file in somebody's folder.
-    check_empty()?;
+    check_empty(&folder)?;
     let _lock = folder.lock(LOCK, patience)?;
-    check_empty()?;
+    check_empty(&folder)?;
     folder.replace_with(METADATA, b"")?;
     mark::create(&folder, 0)?;
     PinakoJson::new().write(&folder)?;
@@ -95,6 +85,25 @@ fn create(path: &Path, patience: Duration) -> Result<()> {
         Some(parent) => Folder::open(parent)?.sync_names(),
         None => Ok(()),
     }
+}
+
+/// Checks that there is nothing in the folder but what a creation leaves that was killed, and says whether that is there.
+fn check_empty(folder: &Folder) -> Result<bool> {
+    let mut begun = false;
+    folder.each_name(|name| {
+        let is_empty = || folder.stat(name).map_or(true, |stat| stat.st_size == 0);
+        begun = true;
+        match name {
+            PINAKO_JSON => Err(Error::conflict(format!("there is a store at {} already", folder.path().display()))),
+            METADATA | LOCK if is_empty() => Ok(()),
+            name if name == aside(METADATA) && is_empty() => Ok(()),
+            MARK => Ok(()),
+            name if name == aside(PINAKO_JSON) || name == aside(MARK) => Ok(()),
+            _ => Err(Error::conflict(format!("{} is not empty: it has {name:?} in it", folder.path().display()))
+                .with_hint("name a new folder or an empty one")),
+        }
+    })?;
+    Ok(begun)
 }
 
 struct Files {

@@ -63,6 +63,11 @@ pub(crate) fn open(path: &Path, mode: Mode, durability: Durability, patience: Du
     Ok(Box::new(Hdf5::open(path, mode, durability, patience, Limits::USUAL)?))
 }
 
+/// Whether there is what a creation of such a store leaves that was killed.
+pub(crate) fn is_begun(path: &Path) -> bool {
+    check_empty(path).unwrap_or(false)
+}
+
 /// What a file of `count` images and their labels starts with, outside of a store.
 pub(super) fn array_head(count: u64, shape: Shape, sample: SampleType) -> Result<Vec<u8>> {
     let dimensions = vec![count, shape.height().into(), shape.width().into(), shape.channels().into()];
@@ -425,9 +430,11 @@ fn create(path: &Path, patience: Duration) -> Result<()> {
     }
 }
 
-/// Checks that there is nothing in the folder but what a creation that was killed leaves.
-fn check_empty(folder: &Path) -> Result<()> {
+/// Checks that there is nothing in the folder but what a creation leaves that was killed, and says whether that is there.
+fn check_empty(folder: &Path) -> Result<bool> {
+    let mut begun = false;
     for path in list(folder)? {
+        begun = true;
         let found = match fs::symlink_metadata(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue, // another creation goes on just now
             found => found.map_err(|error| Error::io(format!("cannot look at {}", path.display()), error))?,
@@ -446,7 +453,7 @@ fn check_empty(folder: &Path) -> Result<()> {
                 .with_hint("choose a new folder, or open the store that is there"));
         }
     }
-    Ok(())
+    Ok(begun)
 }
 
 /// The paths in a folder.

@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use super::table::{Map, Table};
 use super::{header, lock_file, properties};
 use crate::backend::WRITER_PATIENCE;
-use crate::backends::Mode;
+use crate::backends::{Kind, Mode, broken_off};
 use crate::error::{Error, ErrorKind, Result};
 
 pub(super) const DATA_FILE: &str = "data.mdb";
@@ -67,7 +67,7 @@ impl Open {
             0
         } else {
             if header::read(&data)?.is_none() {
-                return Err(no_store(folder));
+                return Err(broken_off(Kind::Lmdb, folder));
             }
             data.metadata().map_err(|error| cannot_open(&data, error))?.len()
         };
@@ -252,7 +252,7 @@ fn find_tables(env: &Env<WithoutTls>, folder: &Path) -> Result<Databases> {
         let (payload, descriptor, name, store) = (open(payload)?, open(descriptor)?, open(name)?, open(store)?);
         let (Some(payload), Some(descriptor), Some(name), Some(store)) = (payload, descriptor, name, store) else {
             let is_empty = env.unnamed_database_stat().entries == 0;
-            return Ok(CommitOrAbort::Abort(if is_empty { no_store(folder) } else { not_ours(folder) }));
+            return Ok(CommitOrAbort::Abort(if is_empty { broken_off(Kind::Lmdb, folder) } else { not_ours(folder) }));
         };
         Ok(match properties::check_format(&store, txn) {
             Ok(true) => CommitOrAbort::Commit([payload, descriptor, name, store]),
@@ -290,11 +290,6 @@ pub(super) fn check_address_space(size: usize) -> Result<()> {
 
 pub(super) fn exists() -> Error {
     Error::conflict("there is an LMDB environment already").with_hint("open it, or choose another folder")
-}
-
-fn no_store(folder: &Path) -> Error {
-    Error::not_found(format!("there is no store in {}", folder.display()))
-        .with_hint("the making of one was broken off there: create it again")
 }
 
 fn not_ours(folder: &Path) -> Error {

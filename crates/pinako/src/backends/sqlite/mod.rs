@@ -81,6 +81,11 @@ pub(crate) fn is_at(path: &Path) -> bool {
         })
 }
 
+/// Whether there is what a creation of such a store leaves that was killed: an empty file.
+pub(crate) fn is_begun(path: &Path) -> bool {
+    path.metadata().is_ok_and(|found| found.is_file() && found.len() == 0)
+}
+
 impl Backend for Sqlite {
     fn append(&self, entries: &mut [Entry<'_>]) -> Result<Range<Id>> {
         let mut writer = self.connections.writer()?;
