@@ -3,7 +3,7 @@
 
     python3 tests/interop/make_sources.py OUT
 
-Needs numpy, Pillow, lmdb and h5py. `crates/pinako/tests/data/` holds its output, which the tests read, so that they
+The tests beside it use its functions too. Needs numpy, Pillow, lmdb and h5py. `crates/pinako/tests/data/` holds its output, which the tests read, so that they
 need no Python. Image i is `picture(i)`, its label `label(i)`; `tests/sources.rs` knows the same formulas.
 """
 import argparse
@@ -60,11 +60,11 @@ def store_many_disk(folder, images, labels):
             writer.writerow([label])
 
 
-def store_many_lmdb(folder, images, labels):
+def store_many_lmdb(folder, images, labels, protocol=None):
     env = lmdb.open(str(folder), map_size=max(len(images) * images[0].nbytes * 10, 1 << 20))
     with env.begin(write=True) as txn:
         for i in range(len(images)):
-            txn.put(f"{i:08}".encode("ascii"), pickle.dumps(CIFAR_Image(images[i], labels[i])))
+            txn.put(f"{i:08}".encode("ascii"), pickle.dumps(CIFAR_Image(images[i], labels[i]), protocol))
     env.close()
 
 

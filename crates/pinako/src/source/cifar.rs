@@ -56,7 +56,8 @@ pub(super) fn open_folder(folder: &Path, _: &[PathBuf]) -> Result<Option<DataSet
 pub(super) fn open_file(path: &Path, head: &[u8]) -> Result<Option<DataSet>> {
     let folder = path.parent().unwrap_or(Path::new(""));
     let files = vec![path.to_owned()];
-    if let [0x80, 2..=5, ..] = head {
+    // The last two are how dictionaries start in protocols 0 and 1, which are told from what is no pickle at all.
+    if let [0x80, 2..=5, ..] | [b'(', b'd', b'p', b'0', ..] | [b'}', b'q', 0, b'(', ..] = head {
         return pickles("a CIFAR batch, Python pickle", folder, files).map(Some);
     }
     match path.file_name().and_then(|name| name.to_str()) {

@@ -94,6 +94,15 @@ impl Pickle {
             marks: Vec::new(),
             memo: HashMap::new(),
         };
+        match machine.input.fill_buf().map_err(|error| Error::io("cannot read the pickle", error))?.first() {
+            Some(0x80) | None => {}
+            Some(first) => {
+                return Err(Error::unsupported(format!(
+                    "no pickle of protocol 2 to 5: it starts with {first:#04x}, not 0x80"
+                ))
+                .with_hint("if it is a pickle of protocol 0 or 1, write it anew: pickle.dump(..., protocol=4)"));
+            }
+        }
         for _ in 0..MAX_STEPS {
             if let Some(root) = machine.step()? {
                 return Ok(Pickle { values: machine.values, root });
@@ -499,7 +508,7 @@ fn not_numbers(name: &str) -> Error {
 
 fn forbidden(function: &str) -> Error {
     let hint = match function {
-        "_codecs.encode" => "Python 3 writes bytes so in protocol 2: pickle it again with protocol 4",
+        "_codecs.encode" => "Python 3 writes bytes so in protocol 2: write it anew: pickle.dump(..., protocol=4)",
         _ => "do not open this file in Python unless you know where it is from",
     };
     Error::unsupported(format!("the pickle calls {function}, which images have no need of; it was not run"))
