@@ -234,7 +234,7 @@ impl Chart {
                     .with_y_categories(names)
                     .with_y_axis_min(0.4)
                     .with_y_axis_max(rows.len() as f64 + 0.6)
-                    .with_x_tick_format(tick(*x));
+                    .with_x_tick_format(log_tick(rows, *x));
                 let entry = |(name, shape): (&&str, MarkerShape)| {
                     ground.entry(name, ground.quiet(), LegendShape::Marker(shape), None)
                 };
@@ -270,6 +270,20 @@ const DOTS: [MarkerShape; 2] = [MarkerShape::Circle, MarkerShape::Diamond];
 
 fn tick(format: Format) -> TickFormat {
     TickFormat::Custom(std::sync::Arc::new(format))
+}
+
+/// Ticks of a logarithmic axis: where it spans more than two decades, only the powers of ten have room for a label.
+fn log_tick(rows: &[(String, [Dot; 2])], format: Format) -> TickFormat {
+    let dots = || rows.iter().flat_map(|(_, dots)| dots);
+    let least = dots().map(|dot| dot.x).fold(f64::MAX, f64::min);
+    let most = dots().map(|dot| dot.tail).fold(0.0, f64::max);
+    if most <= least * 100.0 {
+        return tick(format);
+    }
+    TickFormat::Custom(std::sync::Arc::new(move |place: f64| {
+        let decade = place.log10();
+        if (decade - decade.round()).abs() < 1e-6 { format(place) } else { String::new() }
+    }))
 }
 
 fn marker(color: Color) -> MarkerShape {

@@ -22,7 +22,7 @@ use crate::summary::quantile;
 use crate::{cold, memory};
 
 /// Most images and bytes of pixels in one batch: what an import gathers.
-const BATCH: (u64, u64) = (16 << 10, 32 << 20);
+const BATCH: (u64, u64) = (16 << 10, 16 << 20);
 
 /// Most bytes of pixels that are read before they are compared.
 const MOST_READ: u64 = 512 << 20;
@@ -175,10 +175,8 @@ impl Run<'_, '_> {
         self.step(step, 0)?;
         self.clear()?;
         fs::create_dir(&self.folder).map_err(|error| self.io(error))?;
-        if durability == Durability::Full {
-            // Or the first sync would wait for what the one before left behind.
-            cold::settle(&self.folder).map_err(|error| self.io(error))?;
-        }
+        // Or what the one before left behind would be written meanwhile, and the first sync would wait for it.
+        cold::settle(&self.folder).map_err(|error| self.io(error))?;
         let batches = self.images.pieces(count, BATCH.0, BATCH.1);
         let mut start = Instant::now();
         let mut elapsed = Duration::ZERO;

@@ -21,7 +21,7 @@ const ROWS: [(Operation, &str); 9] = [
     (Operation::ReadCold, "the same; files on the disk"),
     (Operation::RandomWarm, "a single read in an open store that was read before"),
     (Operation::RandomCold, "the same, right after opening; files on the disk"),
-    (Operation::Disk, "blocks of the file system"),
+    (Operation::Disk, "whole blocks of the file system, all files of the store together"),
     (Operation::StoreMemory, "peak, beyond the source images"),
     (Operation::ReadMemory, "peak, beyond the pixels' own"),
 ];
@@ -99,7 +99,8 @@ fn advice(report: &Report) -> String {
             escape(&advice.text)
         );
     }
-    text + "</ul>\n"
+    let _ = writeln!(text, "</ul>\n<p class=\"quiet\">{}</p>", escape(&report.recommendation.rule));
+    text
 }
 
 fn name(report: &Report, backend: &str) -> String {
@@ -231,8 +232,7 @@ fn method(report: &Report) -> String {
     format!(
         "<h2>How it was measured</h2>\n<ul class=\"prose\">\n\
          <li>Each of {repetitions} repetitions, more where there are fewer images, goes through all backends in turn, so \
-         that what disturbs the machine for a while disturbs all of them. What is shown is the median; two are called \
-         level where the middle halves of their samples overlap, or their medians differ by less than 3 %.</li>\n\
+         that what disturbs the machine for a while disturbs all of them. What is shown is the median.</li>\n\
          <li>Storing goes from making the store to closing it, in batches as large as those of an import. Reading all goes \
          from opening the store to having the pixels in memory, in order, on all cores, with checksums checked. Images have \
          their default encoding: PNG in files, raw pixels elsewhere.</li>\n\

@@ -111,8 +111,11 @@ fn disk(report: &Report) -> Chart {
         |(place, &count): (usize, &u64)| (figures::count(count), Color::Step(5usize.saturating_sub(last - place)));
     Chart {
         name: "disk",
-        title: "Disk use by method and count".to_owned(),
-        caption: "One store of each count, on top of another; blocks of the file system.".to_owned(),
+        title: "Disk space by kind of store".to_owned(),
+        caption: format!(
+            "The stores of {} images on top of each other; whole blocks of the file system.",
+            report.counts.iter().map(|&count| figures::count(count)).collect::<Vec<_>>().join("; ")
+        ),
         body: Body::Bars {
             groups: report.backends.iter().map(of_backend).collect(),
             colors: report.counts.iter().enumerate().map(color).collect(),
@@ -138,8 +141,10 @@ fn disk_per_image(report: &Report) -> Option<Chart> {
     let groups: Vec<(String, Vec<f64>)> = report.counts.iter().filter(|&&count| count >= MANY).map(of_count).collect();
     (!groups.is_empty()).then(|| Chart {
         name: "disk-per-image",
-        title: "Disk use of one image".to_owned(),
-        caption: "Above the line is what a backend adds, below it what compression saves.".to_owned(),
+        title: "Disk space an image takes".to_owned(),
+        caption:
+            "The whole store, divided by its images. Above the line is what the store adds, below it what PNG saves."
+                .to_owned(),
         body: Body::Bars {
             groups,
             colors: colors(report),

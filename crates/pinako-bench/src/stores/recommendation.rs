@@ -17,6 +17,8 @@ pub struct Recommendation {
     pub headline: String,
     /// What to take for one purpose, by purpose.
     pub advice: Vec<Advice>,
+    /// How both follow, for who reads them.
+    pub rule: String,
 }
 
 /// An answer to one question.
@@ -52,6 +54,12 @@ enum Praise {
     Less(&'static str, &'static str),
 }
 
+/// How the answers follow from the figures: what [`advice`] and [`ranking`] do, in words.
+const RULE: &str = "How this follows: each answer is the least median at the largest count. Others are level with it where \
+     the middle halves of their samples (first to third quartile) overlap with its, or their medians are within 3 %. The \
+     choice over all is who needs, in the geometric mean over the questions, the fewest times what the best answer needs; \
+     level counts as once, and within 10 % nobody is chosen.";
+
 /// A gain below this is not worth a word in the headline.
 const WORTH_A_WORD: f64 = 1.1;
 
@@ -67,6 +75,7 @@ pub(super) fn recommend(measurements: &[Measurement]) -> Recommendation {
     Recommendation {
         headline: headline(&fields),
         advice: fields.iter().map(|(question, field)| advice(question, field)).collect(),
+        rule: RULE.to_owned(),
     }
 }
 

@@ -106,7 +106,7 @@ impl Operation {
             Self::OpenCold => "open, cold",
             Self::RandomWarm => "one at random, warm",
             Self::RandomCold => "one at random, cold",
-            Self::Disk => "disk",
+            Self::Disk => "disk space",
             Self::StoreMemory => "memory to store",
             Self::ReadMemory => "memory to read",
         }

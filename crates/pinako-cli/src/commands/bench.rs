@@ -78,6 +78,7 @@ fn to_text(found: &Report) -> String {
     for advice in &found.recommendation.advice {
         text += &format!("\n- If you {}: {}", advice.purpose, advice.text);
     }
+    text += &format!("\n\n{}", found.recommendation.rule);
     text
 }
 
