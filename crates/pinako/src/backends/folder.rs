@@ -168,7 +168,7 @@ pub(super) mod faults {
         FAULTS.with_borrow_mut(|faults| faults.push((path.into(), Box::new(meanwhile))));
     }
 
-    pub(super) fn may_sync(path: &Path) -> io::Result<()> {
+    pub(in super::super) fn may_sync(path: &Path) -> io::Result<()> {
         let fault = FAULTS.with_borrow_mut(|faults| {
             let place = faults.iter().position(|(faulty, _)| faulty == path)?;
             Some(faults.remove(place).1)

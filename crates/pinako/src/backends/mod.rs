@@ -68,7 +68,7 @@ impl Kind {
             Kind::Memory => false,
             Kind::Files => files::is_at(path),
             Kind::Lmdb => lmdb::is_at(path),
-            Kind::Hdf5 => manifest::is_at(path, "hdf5"),
+            Kind::Hdf5 => manifest::is_at(path, self.scheme()),
             Kind::Sqlite => sqlite::is_at(path),
         }
     }

@@ -123,6 +123,9 @@ impl Lmdb {
 
     /// Waits until the disk has what was committed.
     fn force_sync(&self) -> Result<()> {
+        #[cfg(test)]
+        super::folder::faults::may_sync(&self.environment.folder().join(DATA_FILE))
+            .map_err(|error| Error::io("cannot sync", error))?;
         self.environment.with(|open| open.env.force_sync().map_err(|error| failed("cannot sync", error)))
     }
 
@@ -158,6 +161,25 @@ impl Lmdb {
     }
 }
 
+/// Removes the images with these ids and says how many there were.
+fn remove_images(turn: &Turn<'_>, ids: &[Id]) -> Result<u64> {
+    turn.rewrite(ids.len() as u64, |txn, tables| {
+        let mut payload_bytes = properties::payload_bytes(&tables.store, txn)?;
+        let mut removed = 0;
+        // All are looked at before the first goes: values in pages that were changed cannot be checked.
+        let found: Vec<_> = ids.iter().filter_map(|&id| payload::descriptor(tables, txn, id).transpose()).collect();
+        for descriptor in found {
+            let descriptor = descriptor?;
+            if payload::remove(tables, txn, &descriptor)? {
+                removed += 1;
+                payload_bytes = payload_bytes.saturating_sub(descriptor.payload_length);
+            }
+        }
+        properties::set_payload_bytes(&tables.store, txn, payload_bytes)?;
+        Ok(removed)
+    })
+}
+
 impl Backend for Lmdb {
     fn append(&self, entries: &mut [Entry<'_>]) -> Result<std::ops::Range<Id>> {
         for entry in entries.iter() {
@@ -169,7 +191,8 @@ impl Backend for Lmdb {
             return Ok(next..next);
         }
         let ids = append::append(&turn, self.environment.folder(), entries)?;
-        self.settle()?;
+        // Others may have seen the images, but nobody was told that they stay.
+        self.settle().inspect_err(|_| drop(remove_images(&turn, &Vec::from_iter(ids.clone()))))?;
         Ok(ids)
     }
 
@@ -242,21 +265,7 @@ impl Backend for Lmdb {
 
     fn remove(&self, ids: &[Id]) -> Result<u64> {
         let turn = self.turn()?;
-        let removed = turn.rewrite(ids.len() as u64, |txn, tables| {
-            let mut payload_bytes = properties::payload_bytes(&tables.store, txn)?;
-            let mut removed = 0;
-            // All are looked at before the first goes: values in pages that were changed cannot be checked.
-            let found: Vec<_> = ids.iter().filter_map(|&id| payload::descriptor(tables, txn, id).transpose()).collect();
-            for descriptor in found {
-                let descriptor = descriptor?;
-                if payload::remove(tables, txn, &descriptor)? {
-                    removed += 1;
-                    payload_bytes = payload_bytes.saturating_sub(descriptor.payload_length);
-                }
-            }
-            properties::set_payload_bytes(&tables.store, txn, payload_bytes)?;
-            Ok(removed)
-        })?;
+        let removed = remove_images(&turn, ids)?;
         self.settle()?;
         Ok(removed)
     }

@@ -15,6 +15,7 @@ use super::open::{DATA_FILE, LOCK_FILE};
 use super::payload::PIECE;
 use super::*;
 use crate::backend::{Payload, WRITER_PATIENCE};
+use crate::backends::folder::faults;
 use crate::conformance::pattern;
 use crate::descriptor::Descriptor;
 use crate::{Encoding, ErrorKind, ImageFormat, SampleType, Shape};
@@ -475,6 +476,21 @@ fn a_read_inside_a_read_does_not_wait_for_a_larger_map() {
     };
     store.read(&[ReadRequest::new(0, 0..10)], &mut sink).unwrap();
     assert_eq!(payload(&*store, 0).unwrap().unwrap(), [1; 10]);
+}
+
+#[test]
+fn an_append_that_cannot_be_synced_is_gone_again() {
+    let folder = Folder::new();
+    let store = folder.create();
+    append(&*store, &[vec![1; 10]]).unwrap();
+    let other = Arc::from(folder.open(Mode::Read).unwrap());
+    let looks: Arc<dyn Backend> = Arc::clone(&other);
+    let data = folder.path.canonicalize().unwrap().join(DATA_FILE);
+    faults::fail_sync(data, move || assert_eq!(looks.properties().unwrap().count, 2));
+    append(&*store, &[vec![2; 10]]).unwrap_err();
+    assert_eq!((payload(&*other, 1).unwrap(), other.properties().unwrap().count), (None, 1));
+    append(&*store, &[vec![3; 10]]).unwrap();
+    assert_eq!(other.properties().unwrap().count, 2);
 }
 
 #[test]
