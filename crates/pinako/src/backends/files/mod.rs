@@ -66,7 +66,7 @@ pub(crate) fn is_at(path: &Path) -> bool {
 
 /// Whether there is what a creation of such a store leaves that was killed.
 pub(crate) fn is_begun(path: &Path) -> bool {
-    Folder::open(path).and_then(|folder| check_empty(&folder)).unwrap_or(false)
+    path.join(LOCK).is_file() && Folder::open(path).and_then(|folder| check_empty(&folder)).is_ok()
 }
 
 /// Makes an empty store of a folder that is empty or not there.
@@ -87,12 +87,10 @@ fn create(path: &Path, patience: Duration) -> Result<()> {
     }
 }
 
-/// Checks that there is nothing in the folder but what a creation leaves that was killed, and says whether that is there.
-fn check_empty(folder: &Folder) -> Result<bool> {
-    let mut begun = false;
+/// Checks that there is nothing in the folder but what a creation leaves that was killed: the lock and maybe more.
+fn check_empty(folder: &Folder) -> Result<()> {
     folder.each_name(|name| {
         let is_empty = || folder.stat(name).map_or(true, |stat| stat.st_size == 0);
-        begun = true;
         match name {
             PINAKO_JSON => Err(Error::conflict(format!("there is a store at {} already", folder.path().display()))),
             METADATA | LOCK if is_empty() => Ok(()),
@@ -102,8 +100,7 @@ fn check_empty(folder: &Folder) -> Result<bool> {
             _ => Err(Error::conflict(format!("{} is not empty: it has {name:?} in it", folder.path().display()))
                 .with_hint("name a new folder or an empty one")),
         }
-    })?;
-    Ok(begun)
+    })
 }
 
 struct Files {

@@ -65,7 +65,7 @@ pub(crate) fn open(path: &Path, mode: Mode, durability: Durability, patience: Du
 
 /// Whether there is what a creation of such a store leaves that was killed.
 pub(crate) fn is_begun(path: &Path) -> bool {
-    check_empty(path).unwrap_or(false)
+    path.join(LOCK).is_file() && check_empty(path).is_ok()
 }
 
 /// What a file of `count` images and their labels starts with, outside of a store.
@@ -430,11 +430,9 @@ fn create(path: &Path, patience: Duration) -> Result<()> {
     }
 }
 
-/// Checks that there is nothing in the folder but what a creation leaves that was killed, and says whether that is there.
-fn check_empty(folder: &Path) -> Result<bool> {
-    let mut begun = false;
+/// Checks that there is nothing in the folder but what a creation leaves that was killed: the lock and maybe more.
+fn check_empty(folder: &Path) -> Result<()> {
     for path in list(folder)? {
-        begun = true;
         let found = match fs::symlink_metadata(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue, // another creation goes on just now
             found => found.map_err(|error| Error::io(format!("cannot look at {}", path.display()), error))?,
@@ -453,7 +451,7 @@ fn check_empty(folder: &Path) -> Result<bool> {
                 .with_hint("choose a new folder, or open the store that is there"));
         }
     }
-    Ok(begun)
+    Ok(())
 }
 
 /// The paths in a folder.

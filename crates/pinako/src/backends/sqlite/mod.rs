@@ -24,6 +24,7 @@ use self::error::failed;
 use self::payload::{Found, Pieces};
 use self::schema::Totals;
 use super::Mode;
+use super::folder::Folder;
 use crate::backend::{
     Backend, DescribeSink, Durability, Entry, FetchSink, Footprint, IoHints, Payload, Properties, ReadRequest,
     ReadSink, ScanSink,
@@ -265,13 +266,13 @@ impl Backend for Sqlite {
         }
         // What a checkpoint brought into the file was synced by it; what is still in the log, or a rollback journal's
         // deletion, was not.
-        let sync = |path: &Path| match std::fs::File::open(path).and_then(|file| file.sync_all()) {
+        let log = with_suffix(&self.path, "-wal");
+        match std::fs::File::open(&log).and_then(|file| file.sync_all()) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(Error::io(format!("cannot sync {}", path.display()), error))
+                return Err(Error::io(format!("cannot sync {}", log.display()), error));
             }
-            _ => Ok(()),
-        };
-        sync(&with_suffix(&self.path, "-wal"))?;
-        sync(self.path.parent().unwrap_or(&self.path))
+            _ => {}
+        }
+        Folder::open(self.path.parent().unwrap_or(&self.path))?.sync_names()
     }
 }
