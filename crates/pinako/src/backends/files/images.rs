@@ -1,14 +1,13 @@
 //! The image files: writing those of a batch, reading all or some bytes of one.
 
-use std::borrow::Cow;
 use std::fs::File;
 use std::io::{ErrorKind as Io, Read, Write};
 use std::os::unix::fs::FileExt;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use super::line::{Line, MAX_LINK, extension, file_name};
-use crate::backend::{Entry, Payload, ReadRequest};
+use crate::backend::{Durability, Entry, Payload, ReadRequest};
 use crate::backends::folder::Folder;
 use crate::checksum;
 use crate::descriptor::{Encoding, Id};
@@ -20,49 +19,75 @@ const PIECE: u64 = 1 << 20;
 /// Payloads up to this length are read without asking for the file's length before memory is taken.
 const SMALL: u64 = 1 << 20;
 
-/// Fewest images that are worth a thread of their own.
-const SHARE: usize = 64;
+/// Images whose files are made in one go; as many files are open at once.
+const BATCH: usize = 64;
 
 /// Most threads that write; each has a piece of a stream in memory.
-const WRITERS: usize = 8;
+const WRITERS: usize = 4;
+
+/// Batches after which what was written is synced, so that the disk has something to do while more is written.
+const SYNC_AFTER: usize = 512;
 
 /// Writes the files of a batch whose first id is `first`, and gives the `file_name` of each image's line. Streams get
-/// their checksums. `sync` makes each file durable.
-pub(super) fn write_all<'a>(
+/// their checksums. With [`Durability::Full`] the file of a single image is durable when this returns; to make many
+/// durable, one sync of everything is left to the caller.
+pub(super) fn write_all(
     folder: &Folder,
     first: Id,
-    entries: &mut [Entry<'a>],
-    sync: bool,
-) -> Result<Vec<Cow<'a, str>>> {
+    entries: &mut [Entry<'_>],
+    durability: Durability,
+) -> Result<Vec<String>> {
+    let full = durability == Durability::Full;
+    let alone = full && entries.len() == 1;
     // Threads of our own for the reason that `index` gives.
     let cores = thread::available_parallelism().map_or(1, usize::from);
-    let threads = (entries.len() / SHARE).min(cores).clamp(1, WRITERS);
-    let share = entries.len().div_ceil(threads).max(1);
-    // The kernel makes one file at a time in a folder; who waits for that in a lock of ours does not spin.
-    let creating = Mutex::new(());
-    let write_some = &|first: Id, entries: &mut [Entry<'a>]| -> Result<Vec<Cow<'a, str>>> {
-        (first..).zip(entries).map(|(id, entry)| write(folder, &creating, id, entry, sync)).collect()
+    let threads = (entries.len() / BATCH).min(cores).clamp(1, WRITERS);
+    let mut names = vec![String::new(); entries.len()];
+    // The kernel makes one file at a time in a folder, and to hand that turn on takes longer than to make a file: a
+    // thread makes those of a batch while the others fill theirs.
+    let batches = Mutex::new(entries.chunks_mut(BATCH).zip(names.chunks_mut(BATCH)).enumerate());
+    let write_some = || -> Result<()> {
+        loop {
+            let mut turn = batches.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some((number, (entries, names))) = turn.next() else { return Ok(()) };
+            let files = create(folder, first + (number * BATCH) as u64, entries, names)?;
+            drop(turn);
+            for ((entry, name), file) in entries.iter_mut().zip(names).zip(files) {
+                match file {
+                    Some(file) => write(folder, name, file, entry, alone)?,
+                    None => *name = linked_path(entry)?,
+                }
+            }
+            if full && number % SYNC_AFTER == SYNC_AFTER - 1 {
+                folder.sync_everything()?;
+            }
+        }
     };
     thread::scope(|scope| {
-        let mut shares =
-            entries.chunks_mut(share).enumerate().map(|(n, entries)| (first + (n * share) as u64, entries));
-        let own = shares.next();
-        let others: Vec<_> = shares.map(|(first, entries)| scope.spawn(move || write_some(first, entries))).collect();
-        let mut names = own.map_or(Ok(Vec::new()), |(first, entries)| write_some(first, entries))?;
-        for other in others {
-            names.append(&mut other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
-        }
-        Ok(names)
-    })
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(write_some)).collect();
+        let written = write_some();
+        let panicked = |panic| std::panic::resume_unwind(panic);
+        others.into_iter().fold(written, |written, other| written.and(other.join().unwrap_or_else(panicked)))
+    })?;
+    Ok(names)
 }
 
-fn write<'a>(folder: &Folder, creating: &Mutex<()>, id: Id, entry: &mut Entry<'a>, sync: bool) -> Result<Cow<'a, str>> {
-    let Some(extension) = extension(entry.descriptor.encoding) else { return linked_path(entry) };
-    let name = file_name(id, extension);
-    let turn = creating.lock();
-    let mut file = folder.create_file(&name).map_err(|error| folder.cannot("create", &name, error))?;
-    drop(turn);
-    let cannot = |error| folder.cannot("write", &name, error);
+/// Makes the files of some images, empty, and their names; `None` for those without.
+fn create(folder: &Folder, first: Id, entries: &[Entry<'_>], names: &mut [String]) -> Result<Vec<Option<File>>> {
+    let mut files = Vec::with_capacity(entries.len());
+    for ((id, entry), name) in (first..).zip(entries).zip(names) {
+        let Some(extension) = extension(entry.descriptor.encoding) else {
+            files.push(None);
+            continue;
+        };
+        *name = file_name(id, extension);
+        files.push(Some(folder.create_file(name).map_err(|error| folder.cannot("create", name, error))?));
+    }
+    Ok(files)
+}
+
+fn write(folder: &Folder, name: &str, mut file: File, entry: &mut Entry<'_>, sync: bool) -> Result<()> {
+    let cannot = |error| folder.cannot("write", name, error);
     match entry.payload {
         Payload::Bytes(bytes) => file.write_all(bytes).map_err(cannot)?,
         Payload::Stream(_) => {
@@ -79,11 +104,11 @@ fn write<'a>(folder: &Folder, creating: &Mutex<()>, id: Id, entry: &mut Entry<'a
     if sync {
         file.sync_all().map_err(cannot)?;
     }
-    Ok(name.into())
+    Ok(())
 }
 
 /// The payload of a linked image: no file, but a path that its line holds.
-fn linked_path<'a>(entry: &mut Entry<'a>) -> Result<Cow<'a, str>> {
+fn linked_path(entry: &mut Entry<'_>) -> Result<String> {
     let length = entry.descriptor.payload_length;
     if length > MAX_LINK {
         return Err(Error::invalid(format!("the path of a linked image has {length} bytes, more than {MAX_LINK}")));
@@ -95,9 +120,8 @@ fn linked_path<'a>(entry: &mut Entry<'a>) -> Result<Cow<'a, str>> {
     if let Payload::Stream(_) = entry.payload {
         entry.descriptor.checksum = checksum;
     }
-    let path = String::from_utf8(path)
-        .map_err(|error| Error::invalid("the path of a linked image is not UTF-8").with_source(error))?;
-    Ok(path.into())
+    String::from_utf8(path)
+        .map_err(|error| Error::invalid("the path of a linked image is not UTF-8").with_source(error))
 }
 
 /// Unlinks the files of a batch that did not come to be, as far as they are there and that is possible.

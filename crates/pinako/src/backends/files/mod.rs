@@ -16,7 +16,6 @@ mod pinako_json;
 #[cfg(test)]
 mod tests;
 
-use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 use std::fs::File;
@@ -180,12 +179,12 @@ impl Files {
 
     /// Appends the lines of a batch, from byte `end` on. All but the last are durable, as the files are, before the last
     /// is written: it alone makes the batch count.
-    fn append_lines(&self, end: u64, first: Id, names: Vec<Cow<'_, str>>, entries: &[Entry<'_>]) -> Result<()> {
+    fn append_lines(&self, end: u64, first: Id, names: Vec<String>, entries: &[Entry<'_>]) -> Result<()> {
         let mut lines = Vec::new();
         let mut last_line = 0;
         for (place, ((id, file_name), entry)) in (first..).zip(names).zip(entries).enumerate() {
             last_line = lines.len();
-            Line::new(&entry.descriptor, id, file_name, place + 1 == entries.len()).write(&mut lines)?;
+            Line::new(&entry.descriptor, id, file_name.into(), place + 1 == entries.len()).write(&mut lines)?;
         }
         let (most, last) = lines.split_at(last_line);
         let file = self.folder.open_to_change(METADATA)?;
@@ -330,8 +329,7 @@ impl Backend for Files {
         };
         let next = first.checked_add(entries.len() as u64).filter(|&next| next < Id::MAX);
         let next = next.ok_or_else(|| Error::invalid("there are no ids left"))?;
-        let alone = entries.len() == 1 && self.durability == Durability::Full;
-        let appended = images::write_all(&self.folder, first, entries, alone)
+        let appended = images::write_all(&self.folder, first, entries, self.durability)
             .and_then(|names| self.append_lines(end, first, names, entries));
         match appended {
             Ok(()) => Ok(first..next),
