@@ -6,7 +6,9 @@
 
 Every measurement is a process of its own; the sides take turns, and the order turns round from one repetition to the
 next, so that a machine that slows down slows all. Medians, and ratios of medians, are printed. A store is timed until
-it is on the disk; reads come from the page cache but for those called cold.
+it is on the disk; reads come from the page cache but for those called cold. Stores of a file an image are deleted at the
+end only: ext4 without a journal passes over inodes that were freed in the last minutes one by one, so that making files
+after deleting many takes several times as long.
 
 The sides:
   seed-png, seed-lmdb, seed-hdf5   the ways of "three ways of storing and accessing lots of images in Python": PNG files
@@ -14,6 +16,8 @@ The sides:
   lmdb                             python-lmdb, raw bytes, appended in one transaction, no read-ahead
   sqlite3                          Python's sqlite3, a row an image, one transaction
   pinako-files, -lmdb, -hdf5, -sqlite
+  floor-files                      files as long as the images' PNG files are made and synced, and nothing else: what this
+                                   machine's file system allows
 """
 import argparse
 import csv
@@ -214,6 +218,7 @@ class Sqlite3:
 
 PEERS = {"seed-png": SeedPng, "seed-lmdb": SeedLmdb, "seed-hdf5": SeedHdf5, "lmdb": Lmdb, "sqlite3": Sqlite3}
 OURS = ["files", "lmdb", "hdf5", "sqlite"]
+FILE_AN_IMAGE = ["seed-png", "pinako-files", "floor-files"]
 
 
 def forget(path):
@@ -271,7 +276,9 @@ def peer_binary():
 
 
 def measure(side, operation, folder, data, binary):
-    if side.startswith("pinako-"):
+    if side == "floor-files":
+        command = [binary, str(folder), "floor", str(data)]
+    elif side.startswith("pinako-"):
         command = [binary, f"{side.removeprefix('pinako-')}:{folder}", operation, str(data)]
     else:
         command = [sys.executable, str(HERE), "--work", side, operation, str(folder), str(data)]
@@ -294,7 +301,7 @@ def main():
     arguments.add_argument("--data", type=pathlib.Path, help="an N,32,32,3 uint8 .npy; repeated up to --count")
     arguments.add_argument("--count", type=int, default=100_000)
     arguments.add_argument("--repeat", type=int, default=5)
-    arguments.add_argument("--sides", default=",".join([*PEERS, *(f"pinako-{name}" for name in OURS)]))
+    arguments.add_argument("--sides", default=",".join([*PEERS, *(f"pinako-{name}" for name in OURS), "floor-files"]))
     arguments.add_argument("--folder", type=pathlib.Path, help="where the stores go (default: the temporary folder)")
     arguments.add_argument("--out", type=pathlib.Path, help="write all figures as JSON")
     arguments.add_argument("--work", nargs=4, help=argparse.SUPPRESS)
@@ -305,7 +312,7 @@ def main():
         return
 
     sides = options.sides.split(",")
-    binary = peer_binary() if any(side.startswith("pinako-") for side in sides) else None
+    binary = peer_binary() if any(side not in PEERS for side in sides) else None
     figures = {side: {operation: [] for operation in OPERATIONS} for side in sides}
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         folder = pathlib.Path(folder)
@@ -316,12 +323,14 @@ def main():
             order = sides if repetition % 2 == 0 else sides[::-1]
             for side in order:
                 store = folder / f"{side}-{repetition}"
-                for operation in OPERATIONS:
+                for operation in ["store"] if side == "floor-files" else OPERATIONS:
                     if operation == "store":
                         os.sync()
                     seconds = measure(side, operation, store, data, binary)
                     figures[side][operation].append(seconds)
                     print(f"{repetition + 1}/{options.repeat} {side:13} {operation:9} {seconds:.6g} s", file=sys.stderr)
+                if side in FILE_AN_IMAGE:
+                    continue
                 for left in [store, *folder.glob(store.name + ".*")]:
                     shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
 
@@ -330,9 +339,13 @@ def main():
     print(f"{'':14}{'store, synced':>24}{'read all':>24}{'one at random':>22}{'one, cold':>22}")
     for side, rows in figures.items():
         def rate(times):
+            if not times:
+                return "-"
             return f"{count / statistics.median(times):,.0f}/s ({count / max(times):,.0f}-{count / min(times):,.0f})"
 
         def each(times):
+            if not times:
+                return "-"
             low, middle, high = (1e6 * f(times) for f in (min, statistics.median, max))
             return f"{middle:.2f} us ({low:.2f}-{high:.2f})"
 

@@ -6,13 +6,18 @@
 //! peer URL read_one  IMAGES.npy   median of many reads of one image at random
 //! peer URL cold_one  IMAGES.npy   the same, fewer, with nothing of the store in the page cache
 //! peer URL open      IMAGES.npy   opens the store and reads one descriptor
+//! peer DIR floor     IMAGES.npy   makes files as long as the images' PNG files, and syncs: what a file system allows
 //! ```
 
+use std::fs::File;
 use std::hint::black_box;
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::thread;
 use std::time::Instant;
 
-use pinako::{ImageView, NewImage, SampleType, Shape, Store};
+use pinako::{ImageView, NewImage, PixelEncoding, SampleType, Shape, Store};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -20,7 +25,7 @@ fn main() -> Result<(), Failure> {
     // cargo adds --bench
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let [url, what, images] = &arguments[..] else {
-        eprintln!("peer URL store|read_all|read_one|cold_one|open IMAGES.npy: run benches/peers/stores.py");
+        eprintln!("peer URL store|read_all|read_one|cold_one|open|floor IMAGES.npy: run benches/peers/stores.py");
         return Ok(());
     };
     let (shape, count, bytes) = load(Path::new(images))?;
@@ -30,6 +35,7 @@ fn main() -> Result<(), Failure> {
         "read_one" => read_one(url, shape, count, &bytes, 20_000, false)?,
         "cold_one" => read_one(url, shape, count, &bytes, 300, true)?,
         "open" => open(url)?,
+        "floor" => floor(Path::new(url), shape, &bytes)?,
         other => return Err(format!("{other} is nothing that can be measured").into()),
     };
     println!("{{\"seconds\": {seconds:e}}}");
@@ -52,6 +58,42 @@ fn store(url: &str, shape: Shape, bytes: &[u8]) -> Result<f64, Failure> {
     let images = views.enumerate().map(|(i, view)| Ok(NewImage::view(view?).label(i as i64 % 10)));
     store.append(images.collect::<pinako::Result<Vec<_>>>()?)?;
     drop(store);
+    Ok(start.elapsed().as_secs_f64())
+}
+
+/// As little as can be done to have a file for each image: two threads make them, 64 at a turn, because only one can make
+/// files in a folder at once.
+fn floor(folder: &Path, shape: Shape, bytes: &[u8]) -> Result<f64, Failure> {
+    let store = Store::create("memory:")?;
+    for chunk in bytes.chunks(shape.byte_length(SampleType::U8) as usize * 1024) {
+        let views = chunk.chunks(shape.byte_length(SampleType::U8) as usize);
+        let views = views.map(|bytes| ImageView::new(shape, SampleType::U8, bytes));
+        let images = views.map(|view| Ok(NewImage::encoded(view?, PixelEncoding::Png)));
+        store.append(images.collect::<pinako::Result<Vec<_>>>()?)?;
+    }
+    let lengths = store.scan(0).map(|image| Ok(image?.payload_length as usize)).collect::<pinako::Result<Vec<_>>>()?;
+    drop(store);
+
+    let start = Instant::now();
+    std::fs::create_dir(folder)?;
+    let turns = Mutex::new(lengths.chunks(64).enumerate());
+    let work = || -> std::io::Result<()> {
+        loop {
+            let mut turn = turns.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            let Some((number, lengths)) = turn.next() else { return Ok(()) };
+            let names = (number * 64..).map(|id| folder.join(format!("{id:08}.png")));
+            let files: Vec<File> = names.take(lengths.len()).map(File::create_new).collect::<Result<_, _>>()?;
+            drop(turn);
+            for (mut file, &length) in files.into_iter().zip(lengths) {
+                file.write_all(&bytes[..length])?;
+            }
+        }
+    };
+    thread::scope(|scope| {
+        let other = scope.spawn(work);
+        work().and(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    })?;
+    rustix::fs::syncfs(File::open(folder)?)?;
     Ok(start.elapsed().as_secs_f64())
 }
 
