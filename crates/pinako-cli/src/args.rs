@@ -1,6 +1,5 @@
 //! The command line as plain values. Nothing here opens, reads or decides anything.
 
-use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
@@ -431,8 +430,8 @@ pub struct BenchStoresArgs {
     pub folder: Option<PathBuf>,
 
     /// How often everything is measured at the largest count; small counts are measured more often
-    #[arg(long, value_name = "N", default_value = "3")]
-    pub repetitions: NonZeroU32,
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    pub repetitions: u32,
 
     /// Another number makes other images up and reads others at random
     #[arg(long, value_name = "N", default_value_t = 0)]

@@ -93,6 +93,11 @@ impl Error {
             Io::TimedOut | Io::WouldBlock => (ErrorKind::Transient, None),
             _ => (ErrorKind::Backend, None),
         };
+        // The standard library's own words for it are about buffers.
+        let source = match (source.kind(), source.get_ref()) {
+            (Io::UnexpectedEof, None) => std::io::Error::new(Io::UnexpectedEof, "it ends too early"),
+            _ => source,
+        };
         let error = Self::new(kind, what).with_source(source);
         match hint {
             Some(hint) => error.with_hint(hint),
@@ -189,6 +194,14 @@ mod tests {
         let error = Error::io("cannot read payload", std::io::Error::other("disk on fire")).at_id(7).at_store("lmdb:a");
         assert_eq!(error.to_string(), "lmdb:a: image 7: cannot read payload");
         assert_eq!(std::error::Error::source(&error).unwrap().to_string(), "disk on fire");
+    }
+
+    #[test]
+    fn an_early_end_is_told_as_one() {
+        let early = std::io::Read::read_exact(&mut &b"ab"[..], &mut [0; 3]).unwrap_err();
+        let error = Error::io("cannot read it", early);
+        assert_eq!(error.kind(), ErrorKind::Corrupt);
+        assert_eq!(std::error::Error::source(&error).unwrap().to_string(), "it ends too early");
     }
 
     #[test]

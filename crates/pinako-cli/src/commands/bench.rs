@@ -36,7 +36,7 @@ fn compare_stores(args: &BenchStoresArgs) -> Result<ExitCode> {
         backends: args.backends.clone(),
         out: args.out.clone(),
         folder: args.folder.clone(),
-        repetitions: args.repetitions.get(),
+        repetitions: args.repetitions,
         seed: args.seed,
     };
     let mut job = Job::start("measuring");

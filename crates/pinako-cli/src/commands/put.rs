@@ -77,6 +77,14 @@ fn name(args: &PutArgs, file: &Path) -> Result<Option<String>> {
 /// Reads a file and decodes it, whatever is stored of it: a damaged one is to be found out now, not when it is needed.
 fn load<'a>(args: &PutArgs, file: &'a Path) -> Result<Loaded<'a>> {
     let limit = args.decode.max_image_bytes;
+    if file.is_dir() {
+        let message = format!("{} is a folder, not an image file", file.display());
+        return Err(Error::new(ErrorKind::InvalidInput, message).with_hint(format!(
+            "pinako import {} {} stores all images in it",
+            file.display(),
+            args.store
+        )));
+    }
     if args.link && file.metadata().is_ok_and(|metadata| !metadata.is_file()) {
         let message = format!("{} is no regular file and cannot be linked", file.display());
         return Err(Error::new(ErrorKind::InvalidInput, message).with_hint("store its bytes: leave --link out"));

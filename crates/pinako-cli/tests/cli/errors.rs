@@ -37,6 +37,29 @@ fn a_store_that_is_not_there_is_told() {
 }
 
 #[test]
+fn a_place_where_no_store_can_be_made_is_told() {
+    let place = Place::new();
+    place.picture("pets/a.ppm", 1);
+    insta::assert_snapshot!(place.run("import pets pets"), @"
+    ! error: pets is no Pinako store
+    ! hint: a new store needs a path of its own, or an empty folder
+    exit code 1
+    ");
+    insta::assert_snapshot!(place.run("import pets sqlit:pets.db"), @"
+    ! error: sqlit: is no kind of store that this version knows
+    ! hint: write files:, lmdb:, hdf5: or sqlite:, or ./sqlit:pets.db if it is a path
+    exit code 1
+    ");
+    insta::assert_snapshot!(place.run("put store pets"), @"
+    ! error: pets is a folder, not an image file
+    ! hint: pinako import pets store stores all images in it
+    exit code 1
+    ");
+    assert_eq!(place.names(), ["pets"]);
+    place.ok("import pets ./sqlit:pets.db");
+}
+
+#[test]
 fn an_image_that_is_not_there_is_told() {
     let place = Place::new();
     place.picture("a.ppm", 1);

@@ -241,8 +241,7 @@ fn put_stores_all_files_or_none_and_makes_no_store_for_none() {
     exit code 1
     ");
     insta::assert_snapshot!(place.run("put new good.ppm cut.ppm"), @"
-    ! error: cut.ppm: a damaged pnm file
-    ! caused by: failed to fill whole buffer
+    ! error: cut.ppm: a damaged pnm file: it ends too early
     exit code 1
     ");
     assert_eq!(place.run("put new good.ppm missing.png").code, 4);

@@ -65,7 +65,14 @@ pub(super) fn open_or_create<T>(open: impl Fn(Mode) -> Result<T>) -> Result<T> {
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidInput) => match open(Mode::Create)
         {
             // Another process was faster, or something else is there.
-            Err(error) if error.kind() == ErrorKind::Conflict => open(Mode::Write),
+            Err(error) if error.kind() == ErrorKind::Conflict => {
+                open(Mode::Write).map_err(|error| match error.kind() {
+                    ErrorKind::InvalidInput => {
+                        error.with_hint("a new store needs a path of its own, or an empty folder")
+                    }
+                    _ => error,
+                })
+            }
             created => created,
         },
         opened => opened,

@@ -237,7 +237,14 @@ fn recognise(path: &Path, mode: Mode) -> Result<Location> {
         return Err(broken_off(begun, path));
     }
     if mode == Mode::Create {
-        return Ok(Location { kind: Kind::Lmdb, path: path.to_owned() });
+        return match path.to_str().and_then(|text| text.split_once(':')) {
+            // Or a slip of the pen would make a folder of that name.
+            Some((scheme, _)) if !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
+                Err(Error::unsupported(format!("{scheme}: is no kind of store that this version knows"))
+                    .with_hint(format!("write files:, lmdb:, hdf5: or sqlite:, or ./{name} if it is a path")))
+            }
+            _ => Ok(Location { kind: Kind::Lmdb, path: path.to_owned() }),
+        };
     }
     if path.exists() {
         return Err(Error::invalid(format!("{name} is no Pinako store"))

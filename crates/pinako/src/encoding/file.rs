@@ -153,6 +153,9 @@ fn open(format: ImageFormat, bytes: &[u8], limit: u64) -> Result<(impl ImageDeco
 fn damaged(format: ImageFormat, error: image::ImageError) -> Error {
     let name = format.name();
     match &error {
+        image::ImageError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+            return Error::corrupt(format!("a damaged {name} file: it ends too early"));
+        }
         image::ImageError::Limits(_) => Error::unsupported(format!("the {name} file goes beyond the decoder's limits"))
             .with_hint("raise max_image_bytes if the file is to be trusted"),
         image::ImageError::Unsupported(_) => Error::unsupported(format!("a {name} file of a kind that is not read")),

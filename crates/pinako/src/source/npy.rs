@@ -227,8 +227,9 @@ impl Array {
         }
         let labels = match open_labels {
             Some(open) => {
-                open()?.labels(count)?.check(count)?;
-                Some(open()?.labels(count)?)
+                let open = || open()?.labels(count);
+                let checked = open().and_then(|labels| labels.check(count)).and_then(|()| open());
+                Some(checked.map_err(|error| error.context("its labels"))?)
             }
             None => None,
         };
@@ -251,8 +252,10 @@ fn header(text: &str) -> Result<(Element, Order, Vec<u64>)> {
         return Err(Error::unsupported("a numpy array of records, not of numbers"));
     };
     let order = if kind.starts_with('>') { Order::Big } else { Order::Little };
-    let element = Element::from_numpy(kind.trim_start_matches(['<', '>', '|', '=']))
-        .ok_or_else(|| Error::unsupported(format!("a numpy array of the type {kind:?}, which no sample has")))?;
+    let element = Element::from_numpy(kind.trim_start_matches(['<', '>', '|', '='])).ok_or_else(|| {
+        Error::unsupported(format!("a numpy array of the type {kind:?}, which is none that is read"))
+            .with_hint("convert it by astype: images to uint8, uint16 or float32, say, and labels to int64")
+    })?;
     let shape = value("shape")?.strip_prefix('(').and_then(|rest| rest.split_once(')')).ok_or_else(damaged)?.0;
     let sides = shape.split(',').map(str::trim).filter(|side| !side.is_empty());
     let dimensions: Vec<u64> = sides.map(|side| side.parse().map_err(|_| damaged())).collect::<Result<_>>()?;
