@@ -217,19 +217,22 @@ impl Hdf5 {
             return Ok(());
         }
         let names: Vec<(u64, &str)> = names.into_iter().map(|name| (name_hash(name), name)).collect();
-        for part in manifest.parts() {
-            if !names.iter().any(|&(hash, _)| part.may_name(hash)) {
-                continue;
-            }
+        let check = |part: &Part, names: &[(u64, &str)]| {
             let open = self.files.part(part)?.ok_or_else(|| self.files.gone(part.part))?;
-            for &(hash, name) in names.iter().filter(|&&(hash, _)| part.may_name(hash)) {
+            for &(hash, name) in names {
                 let found = open.find(name, hash).map_err(|error| self.at_part(part, error))?;
                 if found.iter().any(|&id| !manifest.removed().contains(id)) {
                     return Err(name_taken(name));
                 }
             }
+            Ok(())
+        };
+        for name in &names {
+            for part in manifest.parts_listing(name.0) {
+                check(part, std::slice::from_ref(name))?;
+            }
         }
-        Ok(())
+        manifest.parts_of_many_names().try_for_each(|part| check(part, &names))
     }
 
     /// Says which file an error is about.
@@ -329,7 +332,7 @@ impl Backend for Hdf5 {
         // A compaction may put other parts in place of those not looked at yet: then it begins anew.
         'anew: loop {
             let manifest = Arc::clone(&view.manifest);
-            for part in manifest.parts().iter().rev().filter(|part| part.may_name(hash)) {
+            for part in manifest.parts_listing(hash).chain(manifest.parts_of_many_names().rev()) {
                 let Some(open) = view.open(part)? else { continue 'anew };
                 let found = open.find(name, hash).map_err(|error| self.at_part(part, error))?;
                 if let Some(id) = found.into_iter().find(|&id| !manifest.removed().contains(id)) {

@@ -13,7 +13,7 @@ pub(crate) mod line;
 
 pub(crate) use id_set::IdSet;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
@@ -89,7 +89,7 @@ pub(crate) struct Part {
     pub(crate) count: u64,
     /// How many of them have a name.
     pub(crate) named: u64,
-    /// The hashes of the names, where they are few, so that a name is found without opening every small part.
+    /// The hashes of the names, where they are few, so that a name is found without looking into every small part.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) name_hashes: Vec<u64>,
     /// Bytes of their payloads.
@@ -114,11 +114,6 @@ pub(crate) struct Piece {
 impl Part {
     /// Most hashes of names that are listed.
     pub(crate) const FEW_NAMES: usize = 16;
-
-    /// Whether a name with that hash may be in it.
-    pub(crate) fn may_name(&self, hash: u64) -> bool {
-        self.named > 0 && (self.name_hashes.is_empty() || self.name_hashes.contains(&hash))
-    }
 
     /// Whether it has every id from its first to its last.
     pub(crate) fn is_dense(&self) -> bool {
@@ -177,6 +172,10 @@ fn is_zero(number: &u64) -> bool {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Manifest {
     parts: Vec<Part>,
+    /// The hashes of names that parts list, each with the place of its part.
+    listed_names: BTreeSet<(u64, usize)>,
+    /// Places of the parts with more names than they list.
+    many_names: Vec<usize>,
     removed: IdSet,
     removed_bytes: u64,
     label_names: Vec<String>,
@@ -199,6 +198,16 @@ impl Manifest {
         let after = self.parts.partition_point(|part| part.first <= id);
         let part = &self.parts[after.checked_sub(1)?];
         (id <= part.last && !self.removed.contains(id)).then_some(part)
+    }
+
+    /// The parts that list a name with that hash.
+    pub(crate) fn parts_listing(&self, hash: u64) -> impl Iterator<Item = &Part> {
+        self.listed_names.range((hash, 0)..=(hash, usize::MAX)).map(|&(_, place)| &self.parts[place])
+    }
+
+    /// The parts with names that they do not list: each may be there.
+    pub(crate) fn parts_of_many_names(&self) -> impl DoubleEndedIterator<Item = &Part> {
+        self.many_names.iter().map(|&place| &self.parts[place])
     }
 
     /// The ids that were removed and still are in parts.
@@ -284,7 +293,14 @@ impl Manifest {
             Some(_) => self.unsynced.extend(commit.parts.iter().flat_map(Part::files)),
             None => self.unsynced.clear(),
         }
-        self.parts.extend(commit.parts);
+        for part in commit.parts {
+            let place = self.parts.len();
+            self.listed_names.extend(part.name_hashes.iter().map(|&hash| (hash, place)));
+            if part.named > part.name_hashes.len() as u64 {
+                self.many_names.push(place);
+            }
+            self.parts.push(part);
+        }
         if let Some(removed) = removed {
             self.removed = removed;
         }
@@ -368,6 +384,19 @@ mod tests {
         manifest.apply(remove).unwrap();
         assert_eq!((manifest.count(), manifest.payload_bytes(), manifest.next_id()), (8, 70, 10));
         assert!(manifest.part_of(3).is_none() && manifest.part_of(5).is_some() && manifest.part_of(10).is_none());
+    }
+
+    #[test]
+    fn a_name_leads_to_the_parts_that_may_have_it_and_no_others() {
+        let mut manifest = Manifest::default();
+        for (number, named, hashes) in [(0, 2, &[7, 8][..]), (1, 3, &[]), (2, 1, &[8]), (3, 1, &[9]), (4, 0, &[])] {
+            let part = Part { named, name_hashes: hashes.to_vec(), ..part(number, 10 * number, 10) };
+            let (next_id, next_part) = (part.last + 1, number + 1);
+            manifest.apply(Commit { next_id, next_part, parts: vec![part], ..Commit::default() }).unwrap();
+        }
+        let listing = |hash| manifest.parts_listing(hash).map(|part| part.part).collect::<Vec<_>>();
+        assert_eq!([6, 7, 8, 9].map(listing), [vec![], vec![0], vec![0, 2], vec![3]]);
+        assert_eq!(manifest.parts_of_many_names().map(|part| part.part).collect::<Vec<_>>(), [1]);
     }
 
     #[test]
