@@ -22,7 +22,7 @@ use crate::summary::quantile;
 use crate::{cold, memory};
 
 /// Most images and bytes of pixels in one batch: what an import gathers.
-const BATCH: (u64, u64) = (16 << 10, 16 << 20);
+const BATCH: (u64, u64) = (8 << 10, 16 << 20);
 
 /// Most bytes of pixels that are read before they are compared.
 const MOST_READ: u64 = 512 << 20;

@@ -295,7 +295,7 @@ fn compact_says_what_it_gave_back() {
 
 #[test]
 fn an_interrupted_import_leaves_a_sound_store_and_goes_on() {
-    const COUNT: u32 = 160_000; // ten batches
+    const COUNT: u32 = 160_000; // twenty batches
     let place = Place::new();
     place.specks("specks.idx", COUNT);
     let count = || -> u64 {

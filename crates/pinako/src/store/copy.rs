@@ -21,8 +21,8 @@ use crate::error::{Error, Result};
 /// Bytes of payload a batch; a larger payload goes over by itself. Two batches are in memory at a time, and some
 /// backends hold as much again until they commit.
 pub(crate) const BATCH_BYTES: u64 = 16 << 20;
-/// Images a batch.
-pub(crate) const BATCH_IMAGES: usize = 16 << 10;
+/// Images a batch: what even files, one by one, take no more than a second or so for.
+pub(crate) const BATCH_IMAGES: usize = 8 << 10;
 /// Bytes of a large payload that are read at once.
 const PIECE: u64 = 4 << 20;
 

@@ -24,7 +24,7 @@ use crate::source::{Content, Item, Source};
 
 /// Most bytes, images and time that the items of a lot take to be read.
 const LOT_BYTES: u64 = BATCH_BYTES / 4;
-const LOT_IMAGES: usize = 256;
+const LOT_IMAGES: usize = 1 << 10;
 const LOT_TIME: Duration = Duration::from_millis(50);
 
 /// What becomes of the images of a source.
@@ -168,11 +168,10 @@ impl Ready {
     }
 }
 
-/// An item with its file's bytes.
+/// An item, perhaps with its file's bytes.
 struct Loaded {
     item: Item,
-    /// Empty where the item has pixels.
-    file: Vec<u8>,
+    file: Option<Vec<u8>>,
 }
 
 impl Importer<'_> {
@@ -184,7 +183,7 @@ impl Importer<'_> {
         while let Some(mut lot) = self.next_lot(source) {
             while !lot.is_empty() {
                 let rest = lot.split_off(self.decoded_end(&lot));
-                let Some(images) = self.prepare_all(lot) else { break };
+                let images = self.prepare_all(lot);
                 let failed = !self.options.skip_bad && images.iter().any(Result::is_err);
                 let more: u64 = images.iter().flatten().map(Ready::bytes).sum();
                 let full = bytes + more > BATCH_BYTES || batch.len() + images.len() > BATCH_IMAGES;
@@ -208,53 +207,61 @@ impl Importer<'_> {
         }
     }
 
-    /// The next items, with their files' bytes; `None` at the end or where the watch says so.
+    /// The next items; `None` at the end or where the watch says so. Their files are read later, each when its image is
+    /// made ready, except where their contents say how many may be made ready at once.
     fn next_lot(&self, source: &mut dyn Source) -> Option<Vec<Result<Loaded>>> {
         if self.watched.is_stopped() {
             return None;
         }
-        let items = next_items(source);
-        let load = |item: Result<Item>| match self.watched.is_stopped() {
-            true => None,
-            false => Some(item.and_then(|item| self.load(item))),
-        };
-        items.into_par_iter().map(load).collect::<Option<Vec<_>>>().filter(|lot| !lot.is_empty())
+        let items = next_items(source).into_iter().map(|item| item.map(|item| Loaded { item, file: None }));
+        let mut lot: Vec<Result<Loaded>> = items.collect();
+        if self.is_decoded() {
+            lot = lot.into_par_iter().map(|loaded| loaded.and_then(|loaded| self.load(loaded))).collect();
+        }
+        (!lot.is_empty()).then_some(lot)
     }
 
-    /// Makes images of what was loaded, and counts them; `None` where the watch says to stop.
-    fn prepare_all(&self, loaded: Vec<Result<Loaded>>) -> Option<Vec<Result<Ready>>> {
+    /// Makes images of the items, and counts them. Where the watch says to stop, they are the first ones, as many as
+    /// were ready.
+    fn prepare_all(&self, lot: Vec<Result<Loaded>>) -> Vec<Result<Ready>> {
         let prepare = |loaded: Result<Loaded>| {
             if self.watched.is_stopped() {
                 return None;
             }
-            let ready = loaded.and_then(|loaded| self.prepare(loaded));
+            let ready = loaded.and_then(|loaded| self.load(loaded)).and_then(|loaded| self.prepare(loaded));
             self.watched.add(1, ready.as_ref().map_or(0, Ready::bytes));
             Some(ready)
         };
-        loaded.into_par_iter().map(prepare).collect()
+        let images: Vec<Option<Result<Ready>>> = lot.into_par_iter().map(prepare).collect();
+        images.into_iter().map_while(|image| image).collect()
     }
 
-    fn load(&self, item: Item) -> Result<Loaded> {
-        let file = match &item.content {
-            Content::Pixels(_) => Vec::new(),
-            Content::File(path) => read_file(path, self.store.decoder.max_image_bytes)?,
-        };
-        Ok(Loaded { item, file })
+    /// Reads the item's file, if it has one that was not read yet.
+    fn load(&self, mut loaded: Loaded) -> Result<Loaded> {
+        if let (Content::File(path), None) = (&loaded.item.content, &loaded.file) {
+            loaded.file = Some(read_file(path, self.store.decoder.max_image_bytes)?);
+        }
+        Ok(loaded)
+    }
+
+    /// Whether image files are stored decoded.
+    fn is_decoded(&self) -> bool {
+        matches!(self.options.encoding, ImportEncoding::Raw | ImportEncoding::Png)
     }
 
     /// How many of the images may be made ready at once. Files that are stored decoded may take far more than they have
     /// as files.
     fn decoded_end(&self, images: &[Result<Loaded>]) -> usize {
-        if !matches!(self.options.encoding, ImportEncoding::Raw | ImportEncoding::Png) {
+        if !self.is_decoded() {
             return images.len();
         }
         let mut bytes = 0;
         let bytes_until = images.iter().map(|image| {
             bytes += match image {
                 Ok(Loaded { item: Item { content: Content::Pixels(image), .. }, .. }) => image.bytes().len() as u64,
-                Ok(Loaded { file, .. }) => header(file, self.store.decoder.max_image_bytes)
+                Ok(Loaded { file: Some(file), .. }) => header(file, self.store.decoder.max_image_bytes)
                     .map_or(0, |header| header.shape.byte_length(header.sample_type)),
-                Err(_) => 0,
+                Ok(Loaded { file: None, .. }) | Err(_) => 0,
             };
             bytes
         });
@@ -263,6 +270,7 @@ impl Importer<'_> {
 
     fn prepare(&self, Loaded { item, file }: Loaded) -> Result<Ready> {
         let Item { name, label, attributes, content, origin } = item;
+        let file = file.unwrap_or_default(); // where the item has pixels there is none
         let prepare = || {
             let image;
             let new = match (&content, self.options.encoding) {
