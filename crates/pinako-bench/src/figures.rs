@@ -44,9 +44,10 @@ pub fn rate(per_second: f64) -> String {
     count(((per_second / step).round() * step) as u64)
 }
 
-/// How many times one is the other: `1.3x`, `24x`.
+/// How many times one is the other: `1.05x`, `1.3x`, `24x`.
 pub fn ratio(ratio: f64) -> String {
     match ratio {
+        r if r < 1.095 => format!("{r:.2}x"), // 1.0x would say that they are the same
         r if r < 9.95 => format!("{r:.1}x"),
         r if r < 999.5 => format!("{r:.0}x"),
         r => format!("{}x", rate(r)),
@@ -106,6 +107,6 @@ mod tests {
         assert_eq!([12.34, 54_321.0, 4_123_456.0].map(rate), ["12.3", "54,300", "4,120,000"]);
         assert_eq!([0.0, 1e-5, 0.5, 0.02, 100.0].map(short_seconds), ["0", "10 µs", "500 ms", "20 ms", "100 s"]);
         assert_eq!([0.0, 2.5e3, 1e6].map(short_bytes), ["0", "2.5 kB", "1 MB"]);
-        assert_eq!([1.26, 9.96, 1650.0].map(ratio), ["1.3x", "10x", "1,650x"]);
+        assert_eq!([1.047, 1.26, 9.96, 1650.0].map(ratio), ["1.05x", "1.3x", "10x", "1,650x"]);
     }
 }
