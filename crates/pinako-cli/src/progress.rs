@@ -37,7 +37,7 @@ impl Job {
         };
         bar.set_style(style("{prefix} {spinner} {human_pos} images  {per_sec}  {elapsed}  {msg}"));
         bar.set_prefix(what);
-        bar.enable_steady_tick(Duration::from_millis(250));
+        bar.enable_steady_tick(Duration::from_millis(100)); // which then is what draws
         let now = Instant::now();
         Job { what: what.to_owned(), bar, started: now, last_line: now, first: None }
     }
