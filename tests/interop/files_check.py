@@ -18,6 +18,9 @@ def main(folder):
         lines = [json.loads(line) for line in file if line.endswith("\n")]
     while lines and not lines[-1]["ends_batch"]:
         lines.pop()
+    with open(os.path.join(folder, "metadata.end"), encoding="ascii") as file:
+        end = int(file.read())
+    assert end <= (lines[-1]["id"] + 1 if lines else 0), f"metadata.jsonl was cut: it should reach {end}"
     for line in lines:
         path = os.path.join(folder, line["file_name"])
         with open(path, "rb") as file:

@@ -113,7 +113,7 @@ pub(crate) fn encode_png(view: ImageView<'_>) -> Result<Vec<u8>> {
         writer.write_image_data(view.bytes()).map_err(cannot)?;
     }
     writer.finish().map_err(cannot)?;
-    bytes.shrink_to_fit();
+    bytes.shrink_to_fit(); // many may be in memory at once
     Ok(bytes)
 }
 

@@ -142,9 +142,8 @@ impl<'a> Prepared<'a> {
     pub(crate) fn into_owned(self) -> Result<Prepared<'static>> {
         match self.payload {
             PreparedPayload::Bytes(bytes) => {
-                let mut bytes = bytes.into_owned();
-                bytes.shrink_to_fit(); // an encoder's buffer may be far larger than what it wrote
-                Ok(Prepared { descriptor: self.descriptor, payload: PreparedPayload::Bytes(Cow::Owned(bytes)) })
+                let payload = PreparedPayload::Bytes(Cow::Owned(bytes.into_owned()));
+                Ok(Prepared { descriptor: self.descriptor, payload })
             }
             PreparedPayload::Stream(_) => Err(Error::invalid("a stream cannot be kept for later")),
         }
