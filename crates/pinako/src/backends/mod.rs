@@ -10,6 +10,7 @@ mod lmdb;
 // Without the backends that keep a manifest, only what recognises one is used.
 #[cfg_attr(not(feature = "hdf5"), allow(dead_code))]
 mod manifest;
+mod mark;
 mod memory;
 mod sqlite;
 mod writer_lock;

@@ -16,14 +16,17 @@ use rustix::fs::Stat;
 use super::images;
 use super::line::{Line, MAX_LINE, file_name};
 use super::lookup::Lookup;
-use super::mark::{self, MARK};
 use super::pinako_json::{PinakoJson, Unsynced};
 use crate::backends::folder::Folder;
+use crate::backends::mark::Mark;
 use crate::descriptor::Id;
 use crate::error::{Error, Result};
 
 /// The file with a line for each image.
 pub(super) const METADATA: &str = "metadata.jsonl";
+
+/// Says how far it reaches at least: one more than the id of its last image.
+pub(super) const MARK: Mark = Mark { name: "metadata.end", of: METADATA };
 
 /// Bytes that are read of it at once.
 const PIECE: usize = 1 << 20;
@@ -70,7 +73,7 @@ impl Index {
         let mut before: Option<(Option<Id>, Index)> = None;
         loop {
             // Before the file: what was committed when the mark was read is in it then.
-            let mark = mark::read(folder)?;
+            let mark = MARK.read(folder)?;
             let index = Index::load_to(folder, mark)?;
             if index.reaches(mark) {
                 return Ok(index);
@@ -113,7 +116,7 @@ impl Index {
 
     /// Takes in what was written since.
     pub(super) fn refresh(&mut self, folder: &Folder) -> Result<()> {
-        let mark = mark::read(folder)?;
+        let mark = MARK.read(folder)?;
         let stat = folder.stat(METADATA).map_err(|error| missing(folder, error))?;
         if self.is_current(&stat) {
             return Ok(());
@@ -141,7 +144,8 @@ impl Index {
         Error::corrupt(format!("{} was cut: {has}, but image {last} was stored", folder.path_of(METADATA).display()))
             .with_hint(format!(
                 "restore it from a copy; or, to go on with what is left, move the image files from {lost} on elsewhere \
-                 and remove {MARK}"
+                 and remove {}",
+                MARK.name
             ))
     }
 

@@ -11,7 +11,6 @@ mod images;
 mod index;
 mod line;
 mod lookup;
-mod mark;
 mod pinako_json;
 #[cfg(test)]
 mod tests;
@@ -26,9 +25,8 @@ use std::path::Path;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
-use self::index::{Index, METADATA};
+use self::index::{Index, MARK, METADATA};
 use self::line::{Line, file_name};
-use self::mark::MARK;
 use self::pinako_json::{PINAKO_JSON, PinakoJson, Unsynced};
 use super::folder::{Folder, aside, sync_commit};
 use super::{Mode, read_only};
@@ -78,7 +76,7 @@ fn create(path: &Path, patience: Duration) -> Result<()> {
     let _lock = folder.lock(LOCK, patience)?;
     check_empty(&folder)?;
     folder.replace_with(METADATA, b"")?;
-    mark::create(&folder, 0)?;
+    MARK.create(&folder, 0)?;
     PinakoJson::new().write(&folder)?;
     match path.canonicalize().ok().as_deref().and_then(Path::parent) {
         Some(parent) => Folder::open(parent)?.sync_names(),
@@ -94,8 +92,8 @@ fn check_empty(folder: &Folder) -> Result<()> {
             PINAKO_JSON => Err(Error::conflict(format!("there is a store at {} already", folder.path().display()))),
             METADATA | LOCK if is_empty() => Ok(()),
             name if name == aside(METADATA) && is_empty() => Ok(()),
-            MARK => Ok(()),
-            name if name == aside(PINAKO_JSON) || name == aside(MARK) => Ok(()),
+            name if name == MARK.name => Ok(()),
+            name if name == aside(PINAKO_JSON) || name == aside(MARK.name) => Ok(()),
             _ => Err(Error::conflict(format!("{} is not empty: it has {name:?} in it", folder.path().display()))
                 .with_hint("name a new folder or an empty one")),
         }
@@ -199,7 +197,7 @@ impl Files {
             synced.inspect_err(|_| drop(self.take_back(&file, end)))?;
         }
         // The batch is committed, whatever becomes of the mark: one that is behind does no harm.
-        let _ = mark::set(&self.folder, first + entries.len() as u64);
+        let _ = MARK.set(&self.folder, first + entries.len() as u64);
         Ok(())
     }
 
@@ -208,14 +206,14 @@ impl Files {
     /// # Errors
     /// `Corrupt` where images may be lost, whose files the next append or compaction would destroy.
     fn ensure_mark(&self) -> Result<()> {
-        if mark::read(&self.folder)?.is_some() {
+        if MARK.read(&self.folder)?.is_some() {
             return Ok(());
         }
         let next_id = self.index()?.next_id();
         self.folder.each_name(|name| match id_in_file_name(name) {
             Some(id) if id >= next_id => Err(Error::corrupt(format!(
                 "{} is missing, and there is the file {name} of an image without a line in {METADATA}",
-                self.folder.path_of(MARK).display()
+                self.folder.path_of(MARK.name).display()
             ))
             .with_hint(format!(
                 "where lines were lost, restore {METADATA} from a copy; otherwise move the image files from {} on \
@@ -225,7 +223,7 @@ impl Files {
             _ => Ok(()),
         })?;
         self.folder.sync_everything()?;
-        mark::create(&self.folder, next_id)
+        MARK.create(&self.folder, next_id)
     }
 
     /// Puts the first `end` bytes of `file`, which is `metadata.jsonl`, in its place. To cut a whole batch off would not
@@ -254,7 +252,7 @@ impl Files {
         let mut head = PinakoJson::read(&self.folder)?;
         if head.unsynced.take().is_some() {
             // It may be ahead, and counts from now on.
-            mark::set(&self.folder, self.index()?.next_id())?;
+            MARK.set(&self.folder, self.index()?.next_id())?;
             self.folder.sync_everything()?;
             head.write(&self.folder)?;
             self.index.write().unwrap_or_else(PoisonError::into_inner).trust();
@@ -436,8 +434,8 @@ impl Backend for Files {
         head.next_id = head.next_id.max(index.next_id());
         head.write(&self.folder)?;
         let next_id = index.next_id_without(&places);
-        if mark::read(&self.folder)?.is_some_and(|mark| mark > next_id) {
-            mark::set_durably(&self.folder, next_id)?;
+        if MARK.read(&self.folder)?.is_some_and(|mark| mark > next_id) {
+            MARK.set_durably(&self.folder, next_id)?;
         }
         self.rewrite_without(&index, &places)?;
         for name in names {
@@ -504,7 +502,7 @@ impl Backend for Files {
                 Ok(ControlFlow::Continue(()))
             })?;
         }
-        for name in leftovers.into_iter().chain([&*aside(METADATA), &*aside(PINAKO_JSON), &*aside(MARK)]) {
+        for name in leftovers.into_iter().chain([&*aside(METADATA), &*aside(PINAKO_JSON), &*aside(MARK.name)]) {
             self.folder.unlink(name).map_err(|error| self.folder.cannot("remove", name, error))?;
         }
         Ok(())

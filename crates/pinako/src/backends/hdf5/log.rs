@@ -13,11 +13,15 @@ use std::sync::Arc;
 
 use crate::backends::folder::{Folder, sync_commit};
 use crate::backends::manifest::{Commit, Header, LOG_NAME, Manifest, Part, line};
+use crate::backends::mark::Mark;
 use crate::backends::{FORMAT_VERSION, Mode, boot};
 use crate::error::{Error, Result};
 
 /// Which backend's log it is.
 pub(super) const KIND: &str = "hdf5";
+
+/// Says how many bytes of the log are durable at least.
+pub(super) const MARK: Mark = Mark { name: "manifest.end", of: LOG_NAME };
 
 /// Looks at whether the files of a part, written before the machine last stopped and not synced, came through whole.
 pub(super) type Survived<'a> = dyn Fn(&Part) -> bool + 'a;
@@ -39,6 +43,7 @@ pub(super) struct Log {
 impl Log {
     /// Makes the log of an empty store in `folder`, which has none.
     pub(super) fn create(folder: &Folder) -> Result<()> {
+        MARK.create(folder, 0)?;
         replace(folder, &[])
     }
 
@@ -50,7 +55,24 @@ impl Log {
     }
 
     /// Opens and reads the log in `folder`.
+    ///
+    /// # Errors
+    /// `Corrupt` where it was cut off.
     pub(super) fn open(folder: &Path, mode: Mode, survived: &Survived<'_>) -> Result<Self> {
+        let place = Folder::open(folder)?;
+        let mut mark = MARK.read(&place)?;
+        loop {
+            let log = Log::read(folder, mode, survived)?;
+            let Some(end) = mark.filter(|&end| end > log.read) else { return Ok(log) };
+            // Unless a compaction has just lowered it.
+            mark = MARK.read(&place)?;
+            if mark == Some(end) {
+                return Err(log.cut_off(end));
+            }
+        }
+    }
+
+    fn read(folder: &Path, mode: Mode, survived: &Survived<'_>) -> Result<Self> {
         let path = folder.join(LOG_NAME);
         let file = File::options()
             .read(true)
@@ -152,6 +174,9 @@ impl Log {
             return Err(error);
         }
         self.read += text.len() as u64;
+        if sync {
+            let _ = self.mark();
+        }
         // Where nobody reads just now, there is nothing to copy.
         Arc::make_mut(&mut self.manifest).take(commit);
         Ok(())
@@ -189,9 +214,33 @@ impl Log {
 
     /// Puts a log with this one commit in place of the log. The caller is the only writer.
     pub(super) fn rewrite(&mut self, commit: &Commit) -> Result<()> {
-        replace(&Folder::open(self.folder())?, std::slice::from_ref(commit))?;
+        let folder = Folder::open(self.folder())?;
+        if MARK.read(&folder)?.is_some() {
+            MARK.set_durably(&folder, 0)?; // the new log may be shorter
+        }
+        replace(&folder, std::slice::from_ref(commit))?;
         *self = Log::open(self.folder(), Mode::Write, &|_| true)?;
+        let _ = self.mark();
         Ok(())
+    }
+
+    /// Marks all that was read as committed. Whether or not this succeeds, it is: then the mark stays behind.
+    fn mark(&self) -> Result<()> {
+        let folder = Folder::open(self.folder())?;
+        match MARK.read(&folder)? {
+            Some(_) => MARK.set(&folder, self.read),
+            None => MARK.create(&folder, self.read),
+        }
+    }
+
+    fn cut_off(&self, end: u64) -> Error {
+        let (path, whole) = (self.path.display(), self.read);
+        Error::corrupt(format!("{path} was cut off: its whole lines have {whole} bytes, of {end} that were committed"))
+            .with_hint(format!(
+                "restore it from a copy. To go on with the images that it still names, copy the folder, then remove {}: \
+                 the next writer removes the parts that it does not name",
+                MARK.name
+            ))
     }
 
     fn cannot(&self, what: &str, error: std::io::Error) -> Error {

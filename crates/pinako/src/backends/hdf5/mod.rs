@@ -443,6 +443,7 @@ fn check_empty(folder: &Path) -> Result<()> {
         let ours = match path.file_name().and_then(|name| name.to_str()) {
             Some(LOCK) => found.is_file() && found.len() == 0,
             Some(PARTS) => found.is_dir() && list(&path)?.is_empty(),
+            Some(name) if name == log::MARK.name || name == aside(log::MARK.name) => found.is_file(),
             Some(name) if name == aside(LOG_NAME) => found.is_file() && Log::is_begun(&path),
             Some(LOG_NAME) => {
                 return Err(Error::conflict(format!("there is a store at {} already", folder.display())));

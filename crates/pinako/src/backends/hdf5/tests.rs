@@ -212,6 +212,44 @@ fn a_damaged_log_is_an_error_and_never_an_older_store() {
     assert_eq!(error.kind(), ErrorKind::Unsupported);
 }
 
+#[test]
+fn a_log_that_was_cut_off_anywhere_is_an_error_and_no_part_goes() {
+    let folder = tempfile::tempdir().unwrap();
+    let store_before = new_store(folder.path());
+    let mut all = mixed(&store_before);
+    store_before.compact().unwrap();
+    append(&store_before, vec![kept(20, 30)], &mut all);
+    let parts = part_files(&store_before);
+    let log = folder.path().join("store").join(LOG_NAME);
+    let sound = fs::read(&log).unwrap();
+    for length in 0..sound.len() {
+        fs::write(&log, &sound[..length]).unwrap();
+        for mode in [Mode::Read, Mode::Write] {
+            let error = store(folder.path(), mode, Durability::Full).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "{length} bytes");
+        }
+        assert!(store_before.remove(&[0]).is_err(), "{length} bytes, by a handle that was open");
+    }
+    fs::write(&log, &sound).unwrap();
+    assert_holds(&store(folder.path(), Mode::Write, Durability::Full).unwrap(), &all);
+    assert_eq!(part_files(&store_before), parts);
+}
+
+#[test]
+fn commits_that_are_not_synced_are_not_marked() {
+    let folder = tempfile::tempdir().unwrap();
+    let buffered = |mode| store(folder.path(), mode, Durability::Buffered).unwrap();
+    let log = folder.path().join("store").join(LOG_NAME);
+    let (mut all, mut more) = (Vec::new(), Vec::new());
+    append(&buffered(Mode::Create), vec![kept(0, 30)], &mut all);
+    buffered(Mode::Write).sync().unwrap();
+    let synced = fs::read(&log).unwrap();
+    append(&buffered(Mode::Write), vec![kept(1, 30)], &mut more);
+    // As the machine may leave it when it goes down.
+    fs::write(&log, &synced).unwrap();
+    assert_holds(&buffered(Mode::Write), &all);
+}
+
 fn newer_header() -> Header {
     Header { pinako: "hdf5".into(), format_version: FORMAT_VERSION + 1 }
 }

@@ -82,7 +82,7 @@ pub(super) struct Surroundings {
 }
 
 impl Surroundings {
-    const CHUNK: usize = 64 << 10;
+    const CHUNK: usize = 256 << 10;
     const SEEN: usize = 1 << 12;
 
     pub(super) fn new() -> Self {
