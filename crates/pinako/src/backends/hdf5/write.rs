@@ -304,7 +304,7 @@ impl Output {
 
     fn wrote(&mut self, bytes: usize) {
         /// Bytes that are worth a sync of their own.
-        const STEP: u64 = 8 << 20;
+        const STEP: u64 = 32 << 20;
         self.length += bytes as u64;
         if let Some(syncs) = self.syncs.as_ref().filter(|_| self.length - self.told >= STEP) {
             self.told = self.length;
