@@ -6,9 +6,10 @@
 
 Every measurement is a process of its own; the sides take turns, and the order turns round from one repetition to the
 next, so that a machine that slows down slows all. Medians, and ratios of medians, are printed. A store is timed until
-it is on the disk; reads come from the page cache but for those called cold. Stores of a file an image are deleted at the
-end only: ext4 without a journal passes over inodes that were freed in the last minutes one by one, so that making files
-after deleting many takes several times as long.
+it is on the disk; reads come from the page cache but for those called cold. All images are read twice by a process, and
+the second time counts: into the same array, where a side fills one that it is given. Stores are deleted at the end only,
+which takes some 3 GB a repetition: a disk may be busy for a while with discarding what another side deleted, and ext4
+without a journal passes over inodes that were freed in the last minutes one by one.
 
 The sides:
   seed-png, seed-lmdb, seed-hdf5   the ways of "three ways of storing and accessing lots of images in Python": PNG files
@@ -26,7 +27,6 @@ import os
 import pathlib
 import pickle
 import random
-import shutil
 import sqlite3
 import statistics
 import subprocess
@@ -217,7 +217,6 @@ class Sqlite3:
 
 PEERS = {"seed-png": SeedPng, "seed-lmdb": SeedLmdb, "seed-hdf5": SeedHdf5, "lmdb": Lmdb, "sqlite3": Sqlite3}
 OURS = ["files", "lmdb", "hdf5", "sqlite"]
-FILE_AN_IMAGE = ["seed-png", "pinako-files", "floor-files"]
 
 
 def forget(path):
@@ -330,10 +329,6 @@ def main():
                     seconds = measure(side, operation, store, data, binary)
                     figures[side][operation].append(seconds)
                     print(f"{repetition + 1}/{options.repeat} {side:13} {operation:9} {seconds:.6g} s", file=sys.stderr)
-                if side in FILE_AN_IMAGE:
-                    continue
-                for left in [store, *folder.glob(store.name + ".*")]:
-                    shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
 
     count = options.count
     print(f"{count:,} images, medians of {options.repeat} (least to most)\n")
