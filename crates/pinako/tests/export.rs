@@ -117,6 +117,64 @@ fn no_label_is_minus_one_in_an_array_and_a_label_of_minus_one_is_refused() {
 }
 
 #[test]
+fn folders_keep_images_and_classes_apart_whatever_they_are_named() {
+    let store = Store::create("memory:").unwrap();
+    store.set_label_names(&["unlabelled", "1", "a/b", "3", "3"].map(str::to_owned)).unwrap();
+    let images: Vec<Image> = (0..9).map(|seed| image(seed, 5, 6, 3)).collect();
+    let named = [
+        ("test/a.png", Some(0)),
+        ("train/a-00000002.png", Some(0)),
+        ("train/a.png", Some(0)),
+        ("more/a-00000002.png", Some(0)),
+        ("a.png", None),
+        ("b.png", Some(1)),
+        ("c.png", Some(2)),
+        ("d.png", Some(3)),
+        ("e.png", Some(4)),
+    ];
+    let new = named.iter().zip(&images).map(|((name, label), image)| NewImage::pixels(image).label(*label).name(*name));
+    store.append(new).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    export(&store, &out, Format::Folders, &mut go_on).unwrap();
+    let files = files(&out);
+    let names: Vec<&str> = files.keys().map(String::as_str).collect();
+    assert_eq!(
+        names,
+        [
+            "1/b.png",
+            "2/c.png",
+            "3/d.png",
+            "4/e.png",
+            "unlabelled/a-00000002-00000003.png",
+            "unlabelled/a-00000002.png",
+            "unlabelled/a-00000002_.png",
+            "unlabelled/a.png",
+            "unlabelled_/a.png",
+        ]
+    );
+}
+
+#[test]
+fn cifar_batches_have_ten_thousand_images() {
+    let image = image(0, 32, 32, 3);
+    let store = Store::create("memory:").unwrap();
+    store.append((0..10_001).map(|_| NewImage::pixels(&image).label(0))).unwrap();
+    store.append((0..3).map(|number| NewImage::pixels(&image).label(0).name(format!("test/{number}")))).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    export(&store, &out, Format::CifarPython, &mut go_on).unwrap();
+    let lengths: BTreeMap<String, usize> =
+        files(&out).into_iter().map(|(name, bytes)| (name, bytes.len() / (32 * 32 * 3))).collect();
+    let expected = [("batches.meta", 0), ("data_batch_1", 10_000), ("data_batch_2", 1), ("test_batch", 3)];
+    assert!(expected.iter().map(|(name, _)| *name).eq(lengths.keys()));
+    for (name, images) in expected {
+        // Labels and file names come on top, some 30 bytes an image.
+        assert!((images..=images + images / 80 + 1).contains(&lengths[name]), "{name}: {}", lengths[name]);
+    }
+}
+
+#[test]
 fn cifar_pickles_hold_planes_labels_and_file_names() {
     let images: Vec<Image> = (0..5).map(|seed| image(seed, 32, 32, 3)).collect();
     let store = store(&images);

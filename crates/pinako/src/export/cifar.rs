@@ -13,7 +13,7 @@ use crate::descriptor::Descriptor;
 use crate::error::{Error, Result};
 use crate::image::{SampleType, Shape};
 
-/// Images a batch.
+/// Images a batch: as many as the scripts expect, some 30 MB.
 const BATCH: usize = 10_000;
 const SIDE: usize = 32;
 const PLANE: usize = SIDE * SIDE;
@@ -25,13 +25,13 @@ pub(super) fn export(batches: &Batches<'_>, out: &Path) -> Result<()> {
 
     let is_test = |descriptor: &Descriptor| descriptor.name.as_deref().is_some_and(|name| name.starts_with("test"));
     let mut number = 0;
-    batches.walk(BATCH, &|descriptor| !is_test(descriptor), &mut |descriptors| {
+    batches.walk((BATCH, u64::MAX), &|descriptor| !is_test(descriptor), &mut |descriptors| {
         number += 1;
         let title = format!("training batch {number}");
         write_batch(batches, descriptors, shape, &title, &folder.join(format!("data_batch_{number}")))
     })?;
     let mut number = 0;
-    batches.walk(BATCH, &is_test, &mut |descriptors| {
+    batches.walk((BATCH, u64::MAX), &is_test, &mut |descriptors| {
         number += 1;
         let name = if number == 1 { "test_batch".to_owned() } else { format!("test_batch_{number}") };
         write_batch(batches, descriptors, shape, &format!("testing batch {number}"), &folder.join(name))

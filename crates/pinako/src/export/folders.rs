@@ -1,6 +1,6 @@
 //! Image files in class folders: what any image program and most training scripts take.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
@@ -20,17 +20,17 @@ const UNLABELLED: &str = "unlabelled";
 pub(super) fn export(batches: &Batches<'_>, out: &Path) -> Result<()> {
     let aside = Aside::folder(out)?;
     let folder = aside.path();
-    let label_names = batches.store.label_names()?;
+    let mut classes = ClassFolders::new(&batches.store.label_names()?);
     let mut taken = TakenNames::default();
-    let mut classes = HashSet::new();
     batches.walk_all(&mut |descriptors| {
         let mut files = Vec::with_capacity(descriptors.len());
         for descriptor in descriptors {
-            let class = class_folder(descriptor.label, &label_names);
-            if classes.insert(class.clone()) {
-                fs::create_dir_all(folder.join(&class)).map_err(|error| cannot_write(out, error))?;
+            let class = classes.of(descriptor.label);
+            let file = folder.join(taken.file(class, descriptor));
+            if let Some(class) = file.parent() {
+                fs::create_dir_all(class).map_err(|error| cannot_write(out, error))?;
             }
-            files.push((descriptor, folder.join(taken.file(&class, descriptor))));
+            files.push((descriptor, file));
         }
         files.par_iter().try_for_each(|(descriptor, file)| {
             let bytes = file_bytes(batches.store, descriptor)?;
@@ -65,13 +65,33 @@ pub(super) fn png(image: &Image) -> Result<Vec<u8>> {
     encoding::encode_png(image.view())
 }
 
-/// The folder of a class: its name if it can be one's, else its number.
-fn class_folder(label: Option<Label>, names: &[String]) -> String {
-    let Some(label) = label else { return UNLABELLED.to_owned() };
-    let name = usize::try_from(label).ok().and_then(|label| names.get(label));
-    match name {
-        Some(name) if !matches!(&**name, "" | "." | "..") && !name.contains(['/', '\\', '\0']) => name.clone(),
-        _ => label.to_string(),
+/// Finds a folder for each class: its name if it can be a folder's, else its number. No two share one, nor does a class
+/// share that of the images without a label.
+struct ClassFolders {
+    folders: HashMap<Option<Label>, String>,
+    taken: HashSet<String>,
+}
+
+impl ClassFolders {
+    fn new(names: &[String]) -> Self {
+        let mut classes = ClassFolders { folders: HashMap::new(), taken: HashSet::new() };
+        for (label, name) in (0..).zip(names) {
+            let can_be = !matches!(&**name, "" | "." | "..") && !name.contains(['/', '\\', '\0']);
+            if can_be && classes.taken.insert(name.clone()) {
+                classes.folders.insert(Some(label), name.clone());
+            }
+        }
+        classes
+    }
+
+    fn of(&mut self, label: Option<Label>) -> &str {
+        self.folders.entry(label).or_insert_with(|| {
+            let mut folder = label.map_or_else(|| UNLABELLED.to_owned(), |label| label.to_string());
+            while !self.taken.insert(folder.clone()) {
+                folder.push('_');
+            }
+            folder
+        })
     }
 }
 
@@ -92,9 +112,13 @@ impl TakenNames {
         };
         let id = format!("{:08}", descriptor.id);
         let stem = file_name(descriptor).map_or(&*id, without_image_extension);
-        let file = format!("{stem}.{extension}");
-        let free = self.hashes.insert(self.hasher.hash_one((class, &file)));
-        Path::new(class).join(if free { file } else { format!("{stem}-{id}.{extension}") })
+        let mut file = format!("{stem}.{extension}");
+        let mut distinct = format!("{stem}-{id}");
+        while !self.hashes.insert(self.hasher.hash_one((class, &file))) {
+            file = format!("{distinct}.{extension}");
+            distinct.push('_'); // another image may be named like that
+        }
+        Path::new(class).join(file)
     }
 }
 

@@ -94,10 +94,10 @@ struct Batches<'a> {
 
 impl Batches<'_> {
     /// Gives `take` batches of those images that it says it `wants`, in ascending order of their ids. A batch is never
-    /// empty and has `most` images at most.
+    /// empty; it ends with `most` images, or with so many decoded bytes.
     fn walk(
         &self,
-        most: usize,
+        (most, most_bytes): (usize, u64),
         wants: &dyn Fn(&Descriptor) -> bool,
         take: &mut dyn FnMut(&[Descriptor]) -> Result<()>,
     ) -> Result<()> {
@@ -109,7 +109,7 @@ impl Batches<'_> {
                 bytes = descriptor.image_bytes().saturating_add(bytes);
                 batch.push(descriptor);
             }
-            if batch.len() == most || bytes >= BATCH_BYTES {
+            if batch.len() == most || bytes >= most_bytes {
                 bytes = 0;
                 take(&batch)?;
                 batch.clear();
@@ -125,7 +125,7 @@ impl Batches<'_> {
 
     /// [`walk`](Self::walk) over all images.
     fn walk_all(&self, take: &mut dyn FnMut(&[Descriptor]) -> Result<()>) -> Result<()> {
-        self.walk(BATCH_IMAGES, &|_| true, take)
+        self.walk((BATCH_IMAGES, BATCH_BYTES), &|_| true, take)
     }
 
     /// Counts an image that is written, or as good as.
