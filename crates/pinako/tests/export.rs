@@ -156,6 +156,16 @@ fn folders_keep_images_and_classes_apart_whatever_they_are_named() {
 }
 
 #[test]
+fn a_file_does_not_take_the_place_of_an_empty_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("x.npy");
+    fs::create_dir(&out).unwrap();
+    let store = store(&[image(0, 5, 6, 3)]);
+    assert_eq!(export(&store, &out, Format::Npy, &mut go_on).unwrap_err().kind(), ErrorKind::Conflict);
+    export(&store, &out, Format::Folders, &mut go_on).unwrap();
+}
+
+#[test]
 fn cifar_batches_have_ten_thousand_images() {
     let image = image(0, 32, 32, 3);
     let store = Store::create("memory:").unwrap();

@@ -299,6 +299,21 @@ fn a_copy_of_an_empty_store_is_a_store() {
 }
 
 #[test]
+fn a_copy_that_fails_before_its_first_image_leaves_no_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("picture.ppm");
+    std::fs::write(&file, b"P6 1 1 255\n\x01\x02\x03").unwrap();
+    let from = Store::create(&format!("files:{}", folder.path().join("from").display())).unwrap();
+    from.set_label_names(&["cat".into()]).unwrap();
+    from.append([NewImage::linked(&file).label(0)]).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    let to = folder.path().join("to");
+    let copy = Store::options().open_or_create(&to.display().to_string()).unwrap();
+    assert_eq!(from.copy_to(&copy, &mut go_on).unwrap_err().kind(), ErrorKind::NotFound);
+    assert!(!to.exists());
+}
+
+#[test]
 fn a_url_of_a_kind_that_is_not_known_makes_no_folder() {
     let error = Store::create("s3://bucket/store").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);

@@ -1,10 +1,11 @@
 //! A mark: a file of one number, which says how far another file, that only ever grows, reaches at least.
 //!
 //! A file that was cut at the end of a line looks just like one that never was longer. The mark tells them apart. It is
-//! overwritten in place after each commit, when all that it speaks of is on the disk, and is not synced itself: after a
-//! crash of the machine it may be behind, which is harmless, but never ahead. Before the other file is replaced by a
+//! overwritten in place after each commit and not synced itself: after a crash of the machine it may be behind, which is
+//! harmless. Ahead it may only be where commits are not synced, and who reads it knows where those begin. Before the other file is replaced by a
 //! shorter one it is lowered, and that is synced. Where there is none, nothing is known.
 
+use std::fs::File;
 use std::io::{ErrorKind as Io, Read};
 use std::os::unix::fs::FileExt;
 
@@ -52,15 +53,19 @@ impl Mark {
 
     /// Overwrites it.
     pub(super) fn set(&self, folder: &Folder, end: u64) -> Result<()> {
-        let file = folder.open_to_change(self.name)?;
-        file.write_all_at(text(end).as_bytes(), 0).map_err(|error| folder.cannot("write to", self.name, error))
+        self.overwrite(folder, end).map(drop)
     }
 
     /// Overwrites it, durably.
     pub(super) fn set_durably(&self, folder: &Folder, end: u64) -> Result<()> {
+        let file = self.overwrite(folder, end)?;
+        file.sync_data().map_err(|error| folder.cannot("write to", self.name, error))
+    }
+
+    fn overwrite(&self, folder: &Folder, end: u64) -> Result<File> {
         let file = folder.open_to_change(self.name)?;
-        let written = file.write_all_at(text(end).as_bytes(), 0).and_then(|()| file.sync_data());
-        written.map_err(|error| folder.cannot("write to", self.name, error))
+        let written = file.write_all_at(text(end).as_bytes(), 0);
+        written.map_err(|error| folder.cannot("write to", self.name, error)).map(|()| file)
     }
 }
 

@@ -26,7 +26,8 @@ impl Aside {
     /// # Errors
     /// `Conflict` where there is something already, but for an empty folder, or another process is writing it.
     pub(super) fn folder(out: &Path) -> Result<Self> {
-        Self::new(out, |path| {
+        let is_empty = fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_none());
+        Self::new(out, is_empty, |path| {
             match fs::create_dir(path) {
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
                 _ => {}
@@ -46,10 +47,9 @@ impl Aside {
         })
     }
 
-    /// Locks what `make` makes or finds.
-    fn new(out: &Path, make: impl FnOnce(&Path) -> io::Result<File>) -> Result<Self> {
-        let empty_folder = fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_none());
-        if out.symlink_metadata().is_ok() && !empty_folder {
+    /// Locks what `make` makes or finds. What is there at `out` may be replaced or not.
+    fn new(out: &Path, is_replaced: bool, make: impl FnOnce(&Path) -> io::Result<File>) -> Result<Self> {
+        if out.symlink_metadata().is_ok() && !is_replaced {
             return Err(Error::conflict(format!("{} is there already", out.display()))
                 .with_hint("choose another name, or remove it first"));
         }
@@ -124,10 +124,10 @@ impl AsideFile {
     /// Makes an empty file to be `out`.
     ///
     /// # Errors
-    /// As [`Aside::folder`].
+    /// `Conflict` where there is something already, or another process is writing it.
     pub(super) fn new(out: &Path) -> Result<Self> {
         let open = |path: &Path| File::options().read(true).write(true).create(true).truncate(false).open(path);
-        let aside = Aside::new(out, open)?;
+        let aside = Aside::new(out, false, open)?;
         let cannot = |error| cannot_write(out, error);
         aside.lock.set_len(0).map_err(cannot)?;
         let file = BufWriter::new(aside.lock.try_clone().map_err(cannot)?);

@@ -172,7 +172,6 @@ fn write_batches(
     copied: &mut Copied,
 ) -> Result<()> {
     for batch in receive {
-        to.save_label_names(labels)?;
         match batch {
             Batch::Many(images) => {
                 let count = images.len() as u64;
@@ -181,7 +180,9 @@ fn write_batches(
                     let payload = PreparedPayload::Bytes(Cow::Owned(payload));
                     moved(from, to, &labels.map, Prepared { descriptor, payload })
                 });
-                to.append_prepared(prepared.collect::<Result<_>>()?)?;
+                let prepared = prepared.collect::<Result<_>>()?;
+                to.save_label_names(labels)?;
+                to.append_prepared(prepared)?;
                 copied.images += count;
                 copied.bytes += bytes;
                 watched.add(count, bytes);
@@ -190,7 +191,9 @@ fn write_batches(
                 let bytes = descriptor.payload_length;
                 let mut stream = WatchedStream { stream: from.payload_stream(&descriptor), watched };
                 let prepared = Prepared { descriptor, payload: PreparedPayload::Stream(&mut stream) };
-                to.append_prepared(vec![moved(from, to, &labels.map, prepared)?])?;
+                let prepared = vec![moved(from, to, &labels.map, prepared)?];
+                to.save_label_names(labels)?;
+                to.append_prepared(prepared)?;
                 copied.images += 1;
                 copied.bytes += bytes;
                 watched.add(1, 0);
