@@ -86,8 +86,11 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// What the store says of itself.
     fn properties(&self) -> Result<Properties>;
 
-    /// Replaces the list of label names, durably.
-    fn set_label_names(&self, names: &[String]) -> Result<()>;
+    /// Replaces the list of label names, durably; where `before` is given, only if that is the list that there is.
+    ///
+    /// # Errors
+    /// `Conflict` where it is another.
+    fn set_label_names(&self, names: &[String], before: Option<&[String]>) -> Result<()>;
 
     /// What it takes on disk. May take time proportional to the number of files.
     fn footprint(&self) -> Result<Footprint>;

@@ -6,6 +6,7 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
+use pinako::backend::Properties;
 use pinako::{Error, ErrorKind, Image, Label, NewImage, PixelEncoding, Result, Store};
 
 use crate::args::{EncodingArg, PutArgs};
@@ -30,30 +31,19 @@ pub fn run(args: &PutArgs) -> Result<ExitCode> {
     let store = args.decode.options().open_or_create(&args.store)?;
     check_free(&store, &names)?;
     let label = args.label.as_ref().map(|label| label_in(&store, label)).transpose()?;
-    if let Some(InStore { added: Some(names), .. }) = &label {
-        store.set_label_names(names)?;
-    }
     let images = loaded.iter().zip(names).map(|(loaded, name)| {
         let image = match loaded {
             Loaded::Kept(bytes) => NewImage::file(bytes),
             Loaded::Decoded(image, encoding) => NewImage::encoded(image.view(), *encoding),
             Loaded::Linked(path) => NewImage::linked(path),
         };
-        let image = image.label(label.as_ref().map(|label| label.number));
+        let image = image.label(label);
         match name {
             Some(name) => image.name(name),
             None => image,
         }
     });
-    let ids = store.append(images);
-    if let (Some(InStore { added: Some(names), number }), Some(label)) = (&label, &args.label) {
-        match &ids {
-            Ok(_) => report::say(format_args!("added the label {number}, {label}")),
-            // A name that was added for nothing goes again; the append's error is what is told.
-            Err(_) => drop(store.set_label_names(&names[..names.len() - 1])),
-        }
-    }
-    let ids = ids?;
+    let ids = store.append(images)?;
 
     let mut out = report::output();
     for id in ids {
@@ -131,23 +121,24 @@ fn check_free(store: &Store, names: &[Option<String>]) -> Result<()> {
     Ok(())
 }
 
-/// What a label is in a store.
-struct InStore {
-    number: Label,
-    /// The store's label names with the one that is new, where it is.
-    added: Option<Vec<String>>,
-}
-
-/// The number of a label; a name that the store does not have yet is to be added to its label names.
-fn label_in(store: &Store, label: &LabelPick) -> Result<InStore> {
-    let properties = store.properties()?;
-    let mut names = properties.label_names;
-    match (label.resolve(&names), label) {
-        (Err(_), LabelPick::Name(name)) if !names.is_empty() || properties.count == 0 => {
-            let number = names.len() as Label;
-            names.push(name.clone());
-            Ok(InStore { number, added: Some(names) })
+/// The number of a label; a name that the store does not have yet is added to its label names.
+fn label_in(store: &Store, label: &LabelPick) -> Result<Label> {
+    loop {
+        let Properties { label_names: before, count, .. } = store.properties()?;
+        let LabelPick::Name(name) = label else { return label.resolve(&before) };
+        if before.contains(name) || before.is_empty() && count > 0 {
+            return label.resolve(&before);
         }
-        (resolved, _) => Ok(InStore { number: resolved?, added: None }),
+        let mut names = before.clone();
+        names.push(name.clone());
+        match store.change_label_names(&before, &names) {
+            Ok(()) => {
+                report::say(format_args!("added the label {}, {name}", before.len()));
+                return Ok(before.len() as Label);
+            }
+            // Somebody else has just added one, maybe this one.
+            Err(error) if error.kind() == ErrorKind::Conflict => {}
+            Err(error) => return Err(error),
+        }
     }
 }

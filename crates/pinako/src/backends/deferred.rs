@@ -112,8 +112,8 @@ impl Backend for Deferred {
         self.as_it_is()?.properties()
     }
 
-    fn set_label_names(&self, names: &[String]) -> Result<()> {
-        self.made()?.set_label_names(names)
+    fn set_label_names(&self, names: &[String], before: Option<&[String]>) -> Result<()> {
+        self.made()?.set_label_names(names, before)
     }
 
     fn footprint(&self) -> Result<Footprint> {

@@ -151,8 +151,10 @@ impl Backend for Memory {
         })
     }
 
-    fn set_label_names(&self, names: &[String]) -> Result<()> {
-        self.state_mut().label_names = names.to_vec();
+    fn set_label_names(&self, names: &[String], before: Option<&[String]>) -> Result<()> {
+        let mut state = self.state_mut();
+        super::check_label_names(&state.label_names, before)?;
+        state.label_names = names.to_vec();
         Ok(())
     }
 

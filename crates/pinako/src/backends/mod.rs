@@ -292,6 +292,15 @@ fn other_format(found: impl Display) -> Error {
         .with_hint("update Pinako, or use the version that wrote it")
 }
 
+/// Checks that the label names of a store, as they were `found`, are those of `before`, if any are said to be.
+fn check_label_names(found: &[String], before: Option<&[String]>) -> Result<()> {
+    if before.is_none_or(|before| before == found) {
+        return Ok(());
+    }
+    Err(Error::conflict("something else changed the store's label names meanwhile")
+        .with_hint("start the same job again"))
+}
+
 /// The error for a name that is taken.
 fn name_taken(name: &str) -> Error {
     Error::conflict(format!("there is an image named {name:?} already"))

@@ -157,7 +157,7 @@ pub fn find_is_exact(fixture: &dyn Fixture) {
     }
 }
 
-pub fn label_names_of_every_kind_survive(fixture: &dyn Fixture) {
+pub fn label_names_of_every_kind_survive_and_change_only_from_what_is_expected(fixture: &dyn Fixture) {
     let store = fixture.create();
     let mut images = small(0..3);
     append(&*store, &mut images);
@@ -171,13 +171,21 @@ pub fn label_names_of_every_kind_survive(fixture: &dyn Fixture) {
         ["cat", "dog"].map(str::to_owned).into(),
     ];
     for list in lists {
-        store.set_label_names(&list).unwrap();
+        store.set_label_names(&list, None).unwrap();
         assert_eq!(store.properties().unwrap().label_names, list);
         assert_eq!(fixture.open().properties().unwrap().label_names, list);
         images.extend(small(100 + images.len() as u64..101 + images.len() as u64));
         append(&*store, images.last_mut().map(std::slice::from_mut).unwrap());
         assert_eq!(store.properties().unwrap().label_names, list, "an append keeps the label names");
     }
+    let list = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+    let more = list(&["cat", "dog", "emu"]);
+    for before in [list(&[]), list(&["cat"]), list(&["dog", "cat"]), more.clone()] {
+        let attempt = || store.set_label_names(&more, Some(&before));
+        assert_refused(&*store, &images, crate::ErrorKind::Conflict, attempt);
+    }
+    store.set_label_names(&more, Some(&list(&["cat", "dog"]))).unwrap();
+    assert_eq!(fixture.open().properties().unwrap().label_names, more);
     assert_holds(&*store, &images);
 }
 

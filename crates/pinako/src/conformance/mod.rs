@@ -104,7 +104,7 @@ cases! {$
         describe_keeps_places_and_pushes_none_for_missing_ids
         a_scan_starts_anywhere_and_breaks_off
         find_is_exact
-        label_names_of_every_kind_survive
+        label_names_of_every_kind_survive_and_change_only_from_what_is_expected
         hints_are_sound
     }
     remove {

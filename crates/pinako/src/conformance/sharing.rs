@@ -31,7 +31,7 @@ pub fn handles_see_each_others_changes(fixture: &dyn Fixture) {
             assert_eq!(reader.find(gone.name.as_deref().unwrap_or("none")).unwrap(), None);
 
             let label_names = vec![format!("round {round}"), format!("{start}")];
-            writer.set_label_names(&label_names).unwrap();
+            writer.set_label_names(&label_names, None).unwrap();
             assert_eq!(reader.properties().unwrap().label_names, label_names);
 
             writer.compact().unwrap();
@@ -67,7 +67,7 @@ pub fn a_reading_handle_changes_nothing(fixture: &dyn Fixture) {
     let more = small(20..22);
     assert_refused(&*reader, &images, ErrorKind::Denied, || reader.append(&mut entries(&more)));
     assert_refused(&*reader, &images, ErrorKind::Denied, || reader.remove(&[0]));
-    assert_refused(&*reader, &images, ErrorKind::Denied, || reader.set_label_names(&["x".into()]));
+    assert_refused(&*reader, &images, ErrorKind::Denied, || reader.set_label_names(&["x".into()], None));
     assert_refused(&*reader, &images, ErrorKind::Denied, || reader.compact());
     drop(reader);
     assert_holds(&*fixture.open(), &images);

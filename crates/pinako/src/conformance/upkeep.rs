@@ -34,7 +34,7 @@ pub fn compaction_keeps_ids_names_and_contents(fixture: &dyn Fixture) {
     store.compact().unwrap();
     assert_holds(&*store, &[]);
     let label_names = vec!["cat".to_owned(), "dog".to_owned()];
-    store.set_label_names(&label_names).unwrap();
+    store.set_label_names(&label_names, None).unwrap();
 
     let mut images = small(0..200);
     for batch in images.chunks_mut(9) {

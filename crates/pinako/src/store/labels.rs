@@ -92,13 +92,7 @@ impl Store {
         if merged.names == merged.before {
             return Ok(());
         }
-        if self.label_names()? != merged.before {
-            return Err(self.here(
-                Error::conflict("something else changed the store's label names meanwhile")
-                    .with_hint("start the same job again"),
-            ));
-        }
-        self.set_label_names(&merged.names)?;
+        self.change_label_names(&merged.before, &merged.names)?;
         merged.before.clone_from(&merged.names);
         Ok(())
     }

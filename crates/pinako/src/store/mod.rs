@@ -233,7 +233,16 @@ impl Store {
 
     /// Replaces the names of the labels.
     pub fn set_label_names(&self, names: &[String]) -> Result<()> {
-        self.backend.set_label_names(names).map_err(|error| self.here(error))
+        self.backend.set_label_names(names, None).map_err(|error| self.here(error))
+    }
+
+    /// Replaces the names of the labels, if they are still those of `before`: so that of two who add a name at once none
+    /// takes away the other's.
+    ///
+    /// # Errors
+    /// `Conflict` where they are not.
+    pub fn change_label_names(&self, before: &[String], names: &[String]) -> Result<()> {
+        self.backend.set_label_names(names, Some(before)).map_err(|error| self.here(error))
     }
 
     /// Bytes on disk and bytes of payload.

@@ -114,8 +114,8 @@ impl Backend for Counted {
         self.count(Operation::Properties).properties()
     }
 
-    fn set_label_names(&self, names: &[String]) -> Result<()> {
-        self.count(Operation::SetLabelNames).set_label_names(names)
+    fn set_label_names(&self, names: &[String], before: Option<&[String]>) -> Result<()> {
+        self.count(Operation::SetLabelNames).set_label_names(names, before)
     }
 
     fn footprint(&self) -> Result<Footprint> {

@@ -142,8 +142,8 @@ impl Backend for Delayed {
         self.inner.properties()
     }
 
-    fn set_label_names(&self, names: &[String]) -> Result<()> {
-        self.inner.set_label_names(names)
+    fn set_label_names(&self, names: &[String], before: Option<&[String]>) -> Result<()> {
+        self.inner.set_label_names(names, before)
     }
 
     fn footprint(&self) -> Result<Footprint> {

@@ -184,8 +184,8 @@ impl Backend for Faulty {
         self.call(Operation::Properties, |inner| inner.properties())
     }
 
-    fn set_label_names(&self, names: &[String]) -> Result<()> {
-        self.call(Operation::SetLabelNames, |inner| inner.set_label_names(names))
+    fn set_label_names(&self, names: &[String], before: Option<&[String]>) -> Result<()> {
+        self.call(Operation::SetLabelNames, |inner| inner.set_label_names(names, before))
     }
 
     fn footprint(&self) -> Result<Footprint> {

@@ -236,7 +236,7 @@ fn take(store: &dyn Backend, model: &mut Model, step: &Step) -> pinako::Result<(
             assert_eq!(removed as usize, before - model.images.len());
         }
         Step::SetLabelNames(names) => {
-            store.set_label_names(names)?;
+            store.set_label_names(names, None)?;
             model.label_names.clone_from(names);
         }
         Step::Compact => store.compact()?,

@@ -70,7 +70,7 @@ impl Change {
                 store.append(&mut entries).map(drop)
             }
             Change::Remove(ids) => store.remove(ids).map(drop),
-            Change::SetLabelNames(names) => store.set_label_names(names),
+            Change::SetLabelNames(names) => store.set_label_names(names, None),
             Change::Compact => match store.compact() {
                 // A store that another process has open cannot be compacted everywhere.
                 Err(error) if error.kind() == ErrorKind::Conflict => Ok(()),

@@ -144,7 +144,7 @@ fn survives_an_append_that_never_ends(scheme: &str) {
 
     let mut writer = Process::endless_writer(&ruin.url);
     ruin.expected.assert_holds(&*store);
-    match store.set_label_names(&["beside".to_owned()]) {
+    match store.set_label_names(&["beside".to_owned()], None) {
         Ok(()) => ruin.expected.make(Change::SetLabelNames(vec!["beside".to_owned()])),
         // Where it is refused, that is what it must be refused with.
         Err(error) => assert_eq!(error.kind(), ErrorKind::Conflict, "{scheme}: {error}"),

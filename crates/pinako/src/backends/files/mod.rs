@@ -29,7 +29,7 @@ use self::index::{Index, MARK, METADATA};
 use self::line::{Line, file_name};
 use self::pinako_json::{PINAKO_JSON, PinakoJson, Unsynced};
 use super::folder::{Folder, aside, sync_commit};
-use super::{Mode, read_only};
+use super::{Mode, check_label_names, read_only};
 use crate::backend::{
     Backend, DescribeSink, Durability, Entry, FetchSink, Footprint, IoHints, Properties, ReadRequest, ReadSink,
     ScanSink,
@@ -456,10 +456,11 @@ impl Backend for Files {
         })
     }
 
-    fn set_label_names(&self, names: &[String]) -> Result<()> {
+    fn set_label_names(&self, names: &[String], before: Option<&[String]>) -> Result<()> {
         self.check_writable()?;
         let _lock = self.folder.lock(LOCK, self.patience)?;
         let mut head = PinakoJson::read(&self.folder)?;
+        check_label_names(&head.label_names, before)?;
         head.label_names = names.to_vec();
         head.write(&self.folder)
     }

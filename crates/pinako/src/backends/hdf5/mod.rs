@@ -46,7 +46,7 @@ use self::view::{View, in_a_row};
 use self::write::{Limits, Writer, file_of, is_name_of_part, plan};
 use super::folder::{Folder, aside};
 use super::manifest::{Commit, IdSet, LOG_NAME, Manifest, Part};
-use super::{FORMAT_VERSION, Mode, boot, name_taken, read_only};
+use super::{FORMAT_VERSION, Mode, boot, check_label_names, name_taken, read_only};
 use crate::backend::{
     Backend, DescribeSink, Durability, Entry, FetchSink, Footprint, IoHints, Properties, ReadRequest, ReadSink,
     ScanSink,
@@ -377,9 +377,10 @@ impl Backend for Hdf5 {
         })
     }
 
-    fn set_label_names(&self, names: &[String]) -> Result<()> {
+    fn set_label_names(&self, names: &[String], before: Option<&[String]>) -> Result<()> {
         // Durable even where appends are buffered.
         self.change(|manifest| {
+            check_label_names(manifest.label_names(), before)?;
             self.sync_files(&manifest)?;
             self.log_mut().append(Commit { label_names: Some(names.to_vec()), ..manifest.commit() })
         })

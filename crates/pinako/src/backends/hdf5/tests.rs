@@ -138,7 +138,7 @@ fn compaction_merges_parts_drops_removed_images_and_leaves_nothing_behind() {
     for seed in 30..60 {
         append(&store, vec![raw(seed, SampleType::U8)], &mut all);
     }
-    store.set_label_names(&["cat".into()]).unwrap();
+    store.set_label_names(&["cat".into()], None).unwrap();
     assert_holds(&reader, &all);
     let before = store.properties().unwrap();
     store.compact().unwrap();
@@ -327,7 +327,7 @@ fn label_names_are_durable_even_where_appends_are_not() {
     new_store(folder.path());
     let buffered = store(folder.path(), Mode::Write, Durability::Buffered).unwrap();
     append(&buffered, vec![kept(30, 100)], &mut Vec::new());
-    buffered.set_label_names(&["cat".to_owned()]).unwrap();
+    buffered.set_label_names(&["cat".to_owned()], None).unwrap();
     assert!(buffered.manifest().unwrap().is_synced());
 }
 

@@ -34,7 +34,7 @@ use std::time::Duration;
 use heed::RoTxn;
 
 use super::folder::Folder;
-use super::{Mode, read_only};
+use super::{Mode, check_label_names, read_only};
 use crate::backend::{
     Backend, DescribeSink, Durability, Entry, FetchSink, Footprint, IoHints, Properties, ReadRequest, ReadSink,
     ScanSink,
@@ -281,11 +281,14 @@ impl Backend for Lmdb {
         })
     }
 
-    fn set_label_names(&self, names: &[String]) -> Result<()> {
+    fn set_label_names(&self, names: &[String], before: Option<&[String]>) -> Result<()> {
         let text = properties::label_names_text(names)?;
         let turn = self.turn()?;
         let room = text.len() as u64 + (1 << 20);
-        turn.write(room, |txn, tables| properties::set_label_names(&tables.store, txn, &text))?;
+        turn.write(room, |txn, tables| {
+            check_label_names(&properties::label_names(&tables.store, txn)?, before)?;
+            properties::set_label_names(&tables.store, txn, &text)
+        })?;
         self.force_sync()
     }
 

@@ -23,8 +23,8 @@ use self::connection::{Connections, Journal, with_suffix};
 use self::error::failed;
 use self::payload::{Found, Pieces};
 use self::schema::Totals;
-use super::Mode;
 use super::folder::Folder;
+use super::{Mode, check_label_names};
 use crate::backend::{
     Backend, DescribeSink, Durability, Entry, FetchSink, Footprint, IoHints, Payload, Properties, ReadRequest,
     ReadSink, ScanSink,
@@ -220,9 +220,10 @@ impl Backend for Sqlite {
         schema::properties(&*self.connections.reader()?)
     }
 
-    fn set_label_names(&self, names: &[String]) -> Result<()> {
+    fn set_label_names(&self, names: &[String], before: Option<&[String]>) -> Result<()> {
         let mut writer = self.connections.writer()?;
         let transaction = writer.begin()?;
+        check_label_names(&schema::properties(&transaction)?.label_names, before)?;
         schema::set_label_names(&transaction, names)?;
         transaction.commit().map_err(failed)?;
         self.sync()

@@ -287,7 +287,7 @@ fn a_value_longer_than_any_of_ours_is_not_read() {
     }
     let (_folder, path, _) = example();
     let store = open(&path, Mode::Write, Durability::Full).unwrap();
-    assert_kind(store.set_label_names(&["x".repeat(1 << 24)]), ErrorKind::InvalidInput);
+    assert_kind(store.set_label_names(&["x".repeat(1 << 24)], None), ErrorKind::InvalidInput);
 }
 
 #[test]
