@@ -126,6 +126,21 @@ fn a_file_that_is_none_of_lmdb_is_corrupt() {
 }
 
 #[test]
+fn a_store_that_lost_its_data_file_is_not_made_again() {
+    let folder = Folder::new();
+    append(&*folder.create(), &[vec![1; 10]]).unwrap();
+    let data = folder.path.join(DATA_FILE);
+    let sound = fs::read(&data).unwrap();
+    for lose in [|data: &Path| fs::write(data, "").unwrap(), |data: &Path| fs::remove_file(data).unwrap()] {
+        lose(&data);
+        assert_eq!(folder.kind(Mode::Create), ErrorKind::Corrupt);
+        assert!(folder.path.join(TURN_FILE).exists());
+        fs::write(&data, &sound).unwrap();
+    }
+    assert_eq!(payload(&*folder.open(Mode::Write).unwrap(), 0).unwrap().unwrap(), [1; 10]);
+}
+
+#[test]
 fn a_store_whose_making_was_broken_off_can_be_made_again() {
     let folder = Folder::new();
     fs::create_dir(&folder.path).unwrap();
