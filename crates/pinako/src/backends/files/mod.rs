@@ -147,6 +147,24 @@ impl Files {
         Ok(found)
     }
 
+    /// Calls `take` with the place of each of `batch` and the line of its image, looked up some at a time.
+    fn each_line<T>(
+        &self,
+        batch: &[T],
+        id: impl Fn(&T) -> Id,
+        mut take: impl FnMut(usize, Option<&Line<'_>>) -> Result<()>,
+    ) -> Result<()> {
+        for (number, chunk) in batch.chunks(CHUNK).enumerate() {
+            // The index is let go before `take` is called, which may look at it again.
+            let lookup = self.index()?.look_up(chunk.iter().map(&id));
+            lookup.each(&self.folder, |place, line| {
+                take(number * CHUNK + place, line)?;
+                Ok(ControlFlow::Continue(()))
+            })?;
+        }
+        Ok(())
+    }
+
     /// The bytes that `request` asks of the image with this line; `None` where it was removed meanwhile.
     fn read_file<'b>(
         &self,
@@ -343,51 +361,36 @@ impl Backend for Files {
 
     fn fetch(&self, ids: &[Id], sink: &mut FetchSink<'_>) -> Result<()> {
         let mut reader = images::Reader::new(&self.folder);
-        for (chunk, ids) in ids.chunks(CHUNK).enumerate() {
-            let lookup = self.index()?.look_up(ids.iter().copied());
-            lookup.each(&self.folder, |place, line| {
-                let image = match line {
-                    None => None,
-                    Some(line) => {
-                        let descriptor = line.descriptor().map_err(|error| error.at_id(ids[place]))?;
-                        let whole = ReadRequest::new(line.id, 0..line.payload_length);
-                        self.read_file(&mut reader, line, &whole)?.map(|bytes| (descriptor, bytes))
-                    }
-                };
-                sink(chunk * CHUNK + place, image)?;
-                Ok(ControlFlow::Continue(()))
-            })?;
-        }
-        Ok(())
+        self.each_line(
+            ids,
+            |&id| id,
+            |place, line| {
+                let Some(line) = line else { return sink(place, None) };
+                let descriptor = line.descriptor().map_err(|error| error.at_id(line.id))?;
+                let whole = ReadRequest::new(line.id, 0..line.payload_length);
+                sink(place, self.read_file(&mut reader, line, &whole)?.map(|bytes| (descriptor, bytes)))
+            },
+        )
     }
 
     fn read(&self, requests: &[ReadRequest], sink: &mut ReadSink<'_>) -> Result<()> {
         let mut reader = images::Reader::new(&self.folder);
-        for (chunk, requests) in requests.chunks(CHUNK).enumerate() {
-            let lookup = self.index()?.look_up(requests.iter().map(|request| request.id));
-            lookup.each(&self.folder, |place, line| {
-                let request = &requests[place];
-                let bytes = match line {
-                    None => None,
-                    Some(line) => self.read_file(&mut reader, line, request)?,
-                };
-                sink(chunk * CHUNK + place, bytes)?;
-                Ok(ControlFlow::Continue(()))
-            })?;
-        }
-        Ok(())
+        self.each_line(
+            requests,
+            |request| request.id,
+            |place, line| {
+                let Some(line) = line else { return sink(place, None) };
+                sink(place, self.read_file(&mut reader, line, &requests[place])?)
+            },
+        )
     }
 
     fn describe(&self, ids: &[Id], sink: &mut DescribeSink<'_>) -> Result<()> {
-        for (chunk, ids) in ids.chunks(CHUNK).enumerate() {
-            let lookup = self.index()?.look_up(ids.iter().copied());
-            lookup.each(&self.folder, |place, line| {
-                let descriptor = line.map(Line::descriptor).transpose().map_err(|error| error.at_id(ids[place]))?;
-                sink(chunk * CHUNK + place, descriptor)?;
-                Ok(ControlFlow::Continue(()))
-            })?;
-        }
-        Ok(())
+        self.each_line(
+            ids,
+            |&id| id,
+            |place, line| sink(place, line.map(Line::descriptor).transpose().map_err(|error| error.at_id(ids[place]))?),
+        )
     }
 
     fn scan(&self, first: Id, sink: &mut ScanSink<'_>) -> Result<()> {

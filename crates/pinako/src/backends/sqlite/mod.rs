@@ -17,7 +17,7 @@ use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::OptionalExtension;
+use rusqlite::{OptionalExtension, Row};
 
 use self::connection::{Connections, Journal, with_suffix};
 use self::error::failed;
@@ -87,6 +87,24 @@ pub(crate) fn is_begun(path: &Path) -> bool {
     path.metadata().is_ok_and(|found| found.is_file() && found.len() == 0)
 }
 
+impl Sqlite {
+    /// Calls `take` for each of `ids` with its place and the row that `select` gives of it, all as of one moment.
+    fn visit(
+        &self,
+        ids: impl Iterator<Item = Id>,
+        select: &str,
+        mut take: impl FnMut(usize, Option<&Row<'_>>, &mut Pieces<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let mut wanted: Vec<(Id, usize)> = ids.zip(0..).collect();
+        wanted.sort_unstable();
+        let connection = self.connections.reader()?;
+        let _snapshot = connection.snapshot(wanted.len())?;
+        let mut select = connection.prepare_cached(select).map_err(failed)?;
+        let mut pieces = Pieces::new(&connection);
+        image::visit(&mut select, &wanted, |place, row| take(place, row, &mut pieces))
+    }
+}
+
 impl Backend for Sqlite {
     fn append(&self, entries: &mut [Entry<'_>]) -> Result<Range<Id>> {
         let mut writer = self.connections.writer()?;
@@ -131,13 +149,7 @@ impl Backend for Sqlite {
     }
 
     fn fetch(&self, ids: &[Id], sink: &mut FetchSink<'_>) -> Result<()> {
-        let mut wanted: Vec<(Id, usize)> = ids.iter().copied().zip(0..).collect();
-        wanted.sort_unstable();
-        let connection = self.connections.reader()?;
-        let _snapshot = connection.snapshot(wanted.len())?;
-        let mut select = connection.prepare_cached(&payload::SELECT_IMAGES_FROM).map_err(failed)?;
-        let mut pieces = Pieces::new(&connection);
-        image::visit(&mut select, &wanted, |place, row| {
+        self.visit(ids.iter().copied(), &payload::SELECT_IMAGES_FROM, |place, row, pieces| {
             let Some(row) = row else { return sink(place, None) };
             let descriptor = image::descriptor(row)?;
             let found = Found::new(row, image::PAYLOAD_LENGTH, image::COLUMNS.len())?;
@@ -147,13 +159,7 @@ impl Backend for Sqlite {
     }
 
     fn read(&self, requests: &[ReadRequest], sink: &mut ReadSink<'_>) -> Result<()> {
-        let mut wanted: Vec<(Id, usize)> = requests.iter().map(|request| request.id).zip(0..).collect();
-        wanted.sort_unstable();
-        let connection = self.connections.reader()?;
-        let _snapshot = connection.snapshot(wanted.len())?;
-        let mut select = connection.prepare_cached(payload::SELECT_FROM).map_err(failed)?;
-        let mut pieces = Pieces::new(&connection);
-        image::visit(&mut select, &wanted, |place, row| {
+        self.visit(requests.iter().map(|request| request.id), &payload::SELECT_FROM, |place, row, pieces| {
             let Some(row) = row else { return sink(place, None) };
             let found = Found::new(row, 1, 2)?;
             let range = requests[place].range_in(found.length)?;
@@ -162,12 +168,9 @@ impl Backend for Sqlite {
     }
 
     fn describe(&self, ids: &[Id], sink: &mut DescribeSink<'_>) -> Result<()> {
-        let mut wanted: Vec<(Id, usize)> = ids.iter().copied().zip(0..).collect();
-        wanted.sort_unstable();
-        let connection = self.connections.reader()?;
-        let _snapshot = connection.snapshot(wanted.len())?;
-        let mut select = connection.prepare_cached(image::SELECT_FROM).map_err(failed)?;
-        image::visit(&mut select, &wanted, |place, row| sink(place, row.map(image::descriptor).transpose()?))
+        self.visit(ids.iter().copied(), image::SELECT_FROM, |place, row, _| {
+            sink(place, row.map(image::descriptor).transpose()?)
+        })
     }
 
     fn scan(&self, first: Id, sink: &mut ScanSink<'_>) -> Result<()> {

@@ -28,22 +28,22 @@ pub(super) const MAX_ID: Id = (1 << IMAGE_BITS) - 1;
 /// Most bytes of a payload: 8 TiB.
 pub(super) const MAX_LENGTH: u64 = PIECE << (63 - IMAGE_BITS);
 
-/// Ids, payload lengths and, up to 64 KiB, payloads of the images from an id on. Short payloads are lent from SQLite's
-/// own memory, whichever range is asked of them; of longer ones only the range is read.
-pub(super) const SELECT_FROM: &str = "
-    SELECT image.id, payload_length, CASE WHEN payload_length <= 65536 THEN bytes END
-    FROM image LEFT JOIN payload USING (id)
-    WHERE image.id >= ?1 ORDER BY image.id";
+/// Ids, payload lengths and, up to 64 KiB, payloads of the images from an id on.
+pub(super) static SELECT_FROM: LazyLock<String> = LazyLock::new(|| select_from("image.id, payload_length"));
 
 /// All columns of the images from an id on, and after them what [`SELECT_FROM`] lends.
-pub(super) static SELECT_IMAGES_FROM: LazyLock<String> = LazyLock::new(|| {
-    let columns = image::COLUMNS.map(|column| format!("image.{column}")).join(", ");
+pub(super) static SELECT_IMAGES_FROM: LazyLock<String> =
+    LazyLock::new(|| select_from(&image::COLUMNS.map(|column| format!("image.{column}")).join(", ")));
+
+/// Short payloads are lent from SQLite's own memory, whichever range is asked of them; of longer ones only the range is
+/// read.
+fn select_from(columns: &str) -> String {
     format!(
         "SELECT {columns}, CASE WHEN payload_length <= 65536 THEN bytes END
          FROM image LEFT JOIN payload USING (id)
          WHERE image.id >= ?1 ORDER BY image.id"
     )
-});
+}
 
 /// The row of a piece of an image's payload.
 fn row_id_of(id: Id, piece: u64) -> i64 {
