@@ -8,6 +8,8 @@
 //! too; with the payload's checksum. The last row is [`Store::image`], which does all of it, checks what it finds and
 //! makes an image of it. Medians of rounds that take turns.
 
+mod scattered;
+
 use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::time::Instant;
@@ -82,13 +84,7 @@ fn open(folder: &str) -> Result<(Env<WithoutTls>, Databases, u64), Failure> {
 
 /// Microseconds of one of many reads of images at random.
 fn each(count: u64, mut read: impl FnMut(u64) -> Result<(), Failure>) -> Result<f64, Failure> {
-    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut next = || {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        random % count
-    };
+    let mut next = scattered::ids(count);
     for _ in 0..READS {
         read(next())?;
     }

@@ -9,6 +9,8 @@
 //! peer DIR floor     IMAGES.npy   makes files as long as the images' PNG files, and syncs: what a file system allows
 //! ```
 
+mod scattered;
+
 use std::fs::File;
 use std::hint::black_box;
 use std::io::Write;
@@ -120,13 +122,7 @@ fn read_one(url: &str, shape: Shape, count: u64, bytes: &[u8], times: usize, col
         forget(Path::new(url.split_once(':').map_or(url, |(_, path)| path)))?;
     }
     let store = Store::options().open_read_only(url)?;
-    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut next = || {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        random % count
-    };
+    let mut next = scattered::ids(count);
     let length = shape.byte_length(SampleType::U8) as usize;
     let mut seconds = Vec::with_capacity(times);
     if !cold {

@@ -1,18 +1,13 @@
 //! Making a store beside others who make the same one, and after one who was killed while making it.
 
+mod schemes;
+
 use std::io::{BufRead, BufReader, Lines, Write};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
 
 use pinako::{Error, ErrorKind, Store};
-
-const SCHEMES: &[&str] = &[
-    "files",
-    "lmdb",
-    "sqlite",
-    #[cfg(feature = "hdf5")]
-    "hdf5",
-];
+use schemes::SCHEMES;
 
 /// How many make a store at once, and how often.
 const AT_ONCE: usize = 4;

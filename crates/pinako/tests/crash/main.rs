@@ -5,6 +5,8 @@
 
 mod changes;
 mod process;
+#[path = "../schemes/mod.rs"]
+mod schemes;
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -17,6 +19,7 @@ use pinako::backend::Backend;
 use pinako::backends::{self, Mode};
 use pinako::{Durability, ErrorKind};
 use process::Process;
+use schemes::SCHEMES;
 
 /// Kills of each backend's process where nobody says how many.
 const FEW_RUNS: u64 = 8;
@@ -158,14 +161,6 @@ fn survives_an_append_that_never_ends(scheme: &str) {
         ruin.expected.assert_holds(&*store);
     }
 }
-
-const SCHEMES: &[&str] = &[
-    "files",
-    "lmdb",
-    "sqlite",
-    #[cfg(feature = "hdf5")]
-    "hdf5",
-];
 
 #[test]
 fn a_writer_gives_up_on_another_process_whose_death_frees_the_store() {
