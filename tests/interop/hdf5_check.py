@@ -10,6 +10,7 @@ import sys
 
 import h5py
 import numpy as np
+from crc32c import check_record, crc32c
 
 
 def commits(folder):
@@ -43,13 +44,14 @@ def images_of(folder, part):
     rows = zip(file["ids"][:].tolist(), file["meta"][:].tolist(), strict=True)
     for row, (id, meta) in enumerate(rows):
         record = records[ends[row]:ends[row + 1]]
+        check_record(id, record)
         fields = struct.unpack_from("<BBBBIIIHHQqII", record)
-        encoding, flags, length, label, name_length = (fields[i] for i in (2, 8, 9, 10, 11))
+        encoding, checksum, flags, length, label, name_length = (fields[i] for i in (2, 4, 8, 9, 10, 11))
         name = record[44 + (12 if encoding == 3 else 0):][:name_length].decode()
         label = label if flags & 1 else None
         assert meta == (-1 if label is None else label)
         payload = payload_of(folder, part, file, row)
-        assert len(payload) == length
+        assert (len(payload), crc32c(payload)) == (length, checksum), id
         yield {"id": id, "label": label, "name": name or None, "sha256": hashlib.sha256(payload).hexdigest()}
     for dataset in file.values():
         assert dataset.chunks is None and dataset.compression is None

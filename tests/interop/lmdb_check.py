@@ -8,6 +8,7 @@ import struct
 import sys
 
 import lmdb
+from crc32c import check_record, crc32c
 
 PIECE = 16 << 20
 
@@ -30,7 +31,8 @@ def main(folder):
         total = 0
         for key, record in txn.cursor(descriptors):
             id = int.from_bytes(key, "big")
-            (version, _, encoding, _, _, _, _, _, flags, length, label, name_length, _) = struct.unpack_from(
+            check_record(id, record)
+            (version, _, encoding, _, checksum, _, _, _, flags, length, label, name_length, _) = struct.unpack_from(
                 "<BBBBIIIHHQqII", record
             )
             assert version == 1, version
@@ -38,13 +40,10 @@ def main(folder):
             name = bytes(record[start : start + name_length]).decode() if flags & 2 else None
             if name is not None:
                 assert bytes(txn.get(name.encode(), db=names)) == bytes(key), name
-            digest, found = hashlib.sha256(), 0
-            for piece in payload(txn, payloads, bytes(key), length):
-                digest.update(piece)
-                found += len(piece)
-            assert found == length, (id, found, length)
+            whole = b"".join(payload(txn, payloads, bytes(key), length))
+            assert (len(whole), crc32c(whole)) == (length, checksum), id
             total += length
-            row = {"id": id, "label": label if flags & 1 else None, "name": name, "sha256": digest.hexdigest()}
+            row = {"id": id, "label": label if flags & 1 else None, "name": name, "sha256": hashlib.sha256(whole).hexdigest()}
             print(json.dumps(row))
         assert int.from_bytes(txn.get(b"payload_bytes", db=store), "big") == total
 

@@ -20,22 +20,27 @@
 //!     40  4      bytes of the attributes, 0 where there are none
 //!     44  12     only where linked: 8 length and 4 CRC32C of the linked file
 //!      .         name (UTF-8), attributes (JSON text)
+//!      .  4      CRC32C of the id (8 bytes) and of all bytes of the record before these 4
 //! ```
 //!
-//! The id is not in the record: it is the record's key.
+//! The id is not in the record, for it is the record's key. But it is in the sum: a record that was damaged, or that
+//! stands under another id than the one it was made for, is found out.
 
 use super::{Attributes, Descriptor, Encoding, Id, ImageFormat, Layout, Link, check_name};
+use crate::checksum::{crc32c, crc32c_append};
 use crate::error::{Error, Result};
 use crate::image::{SampleType, Shape};
 
 const VERSION: u8 = 1;
 const FIXED: usize = 44;
+const SUM: usize = 4;
 const HAS_LABEL: u16 = 1;
 const HAS_NAME: u16 = 2;
 const HAS_ATTRIBUTES: u16 = 4;
 
-/// Appends the record of `descriptor` to `out`.
-pub fn encode(descriptor: &Descriptor, out: &mut Vec<u8>) {
+/// Appends the record of `descriptor` to `out`, to be kept under `id`, which counts instead of the descriptor's own.
+pub fn encode(id: Id, descriptor: &Descriptor, out: &mut Vec<u8>) {
+    let start = out.len();
     let (encoding, detail) = match descriptor.encoding {
         Encoding::Raw(Layout::Row) => (0, 0),
         Encoding::Png => (1, 0),
@@ -66,23 +71,38 @@ pub fn encode(descriptor: &Descriptor, out: &mut Vec<u8>) {
     }
     out.extend_from_slice(name.unwrap_or_default().as_bytes());
     out.extend_from_slice(attributes.unwrap_or_default().as_bytes());
+    let sum = sum(id, &out[start..]);
+    out.extend_from_slice(&sum.to_le_bytes());
 }
 
-/// The descriptor that `record` holds.
+fn sum(id: Id, record: &[u8]) -> u32 {
+    crc32c_append(crc32c(&id.to_le_bytes()), record)
+}
+
+/// The descriptor that `record`, which was kept under `id`, holds.
 ///
 /// # Errors
-/// `Corrupt` where the bytes are no record, `Unsupported` where they have a newer version, layout or format.
+/// `Corrupt` where the bytes are no record of that id, `Unsupported` where they have a newer version, layout or format.
 pub fn decode(id: Id, record: &[u8]) -> Result<Descriptor> {
     decode_parts(id, record).map_err(|error| error.at_id(id))
 }
 
 fn decode_parts(id: Id, record: &[u8]) -> Result<Descriptor> {
-    let Some((fixed, rest)) = record.split_first_chunk::<FIXED>() else {
-        return Err(Error::corrupt(format!("its descriptor has {} bytes, not at least {FIXED}", record.len())));
+    let parts = record.split_last_chunk::<SUM>();
+    let Some((fixed, rest, expected)) = parts.and_then(|(summed, expected)| {
+        let (fixed, rest) = summed.split_first_chunk::<FIXED>()?;
+        Some((fixed, rest, u32::from_le_bytes(*expected)))
+    }) else {
+        let least = FIXED + SUM;
+        return Err(Error::corrupt(format!("its descriptor has {} bytes, not at least {least}", record.len())));
     };
     if fixed[0] != VERSION {
         return Err(Error::unsupported(format!("its descriptor has version {}, not {VERSION}", fixed[0]))
             .with_hint("a newer version of Pinako may have written it"));
+    }
+    let found = sum(id, &record[..record.len() - SUM]);
+    if found != expected {
+        return Err(Error::corrupt(format!("its descriptor has the checksum {found:08x} instead of {expected:08x}")));
     }
     let u16_at = |at: usize| u16::from_le_bytes([fixed[at], fixed[at + 1]]);
     let u32_at = |at: usize| u32::from_le_bytes(fixed[at..at + 4].try_into().expect("4 bytes"));
@@ -193,27 +213,44 @@ mod tests {
         ]
     }
 
+    fn record(descriptor: &Descriptor) -> Vec<u8> {
+        let mut record = Vec::new();
+        encode(descriptor.id, descriptor, &mut record);
+        record
+    }
+
     #[test]
     fn a_record_gives_back_its_descriptor() {
         for descriptor in examples() {
-            let mut record = Vec::new();
-            encode(&descriptor, &mut record);
-            assert_eq!(decode(5, &record).unwrap(), descriptor);
+            assert_eq!(decode(5, &record(&descriptor)).unwrap(), descriptor);
         }
     }
 
     #[test]
-    fn a_damaged_record_is_an_error_or_another_descriptor_but_never_a_panic() {
+    fn a_record_that_was_cut_has_a_bit_flipped_or_is_of_another_id_is_an_error() {
         for descriptor in examples() {
-            let mut record = Vec::new();
-            encode(&descriptor, &mut record);
+            let record = record(&descriptor);
             for length in 0..record.len() {
                 assert!(decode(5, &record[..length]).is_err(), "cut at {length}");
             }
             for bit in 0..record.len() * 8 {
                 let mut flipped = record.clone();
                 flipped[bit / 8] ^= 1 << (bit % 8);
-                let _ = decode(5, &flipped);
+                assert!(decode(5, &flipped).is_err(), "bit {bit}");
+            }
+            assert!(decode(6, &record).is_err());
+        }
+    }
+
+    #[test]
+    fn a_record_that_lies_under_a_true_checksum_is_never_a_panic() {
+        for descriptor in examples() {
+            let record = record(&descriptor);
+            for bit in 0..(record.len() - SUM) * 8 {
+                let mut lie = record[..record.len() - SUM].to_vec();
+                lie[bit / 8] ^= 1 << (bit % 8);
+                lie.extend_from_slice(&sum(5, &lie).to_le_bytes());
+                let _ = decode(5, &lie);
             }
         }
     }

@@ -247,7 +247,7 @@ impl Rows {
         for (row, Entry { descriptor, .. }) in entries.iter().enumerate() {
             rows.labels.push(descriptor.label.unwrap_or(NO_LABEL));
             rows.ids.push(descriptor.id);
-            record::encode(descriptor, &mut rows.records);
+            record::encode(descriptor.id, descriptor, &mut rows.records);
             rows.record_offsets.push(rows.records.len() as u64);
             rows.names.extend(descriptor.name.as_deref().map(|name| (name_hash(name), row as u64)));
         }

@@ -99,7 +99,7 @@ fn put_descriptors(tables: &Tables, txn: &mut RwTxn<'_>, first: Id, entries: &[E
     for (id, Entry { descriptor, .. }) in (first..).zip(entries) {
         let key = id.to_be_bytes();
         bytes.clear();
-        record::encode(descriptor, &mut bytes);
+        record::encode(id, descriptor, &mut bytes);
         tables.descriptor.put_with_flags(txn, PutFlags::APPEND, &key, &bytes).map_err(|error| cannot_put(id, error))?;
         if let Some(name) = &descriptor.name {
             tables.name.put(txn, name.as_bytes(), &key).map_err(|error| cannot_put(id, error))?;

@@ -235,7 +235,7 @@ fn a_payload_that_is_missing_or_lacks_a_piece_is_corrupt() {
     append(&*folder.create(), &[vec![1; PIECE + 10], vec![2; 10]]).unwrap();
     folder.put("payload", &[(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1], b"short")]);
     let mut record = Vec::new();
-    record::encode(&descriptor(None, 5), &mut record);
+    record::encode(7, &descriptor(None, 5), &mut record);
     folder.put("descriptor", &[(&7u64.to_be_bytes(), &record)]);
     let store = folder.open(Mode::Read).unwrap();
     for id in [0, 7] {
@@ -472,7 +472,7 @@ fn an_image_whose_descriptor_counts_pieces_that_are_not_there_is_removed() {
     let folder = Folder::new();
     append(&*folder.create(), &[vec![1; 10]]).unwrap();
     let mut record = Vec::new();
-    record::encode(&descriptor(None, u64::MAX), &mut record);
+    record::encode(0, &descriptor(None, u64::MAX), &mut record);
     folder.put("descriptor", &[(&0u64.to_be_bytes(), &record)]);
     let store = folder.open(Mode::Write).unwrap();
     assert_eq!(store.remove(&[0, 0]).unwrap(), 1);
@@ -520,9 +520,11 @@ fn a_folder_that_is_no_store_gets_a_hint() {
 fn verify_counts_descriptors_whose_lengths_have_no_sum() {
     let folder = Folder::new();
     append(&*folder.create(), &[vec![1; 10], vec![2; 10]]).unwrap();
-    let mut record = Vec::new();
-    record::encode(&descriptor(None, u64::MAX), &mut record);
-    folder.put("descriptor", &[(&0u64.to_be_bytes(), &record), (&1u64.to_be_bytes(), &record)]);
+    for id in 0..2_u64 {
+        let mut record = Vec::new();
+        record::encode(id, &descriptor(None, u64::MAX), &mut record);
+        folder.put("descriptor", &[(&id.to_be_bytes(), &record)]);
+    }
     let store = crate::Store::open(&format!("lmdb:{}", folder.path.display())).unwrap();
     let verified = store.verify(&mut drop, &mut |_| ControlFlow::Continue(())).unwrap();
     assert_eq!((verified.images, verified.problems, verified.bytes), (2, 2, u64::MAX));

@@ -1,0 +1,26 @@
+"""CRC32C (Castagnoli), the checksum of all that a store keeps, byte by byte as the textbooks have it."""
+
+
+def _of_byte(byte):
+    for _ in range(8):
+        byte = byte >> 1 ^ (0x82F63B78 if byte & 1 else 0)
+    return byte
+
+
+TABLE = [_of_byte(byte) for byte in range(256)]
+
+
+def crc32c(bytes):
+    sum = 0xFFFFFFFF
+    for byte in bytes:
+        sum = sum >> 8 ^ TABLE[(sum ^ byte) & 0xFF]
+    return sum ^ 0xFFFFFFFF
+
+
+assert crc32c(b"123456789") == 0xE3069283
+
+
+def check_record(id, record):
+    """Checks a descriptor record's own checksum, as FORMAT.md says: of the id and of the record before it."""
+    summed = id.to_bytes(8, "little") + bytes(record[:-4])
+    assert crc32c(summed) == int.from_bytes(record[-4:], "little"), f"the descriptor of image {id} is damaged"
