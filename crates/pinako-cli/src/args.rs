@@ -183,7 +183,8 @@ pub enum FormatArg {
 
 /// Copy all images of one store into another, which is made if there is none
 ///
-/// Payloads go over as they are: nothing is decoded. A copy that was stopped goes on when the same command is run again.
+/// Payloads go over as they are: nothing is decoded, and linked files are not looked at. A copy that was stopped goes on
+/// when the same command is run again: what is there is not copied twice.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

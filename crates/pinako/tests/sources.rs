@@ -86,6 +86,29 @@ fn an_import_that_was_interrupted_goes_on_and_one_done_again_adds_nothing() {
 }
 
 #[test]
+fn of_two_equal_imports_at_once_each_skips_what_the_other_stored() {
+    let root = tempfile::tempdir().unwrap();
+    class_folders(root.path());
+    let store = Store::create("memory:").unwrap();
+    let mut rival = 0;
+    // The other one has its turn when this one has just seen an empty store.
+    let imported = store.import(
+        &mut *source::open(root.path()).unwrap(),
+        &ImportOptions::default(),
+        &mut |error| panic!("{error}"),
+        &mut |_| {
+            if rival == 0 {
+                rival = import(&store, root.path(), &ImportOptions::default()).0.unwrap().images;
+            }
+            ControlFlow::Continue(())
+        },
+    );
+    let imported = imported.unwrap();
+    assert_eq!((rival, imported.images, imported.present), (10, 0, 10));
+    assert_eq!((store.count().unwrap(), store.label_names().unwrap().len()), (10, 2));
+}
+
+#[test]
 fn another_image_of_the_same_name_is_a_conflict_that_a_prefix_solves() {
     let root = tempfile::tempdir().unwrap();
     class_folders(root.path());

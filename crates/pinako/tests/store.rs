@@ -254,6 +254,85 @@ fn a_copy_is_equal_and_goes_on_where_it_was_interrupted() {
 }
 
 #[test]
+fn of_two_equal_copies_at_once_each_skips_what_the_other_brought_over() {
+    on_every_backend(|from, folder| {
+        from.set_label_names(&["cat".into()]).unwrap();
+        let images: Vec<Image> = (0..40).map(|seed| image(seed, 4, 4, 3, SampleType::U8)).collect();
+        let new = |(i, image)| NewImage::pixels(image).name(format!("n{i}")).label(0);
+        from.append(images.iter().enumerate().map(new)).unwrap();
+        let to = create("memory", folder, "copy");
+        let mut rival = 0;
+        // The other one has its turn when this one has just seen an empty store.
+        let copied = from.copy_to(&to, &mut |_| {
+            if rival == 0 {
+                rival = from.copy_to(&to, &mut go_on).unwrap().images;
+            }
+            ControlFlow::Continue(())
+        });
+        let copied = copied.unwrap();
+        assert_eq!((rival, copied.images, copied.bytes, copied.present), (40, 0, 0, 40));
+        assert_eq!((to.count().unwrap(), to.label_names().unwrap()), (40, vec!["cat".to_owned()]));
+    });
+}
+
+#[test]
+fn a_copy_whose_source_lost_an_image_meanwhile_brings_over_the_rest() {
+    let folder = tempfile::tempdir().unwrap();
+    let from = create("memory", folder.path(), "from");
+    let shape = Shape::new(2400, 2400, 3).unwrap(); // by itself more than a batch
+    let large = Image::from_bytes(shape, SampleType::U8, vec![7; 2400 * 2400 * 3]).unwrap();
+    let small: Vec<Image> = (0..3).map(|seed| image(seed, 4, 4, 3, SampleType::U8)).collect();
+    let images = [&small[0], &large, &small[1]];
+    from.append(images.iter().enumerate().map(|(i, image)| NewImage::pixels(image).name(format!("n{i}")))).unwrap();
+    let to = create("memory", folder.path(), "to");
+    from.copy_to(&to, &mut go_on).unwrap();
+    from.remove(&[0]).unwrap();
+    from.append([NewImage::pixels(&small[2]).name("new")]).unwrap();
+    let copied = from.copy_to(&to, &mut go_on).unwrap();
+    assert_eq!((copied.images, copied.present), (1, 2));
+    assert_eq!((to.image(1).unwrap(), to.image(3).unwrap()), (large, small[2].clone()));
+
+    // Another image of a name is none that was brought over.
+    to.remove(&[3]).unwrap();
+    to.append([NewImage::pixels(&small[0]).name("new")]).unwrap();
+    let error = from.copy_to(&to, &mut go_on).unwrap_err();
+    assert_eq!((error.kind(), error.hint().is_some()), (ErrorKind::Conflict, true));
+    assert!(error.to_string().contains("image 3: the store has an image 4 named \"new\""), "{error}");
+}
+
+#[test]
+fn a_store_whose_linked_files_are_gone_is_copied_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let pictures = folder.path().join("pictures");
+    std::fs::create_dir(&pictures).unwrap();
+    let png = {
+        let store = create("memory", folder.path(), "any");
+        let pixels = image(1, 4, 4, 3, SampleType::U8);
+        store.append([NewImage::encoded(pixels.view(), PixelEncoding::Png)]).unwrap();
+        store.payload(0).unwrap()
+    };
+    let from = create("files", folder.path(), "from");
+    for name in ["a.png", "b.png"] {
+        std::fs::write(pictures.join(name), &png).unwrap();
+        from.append([NewImage::linked(pictures.join(name))]).unwrap();
+    }
+    std::fs::create_dir(folder.path().join("deeper")).unwrap();
+    for (place, lost) in [pictures.join("b.png"), pictures.clone()].into_iter().enumerate() {
+        match lost.is_dir() {
+            true => std::fs::remove_dir_all(&lost).unwrap(),
+            false => std::fs::remove_file(&lost).unwrap(),
+        }
+        let to = create("files", folder.path(), &format!("deeper/{place}"));
+        assert_eq!(from.copy_to(&to, &mut go_on).unwrap().images, 2);
+        assert_eq!(to.payload(0).unwrap(), b"../../pictures/a.png");
+        assert_eq!(to.payload(1).unwrap(), b"../../pictures/b.png");
+        assert_eq!(to.image(0).is_ok(), place == 0);
+        let error = to.image(1).unwrap_err();
+        assert_eq!((error.kind(), error.hint().is_some()), (ErrorKind::NotFound, true), "{error}");
+    }
+}
+
+#[test]
 fn a_scan_longer_than_a_batch_sees_every_image_once() {
     on_every_backend(|store, _| {
         let picture = image(1, 1, 1, 1, SampleType::U8);
@@ -301,15 +380,13 @@ fn a_copy_of_an_empty_store_is_a_store() {
 #[test]
 fn a_copy_that_fails_before_its_first_image_leaves_no_store() {
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("picture.ppm");
-    std::fs::write(&file, b"P6 1 1 255\n\x01\x02\x03").unwrap();
     let from = Store::create(&format!("files:{}", folder.path().join("from").display())).unwrap();
     from.set_label_names(&["cat".into()]).unwrap();
-    from.append([NewImage::linked(&file).label(0)]).unwrap();
-    std::fs::remove_file(&file).unwrap();
+    from.append([NewImage::file(&b"P6 1 1 255\n\x01\x02\x03"[..]).label(0)]).unwrap();
+    std::fs::write(folder.path().join("from/00000000.pnm"), b"P6 1 1 255\n\x01\x02\x04").unwrap();
     let to = folder.path().join("to");
     let copy = Store::options().open_or_create(&to.display().to_string()).unwrap();
-    assert_eq!(from.copy_to(&copy, &mut go_on).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(from.copy_to(&copy, &mut go_on).unwrap_err().kind(), ErrorKind::Corrupt);
     assert!(!to.exists());
 }
 

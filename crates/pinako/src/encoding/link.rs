@@ -55,7 +55,8 @@ pub(crate) fn no_regular_file(path: &Path) -> Error {
         .with_hint("store what comes out of a pipe or device in a file first")
 }
 
-/// The payload that means in the folder `to` what `payload` meant in the folder `from`.
+/// The payload that means in the folder `to` what `payload` meant in the folder `from`. The file it leads to is not
+/// looked at.
 pub(crate) fn relink(payload: &[u8], from: Option<&Path>, to: Option<&Path>) -> Result<String> {
     stored_path(&resolve(payload, from)?, to)
 }
@@ -118,12 +119,9 @@ fn resolve(payload: &[u8], folder: Option<&Path>) -> Result<PathBuf> {
 
 /// `path` as it is stored: relative to `folder` where both are on one tree, else absolute.
 fn stored_path(path: &Path, folder: Option<&Path>) -> Result<String> {
-    let absolute = |path: &Path| {
-        fs::canonicalize(path).map_err(|error| Error::io(format!("cannot find {}", path.display()), error))
-    };
     let path = absolute(path)?;
     let stored = match folder {
-        Some(folder) => relative(&path, &absolute_folder(folder)?),
+        Some(folder) => relative(&path, &absolute(folder)?),
         None => path,
     };
     stored.into_os_string().into_string().map_err(|path| {
@@ -132,14 +130,13 @@ fn stored_path(path: &Path, folder: Option<&Path>) -> Result<String> {
     })
 }
 
-/// The absolute path, without links, of a folder that may still have to be made.
-fn absolute_folder(folder: &Path) -> Result<PathBuf> {
-    match (fs::canonicalize(folder), folder.parent(), folder.file_name()) {
+/// The absolute path, without links as far as it can be followed: a folder may still have to be made, a linked file may
+/// be gone.
+fn absolute(path: &Path) -> Result<PathBuf> {
+    match (fs::canonicalize(path), path.parent(), path.file_name()) {
         (Ok(path), _, _) => Ok(path),
-        (Err(error), Some(parent), Some(name)) if error.kind() == io::ErrorKind::NotFound => {
-            Ok(absolute_folder(parent)?.join(name))
-        }
-        (Err(error), _, _) => Err(Error::io(format!("cannot find {}", folder.display()), error)),
+        (Err(_), Some(parent), Some(name)) => Ok(absolute(parent)?.join(name)),
+        (Err(error), _, _) => Err(Error::io(format!("cannot find {}", path.display()), error)),
     }
 }
 

@@ -128,11 +128,15 @@ impl<'a> Prepared<'a> {
     where
         'a: 'b,
     {
+        let mut descriptor = self.descriptor.clone();
         let payload = match &mut self.payload {
             PreparedPayload::Bytes(bytes) => Payload::Bytes(bytes),
-            PreparedPayload::Stream(reader) => Payload::Stream(&mut **reader),
+            PreparedPayload::Stream(reader) => {
+                descriptor.checksum = 0; // the backend counts it
+                Payload::Stream(&mut **reader)
+            }
         };
-        Entry { descriptor: self.descriptor.clone(), payload }
+        Entry { descriptor, payload }
     }
 
     /// The same, with bytes of its own.
@@ -163,7 +167,7 @@ impl Store {
             true => self.label_names()?.len(),
             false => 0,
         };
-        let prepared: Vec<Prepared<'a>> = images
+        let mut prepared: Vec<Prepared<'a>> = images
             .into_par_iter()
             .with_min_len(16)
             .enumerate()
@@ -174,12 +178,15 @@ impl Store {
             })
             .collect::<Result<_>>()
             .map_err(|error| self.here(error))?;
-        self.append_prepared(prepared)
+        self.append_prepared(prepared.iter_mut())
     }
 
     /// Appends what is encoded already.
-    pub(crate) fn append_prepared(&self, mut prepared: Vec<Prepared<'_>>) -> Result<Range<Id>> {
-        let mut entries: Vec<Entry<'_>> = prepared.iter_mut().map(Prepared::entry).collect();
+    pub(crate) fn append_prepared<'a: 'b, 'b>(
+        &self,
+        prepared: impl Iterator<Item = &'b mut Prepared<'a>>,
+    ) -> Result<Range<Id>> {
+        let mut entries: Vec<Entry<'_>> = prepared.map(Prepared::entry).collect();
         self.backend.append(&mut entries).map_err(|error| self.here(error))
     }
 

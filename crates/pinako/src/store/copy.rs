@@ -1,4 +1,6 @@
-//! Copying one store into another: payloads go over as they are, nothing is decoded.
+//! Copying one store into another: payloads go over as they are, nothing is decoded. The path of a linked file is
+//! written anew, so that it leads to the same file from where the copy is; whether there still is one is `verify`'s
+//! question, of the copy as of the store itself.
 //!
 //! The next batch is read while the last one is written. A payload too large for a batch goes over in pieces.
 
@@ -9,6 +11,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use rayon::prelude::*;
 
 use super::append::{Prepared, PreparedPayload};
+use super::incoming::Incoming;
 use super::labels::{LabelMap, Merged};
 use super::watched::interrupted;
 use super::{Progress, Store, Watch, Watched};
@@ -33,31 +36,33 @@ pub struct Copied {
     pub images: u64,
     /// Their payloads' bytes.
     pub bytes: u64,
-    /// Images that an earlier copy had brought over already.
+    /// Images that were there already: an earlier copy, or another one at work, had brought them over.
     pub present: u64,
 }
 
 impl Store {
     /// Copies all images into `to`, which gives them new ids in the same order. Names, labels, attributes and payloads
-    /// stay as they are; label names are matched by name.
+    /// stay as they are; label names are matched by name. A linked image is linked to the same file, be it there or not.
     ///
     /// Where all that `to` holds is what a copy of this store would have put there first, only the rest is copied: a
-    /// copy that was interrupted goes on where it was.
+    /// copy that was interrupted goes on where it was. Elsewhere an image is known again by its name, and not copied
+    /// twice.
     ///
     /// # Errors
-    /// `Conflict` where a name is taken in `to`; `Interrupted` where the watch says so; what is read and written may
+    /// `Conflict` where another image has a name in `to`; `Interrupted` where the watch says so; what is read and written may
     /// fail. Whole batches that were copied before stay.
     pub fn copy_to(&self, to: &Store, watch: &mut Watch<'_>) -> Result<Copied> {
         let mut labels = to.merge_label_names(&self.label_names()?)?;
         let total = self.count()?;
         let present = self.copied_before(to, &labels.map)?;
+        let mut looks_up = to.count()? > present;
         let start = Progress { images: present, total: Some(total), bytes: 0 };
         Watched::run(watch, start, |watched| {
             let mut copied = Copied { present, ..Copied::default() };
             std::thread::scope(|scope| {
                 let (send, receive) = sync_channel(0); // the next batch waits where it was read
                 let reader = scope.spawn(move || self.send_batches(present, watched, &send));
-                let written = write_batches(self, to, &mut labels, watched, receive, &mut copied);
+                let written = write_batches(self, to, (&mut labels, &mut looks_up), watched, receive, &mut copied);
                 let read = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
                 match watched.is_stopped() {
                     true => Err(interrupted(present + copied.images)), // whatever else came of it
@@ -166,36 +171,35 @@ enum Batch {
 fn write_batches(
     from: &Store,
     to: &Store,
-    labels: &mut Merged,
+    (labels, looks_up): (&mut Merged, &mut bool),
     watched: &Watched<'_>,
     receive: Receiver<Batch>,
     copied: &mut Copied,
 ) -> Result<()> {
+    let map = labels.map.clone();
+    let mut append = |mut images: Vec<Incoming<'_>>, looks_up: &mut bool| -> Result<()> {
+        copied.present += to.append_new(&mut images, labels, looks_up)?;
+        copied.images += images.len() as u64;
+        copied.bytes += images.iter().map(Incoming::bytes).sum::<u64>();
+        Ok(())
+    };
     for batch in receive {
         match batch {
             Batch::Many(images) => {
                 let count = images.len() as u64;
                 let bytes = images.iter().map(|(_, payload)| payload.len() as u64).sum();
-                let prepared = images.into_iter().map(|(descriptor, payload)| {
+                let images = images.into_iter().map(|(descriptor, payload)| {
                     let payload = PreparedPayload::Bytes(Cow::Owned(payload));
-                    moved(from, to, &labels.map, Prepared { descriptor, payload })
+                    moved(from, to, &map, Prepared { descriptor, payload })
                 });
-                let prepared = prepared.collect::<Result<_>>()?;
-                to.save_label_names(labels)?;
-                to.append_prepared(prepared)?;
-                copied.images += count;
-                copied.bytes += bytes;
+                append(images.collect::<Result<_>>()?, looks_up)?;
                 watched.add(count, bytes);
             }
             Batch::Large(descriptor) => {
-                let bytes = descriptor.payload_length;
                 let mut stream = WatchedStream { stream: from.payload_stream(&descriptor), watched };
-                let prepared = Prepared { descriptor, payload: PreparedPayload::Stream(&mut stream) };
-                let prepared = vec![moved(from, to, &labels.map, prepared)?];
-                to.save_label_names(labels)?;
-                to.append_prepared(prepared)?;
-                copied.images += 1;
-                copied.bytes += bytes;
+                let payload = PreparedPayload::Stream(&mut stream);
+                let image = moved(from, to, &map, Prepared { descriptor, payload })?;
+                append(vec![image], &mut true)?; // it is looked up before it is read through
                 watched.add(1, 0);
             }
         }
@@ -222,14 +226,11 @@ impl Read for WatchedStream<'_> {
 }
 
 /// What `prepared`, of the store `from`, is in the store `to`.
-fn moved<'a>(from: &Store, to: &Store, labels: &LabelMap, mut prepared: Prepared<'a>) -> Result<Prepared<'a>> {
+fn moved<'a>(from: &Store, to: &Store, labels: &LabelMap, mut prepared: Prepared<'a>) -> Result<Incoming<'a>> {
     let descriptor = &mut prepared.descriptor;
     let id = std::mem::take(&mut descriptor.id);
     let at = |error: Error| error.at_id(id).at_store(from.url());
     descriptor.label = descriptor.label.map(|label| labels.map(label)).transpose().map_err(at)?;
-    if let PreparedPayload::Stream(_) = prepared.payload {
-        descriptor.checksum = 0;
-    }
     if let (Encoding::Linked(_), PreparedPayload::Bytes(payload)) = (descriptor.encoding, &mut prepared.payload) {
         let path = encoding::relink(payload, from.folder().map(|path| &**path), to.folder().map(|path| &**path))
             .map_err(at)?;
@@ -237,7 +238,7 @@ fn moved<'a>(from: &Store, to: &Store, labels: &LabelMap, mut prepared: Prepared
         descriptor.checksum = checksum::crc32c(path.as_bytes());
         *payload = Cow::Owned(path.into_bytes());
     }
-    Ok(prepared)
+    Ok(Incoming { prepared, origin: format!("{}: image {id}", from.url()) })
 }
 
 /// A payload read piece by piece; its end is an error where the checksum is not the descriptor's.

@@ -3,20 +3,20 @@
 //! source is seen moving, and stops soon after it is told to.
 //!
 //! Every image file is decoded once, whatever is stored of it, so that a damaged one is found now and not in a year.
-//! An image that an earlier import brought in is known again by its name and left as it is: an import that was
-//! interrupted is taken up by starting it again.
+//! An image that is there already is known again by its name and left as it is: an import that was interrupted is taken
+//! up by starting it again.
 
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 
-use super::append::{NewImage, Prepared, check_label};
+use super::append::{NewImage, check_label};
 use super::copy::{BATCH_BYTES, BATCH_IMAGES};
+use super::incoming::Incoming;
 use super::labels::LabelMap;
 use super::watched::interrupted;
 use super::{Progress, Store, Watch, Watched};
-use crate::descriptor::{Descriptor, Encoding, Id};
 use crate::encoding::{PixelEncoding, decode_file, header, read_file};
 use crate::error::{Error, Result};
 use crate::image::Image;
@@ -82,7 +82,7 @@ impl Store {
         watch: &mut Watch<'_>,
     ) -> Result<Imported> {
         let mut labels = self.merge_label_names(source.label_names())?;
-        let looks_up = self.count()? > 0;
+        let mut looks_up = self.count()? > 0;
         let start = Progress { total: source.len(), ..Progress::default() };
         Watched::run(watch, start, |watched| {
             let (map, label_names) = (labels.map.clone(), labels.count());
@@ -103,15 +103,9 @@ impl Store {
                             Err(error) => return Err(how_to_go_on(error)),
                         }
                     }
-                    if looks_up {
-                        imported.present += self.drop_present(&mut ready)?;
-                    }
-                    if !ready.is_empty() {
-                        self.save_label_names(&mut labels)?;
-                    }
+                    imported.present += self.append_new(&mut ready, &mut labels, &mut looks_up)?;
                     imported.images += ready.len() as u64;
-                    imported.bytes += ready.iter().map(Ready::bytes).sum::<u64>();
-                    self.append_prepared(ready.into_iter().map(|image| image.prepared).collect())?;
+                    imported.bytes += ready.iter().map(Incoming::bytes).sum::<u64>();
                     watched.tell();
                 }
                 match watched.is_stopped() {
@@ -120,28 +114,6 @@ impl Store {
                 }
             })
         })
-    }
-
-    /// Takes out those images that are in the store already, and says how many.
-    fn drop_present(&self, images: &mut Vec<Ready>) -> Result<u64> {
-        let names: Vec<Option<&str>> = images.iter().map(|image| image.prepared.descriptor.name.as_deref()).collect();
-        let ids: Vec<Option<Id>> =
-            names.into_par_iter().map(|name| name.map_or(Ok(None), |name| self.find(name))).collect::<Result<_>>()?;
-        let known: Vec<Id> = ids.iter().flatten().copied().collect();
-        if known.is_empty() {
-            return Ok(0);
-        }
-        let mut known = self.descriptors(&known)?.into_iter();
-        let before = images.len();
-        let mut rest = Vec::new();
-        for (image, id) in std::mem::take(images).into_iter().zip(ids) {
-            match id.and_then(|_| known.next().flatten()) {
-                None => rest.push(image),
-                Some(there) => same_image(&image, &there)?,
-            }
-        }
-        *images = rest;
-        Ok((before - images.len()) as u64)
     }
 }
 
@@ -155,19 +127,6 @@ struct Importer<'a> {
     watched: &'a Watched<'a>,
 }
 
-/// An image ready to be appended.
-struct Ready {
-    prepared: Prepared<'static>,
-    origin: String,
-}
-
-impl Ready {
-    /// Bytes of its payload.
-    fn bytes(&self) -> u64 {
-        self.prepared.descriptor.payload_length
-    }
-}
-
 /// An item, perhaps with its file's bytes.
 struct Loaded {
     item: Item,
@@ -177,7 +136,7 @@ struct Loaded {
 impl Importer<'_> {
     /// Sends all images of `source` on, batch by batch; ends when nobody listens. Where the watch says to stop, those
     /// that are ready are sent, and no more.
-    fn send_batches(&self, source: &mut dyn Source, send: SyncSender<Vec<Result<Ready>>>) {
+    fn send_batches(&self, source: &mut dyn Source, send: SyncSender<Vec<Result<Incoming<'static>>>>) {
         let mut batch = Vec::new();
         let mut bytes = 0;
         while let Some(mut lot) = self.next_lot(source) {
@@ -185,7 +144,7 @@ impl Importer<'_> {
                 let rest = lot.split_off(self.decoded_end(&lot));
                 let images = self.prepare_all(lot);
                 let failed = !self.options.skip_bad && images.iter().any(Result::is_err);
-                let more: u64 = images.iter().flatten().map(Ready::bytes).sum();
+                let more: u64 = images.iter().flatten().map(Incoming::bytes).sum();
                 let full = bytes + more > BATCH_BYTES || batch.len() + images.len() > BATCH_IMAGES;
                 if full && !batch.is_empty() {
                     bytes = 0;
@@ -223,16 +182,16 @@ impl Importer<'_> {
 
     /// Makes images of the items, and counts them. Where the watch says to stop, they are the first ones, as many as
     /// were ready.
-    fn prepare_all(&self, lot: Vec<Result<Loaded>>) -> Vec<Result<Ready>> {
+    fn prepare_all(&self, lot: Vec<Result<Loaded>>) -> Vec<Result<Incoming<'static>>> {
         let prepare = |loaded: Result<Loaded>| {
             if self.watched.is_stopped() {
                 return None;
             }
             let ready = loaded.and_then(|loaded| self.load(loaded)).and_then(|loaded| self.prepare(loaded));
-            self.watched.add(1, ready.as_ref().map_or(0, Ready::bytes));
+            self.watched.add(1, ready.as_ref().map_or(0, Incoming::bytes));
             Some(ready)
         };
-        let images: Vec<Option<Result<Ready>>> = lot.into_par_iter().map(prepare).collect();
+        let images: Vec<Option<Result<Incoming<'static>>>> = lot.into_par_iter().map(prepare).collect();
         images.into_iter().map_while(|image| image).collect()
     }
 
@@ -268,7 +227,7 @@ impl Importer<'_> {
         bytes_until.take_while(|&bytes| bytes <= BATCH_BYTES).count().max(1)
     }
 
-    fn prepare(&self, Loaded { item, file }: Loaded) -> Result<Ready> {
+    fn prepare(&self, Loaded { item, file }: Loaded) -> Result<Incoming<'static>> {
         let Item { name, label, attributes, content, origin } = item;
         let file = file.unwrap_or_default(); // where the item has pixels there is none
         let prepare = || {
@@ -291,7 +250,7 @@ impl Importer<'_> {
             self.store.prepare(new)?.into_owned()
         };
         match prepare() {
-            Ok(prepared) => Ok(Ready { prepared, origin }),
+            Ok(prepared) => Ok(Incoming { prepared, origin }),
             Err(error) => Err(Error::context(error, &origin)),
         }
     }
@@ -322,27 +281,6 @@ fn pixels(image: &Image, encoding: ImportEncoding) -> Result<NewImage<'_>> {
         ImportEncoding::Link => Err(Error::invalid("only image files can be linked, not the images of a data set")
             .with_hint("import it without linking")),
     }
-}
-
-/// Checks that `image` is the one that is there under its name.
-fn same_image(image: &Ready, there: &Descriptor) -> Result<()> {
-    let new = &image.prepared.descriptor;
-    let same_content = match (new.encoding, there.encoding) {
-        // Two links to one file are the same even where its path is written otherwise.
-        (Encoding::Linked(new), Encoding::Linked(there)) => new == there,
-        _ => (new.payload_length, new.checksum) == (there.payload_length, there.checksum),
-    };
-    let other = match same_content {
-        true if new.label == there.label => return Ok(()),
-        true => "label",
-        false => "content",
-    };
-    let name = new.name.as_deref().unwrap_or_default();
-    Err(Error::conflict(format!(
-        "{}: the store has an image {} named {name:?} with another {other}",
-        image.origin, there.id
-    ))
-    .with_hint("put a prefix before the names of this import, or remove that image first"))
 }
 
 fn how_to_go_on(error: Error) -> Error {

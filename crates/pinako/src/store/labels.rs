@@ -5,7 +5,7 @@
 
 use super::Store;
 use crate::descriptor::{Descriptor, Label};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// What the labels of an incoming set become.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,12 +87,17 @@ impl Store {
     /// the first images are ready to be appended: a job that fails before adds no names.
     ///
     /// # Errors
-    /// `Conflict` where the names were changed meanwhile.
+    /// `Conflict` where the names were changed meanwhile, and now do not start with those.
     pub(crate) fn save_label_names(&self, merged: &mut Merged) -> Result<()> {
         if merged.names == merged.before {
             return Ok(());
         }
-        self.change_label_names(&merged.before, &merged.names)?;
+        if let Err(error) = self.change_label_names(&merged.before, &merged.names) {
+            // Another job like this one may have added the same names meanwhile.
+            if error.kind() != ErrorKind::Conflict || !self.label_names()?.starts_with(&merged.names) {
+                return Err(error);
+            }
+        }
         merged.before.clone_from(&merged.names);
         Ok(())
     }
@@ -118,7 +123,6 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::ErrorKind;
     use crate::image::{Image, SampleType, Shape};
     use crate::store::NewImage;
 

@@ -7,6 +7,7 @@
 mod append;
 mod copy;
 mod import;
+mod incoming;
 mod labels;
 mod read;
 mod verify;

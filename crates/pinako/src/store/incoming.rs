@@ -1,0 +1,98 @@
+//! Images that an import or a copy brings in, told from those that are in the store already.
+//!
+//! An image is known again by its name and left as it is. So a job that was interrupted is taken up by starting it
+//! again, and of two equal jobs at once each skips what the other one stored.
+
+use rayon::prelude::*;
+
+use super::Store;
+use super::append::Prepared;
+use super::labels::Merged;
+use crate::descriptor::{Descriptor, Encoding, Id};
+use crate::error::{Error, ErrorKind, Result};
+
+/// An image on its way into a store.
+pub(super) struct Incoming<'a> {
+    pub(super) prepared: Prepared<'a>,
+    /// Where it came from, for messages.
+    pub(super) origin: String,
+}
+
+impl Incoming<'_> {
+    /// Bytes of its payload.
+    pub(super) fn bytes(&self) -> u64 {
+        self.prepared.descriptor.payload_length
+    }
+}
+
+impl Store {
+    /// Appends those of `images` that are not in the store yet, with the label names they need, and takes the others
+    /// out; says how many these were. They are looked up first where `looks_up` says so, else only when a name turns
+    /// out to be taken, which `looks_up` then is told.
+    ///
+    /// # Errors
+    /// `Conflict` where another image has the name of one.
+    pub(super) fn append_new(
+        &self,
+        images: &mut Vec<Incoming<'_>>,
+        labels: &mut Merged,
+        looks_up: &mut bool,
+    ) -> Result<u64> {
+        let mut present = if *looks_up { self.drop_present(images)? } else { 0 };
+        while !images.is_empty() {
+            self.save_label_names(labels)?;
+            let Err(error) = self.append_prepared(images.iter_mut().map(|image| &mut image.prepared)) else { break };
+            // Another job may have stored some of them meanwhile.
+            let more = if error.kind() == ErrorKind::Conflict { self.drop_present(images)? } else { 0 };
+            if more == 0 {
+                return Err(error);
+            }
+            *looks_up = true;
+            present += more;
+        }
+        Ok(present)
+    }
+
+    /// Takes out those images that are in the store already, and says how many.
+    fn drop_present(&self, images: &mut Vec<Incoming<'_>>) -> Result<u64> {
+        let names: Vec<Option<&str>> = images.iter().map(|image| image.prepared.descriptor.name.as_deref()).collect();
+        let ids: Vec<Option<Id>> =
+            names.into_par_iter().map(|name| name.map_or(Ok(None), |name| self.find(name))).collect::<Result<_>>()?;
+        let known: Vec<Id> = ids.iter().flatten().copied().collect();
+        if known.is_empty() {
+            return Ok(0);
+        }
+        let mut known = self.descriptors(&known)?.into_iter();
+        let before = images.len();
+        let mut rest = Vec::new();
+        for (image, id) in std::mem::take(images).into_iter().zip(ids) {
+            match id.and_then(|_| known.next().flatten()) {
+                None => rest.push(image),
+                Some(there) => check_same(&image, &there)?,
+            }
+        }
+        *images = rest;
+        Ok((before - images.len()) as u64)
+    }
+}
+
+/// Checks that `image` is the one that is there under its name.
+fn check_same(image: &Incoming<'_>, there: &Descriptor) -> Result<()> {
+    let new = &image.prepared.descriptor;
+    let same_content = match (new.encoding, there.encoding) {
+        // Two links to one file are the same even where its path is written otherwise.
+        (Encoding::Linked(new), Encoding::Linked(there)) => new == there,
+        _ => (new.payload_length, new.checksum) == (there.payload_length, there.checksum),
+    };
+    let other = match same_content {
+        true if new.label == there.label => return Ok(()),
+        true => "label",
+        false => "content",
+    };
+    let name = new.name.as_deref().unwrap_or_default();
+    Err(Error::conflict(format!(
+        "{}: the store has an image {} named {name:?} with another {other}",
+        image.origin, there.id
+    ))
+    .with_hint("remove that image first, or choose another store; an import may put a prefix before its names"))
+}
