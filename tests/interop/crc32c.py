@@ -1,4 +1,5 @@
 """CRC32C (Castagnoli), the checksum of all that a store keeps, byte by byte as the textbooks have it."""
+import json
 
 
 def _of_byte(byte):
@@ -18,6 +19,13 @@ def crc32c(bytes):
 
 
 assert crc32c(b"123456789") == 0xE3069283
+
+
+def sealed(line):
+    """The object in a line of bytes that ends with its checksum, which must be right."""
+    body, _, rest = line.rpartition(b',"crc32c":')
+    assert rest == b'"%08x"}\n' % crc32c(body), line
+    return json.loads(line)
 
 
 def check_record(id, record):

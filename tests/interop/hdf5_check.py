@@ -10,15 +10,17 @@ import sys
 
 import h5py
 import numpy as np
-from crc32c import check_record, crc32c
+from crc32c import check_record, crc32c, sealed
 
 
 def commits(folder):
     """The commits of the manifest log; a torn line at the end is none."""
-    header, *lines, _torn = (folder / "manifest.jsonl").read_text().split("\n")
-    header = json.loads(header)
+    whole = (folder / "manifest.jsonl").read_bytes()
+    header, *lines = (sealed(line) for line in whole.splitlines(keepends=True) if line.endswith(b"\n"))
     assert (header["pinako"], header["format_version"]) == ("hdf5", 1), header
-    return [json.loads(line) for line in lines]
+    end = int(sealed((folder / "manifest.end").read_bytes())["end"])
+    assert end <= whole.rfind(b"\n") + 1, f"manifest.jsonl was cut: it should reach {end}"
+    return lines
 
 
 def read_many_hdf5(path):

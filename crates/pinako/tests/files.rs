@@ -49,11 +49,11 @@ impl Folder {
     fn edit(&self, name: &str, from: &str, to: &str) {
         let text = fs::read_to_string(self.file(name)).unwrap();
         assert!(text.contains(from), "{from} is in {text}");
-        fs::write(self.file(name), text.replacen(from, to, 1)).unwrap();
+        fs::write(self.file(name), sealed(&text.replacen(from, to, 1))).unwrap();
     }
 
     fn mark(&self, end: Id) {
-        fs::write(self.file("metadata.end"), format!("{end:020}\n")).unwrap();
+        fs::write(self.file("metadata.end"), mark(end)).unwrap();
     }
 
     /// The contents of all of its files but the lock.
@@ -70,6 +70,19 @@ impl Folder {
         names.sort();
         names
     }
+}
+
+/// These lines, each with the checksum that it must have.
+fn sealed(lines: &str) -> String {
+    let seal = |line: &str| {
+        let body = line.rsplit_once(r#","crc32c""#).map_or(line.trim_end_matches('}'), |(body, _)| body);
+        format!("{body},\"crc32c\":\"{:08x}\"}}\n", crc32c::crc32c(body.as_bytes()))
+    };
+    lines.lines().map(seal).collect()
+}
+
+fn mark(end: Id) -> String {
+    sealed(&format!("{{\"end\":\"{end:020}\"}}"))
 }
 
 fn payload(id: Id) -> Vec<u8> {
@@ -235,13 +248,14 @@ fn to_go_on_after_a_cut_the_files_without_lines_are_moved_away_first() {
     }
     append(&*store, 1).unwrap();
     assert_holds_first(&*folder.open(Mode::Read).unwrap(), 3);
-    assert_eq!(fs::read_to_string(folder.file("metadata.end")).unwrap(), format!("{:020}\n", 3));
+    assert_eq!(fs::read_to_string(folder.file("metadata.end")).unwrap(), mark(3));
 }
 
 #[test]
 fn a_store_without_a_mark_gets_one_from_its_next_writer_and_a_damaged_mark_is_named() {
     let folder = Folder::with_batches(Durability::Full, &[2]);
-    for garbage in ["", "2\n", "0000000000000000002?\n", "99999999999999999999\n", "00000000000000000002\n\n"] {
+    let (unsealed, other) = (format!("{:020}\n", 2), mark(3).replace('3', "2"));
+    for garbage in ["", "\n", &unsealed, &other, &sealed(r#"{"end":"x"}"#), &sealed(r#"{"a":1}"#), &mark(2).repeat(2)] {
         fs::write(folder.file("metadata.end"), garbage).unwrap();
         let error = folder.open(Mode::Read).unwrap_err();
         assert!(error.kind() == ErrorKind::Corrupt && error.to_string().contains("metadata.end is damaged"), "{error}");
@@ -253,7 +267,7 @@ fn a_store_without_a_mark_gets_one_from_its_next_writer_and_a_damaged_mark_is_na
     assert_eq!(folder.names(), names);
     let store = folder.open(Mode::Write).unwrap();
     store.compact().unwrap();
-    assert_eq!(fs::read_to_string(folder.file("metadata.end")).unwrap(), format!("{:020}\n", 2));
+    assert_eq!(fs::read_to_string(folder.file("metadata.end")).unwrap(), mark(2));
 }
 
 #[test]
@@ -261,15 +275,15 @@ fn the_mark_follows_appends_and_removals() {
     for durability in [Durability::Full, Durability::Buffered] {
         let folder = Folder::with_batches(durability, &[2, 3]);
         let store = backends::open(&folder.url(), Mode::Write, durability).unwrap();
-        let mark = || fs::read_to_string(folder.file("metadata.end")).unwrap().trim().parse::<u64>().unwrap();
-        assert_eq!(mark(), 5);
+        let found = || fs::read_to_string(folder.file("metadata.end")).unwrap();
+        assert_eq!(found(), mark(5));
         for (removed, left) in [(vec![0], 5), (vec![4, 2], 4), (vec![1, 3], 0)] {
             store.remove(&removed).unwrap();
-            assert_eq!(mark(), left);
+            assert_eq!(found(), mark(left));
             drop(folder.open(Mode::Read).unwrap());
         }
         append(&*store, 1).unwrap();
-        assert_eq!(mark(), 6);
+        assert_eq!(found(), mark(6));
     }
 }
 
@@ -323,6 +337,20 @@ fn damage_is_not_taken_for_a_torn_batch() {
 }
 
 #[test]
+fn a_line_that_was_changed_says_which_checksum_it_must_have() {
+    let folder = Folder::with_batches(Durability::Full, &[3]);
+    let changed = folder.metadata().replacen(r#""id":1,"name":"","label":1"#, r#""id":1,"name":"","label":3"#, 1);
+    fs::write(folder.file("metadata.jsonl"), &changed).unwrap();
+    let error = folder.open(Mode::Read).unwrap_err();
+    assert!(error.kind() == ErrorKind::Corrupt && error.to_string().contains("metadata.jsonl, line 2: "), "{error}");
+    let sound = sealed(&changed);
+    let (_, sum) = sound.lines().nth(1).unwrap().rsplit_once(r#""crc32c":""#).unwrap();
+    assert!(error.hint().is_some_and(|hint| hint.contains(sum.trim_end_matches("\"}"))), "{error:?}");
+    fs::write(folder.file("metadata.jsonl"), sound).unwrap();
+    assert_holds_first(&*folder.open(Mode::Read).unwrap(), 3);
+}
+
+#[test]
 fn a_handle_that_is_open_stays_usable_when_its_folder_is_damaged() {
     let folder = Folder::with_batches(Durability::Full, &[2]);
     let store = folder.open(Mode::Write).unwrap();
@@ -353,7 +381,7 @@ fn lines_that_cannot_be_say_where_they_stand() {
         (r#""id":1,"name":"","label":1,"height":2"#, r#""id":1,"name":"","label":1.5,"height":2"#, "JSON"),
     ] {
         assert!(whole.contains(from));
-        fs::write(folder.file("metadata.jsonl"), whole.replacen(from, to, 1)).unwrap();
+        fs::write(folder.file("metadata.jsonl"), sealed(&whole.replacen(from, to, 1))).unwrap();
         let error = folder.open(Mode::Read).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Corrupt, "{to}");
         let text = error.to_string();
@@ -375,8 +403,9 @@ fn what_is_no_store_or_a_newer_one_is_told_apart() {
         "{",
         "[]",
         "nonsense",
-        r#"{"pinako":"lmdb","format_version":1}"#,
-        r#"{"pinako":"files","format_version":1}"#,
+        r#"{"pinako":"files","format_version":1,"label_names":[],"next_id":1,"unsynced":null}"#,
+        &sealed(r#"{"pinako":"lmdb","format_version":1}"#),
+        &sealed(r#"{"pinako":"files","format_version":1}"#),
     ] {
         fs::write(folder.file("pinako.json"), garbage).unwrap();
         let error = folder.open(Mode::Read).unwrap_err();
@@ -500,7 +529,7 @@ fn reading_writes_nothing() {
 fn keys_that_others_added_survive_a_removal() {
     let folder = Folder::with_batches(Durability::Full, &[3]);
     let text = folder.metadata().replace(r#","ends_batch""#, r#","caption":"a cat","ends_batch""#);
-    fs::write(folder.file("metadata.jsonl"), text).unwrap();
+    fs::write(folder.file("metadata.jsonl"), sealed(&text)).unwrap();
     let store = folder.open(Mode::Write).unwrap();
     assert_eq!(store.remove(&[2]).unwrap(), 1);
     assert_eq!(folder.metadata().matches("a cat").count(), 2);

@@ -2,18 +2,30 @@
 //!
 //! A file that was cut at the end of a line looks just like one that never was longer. The mark tells them apart. It is
 //! overwritten in place after each commit and not synced itself: after a crash of the machine it may be behind, which is
-//! harmless. Ahead it may only be where commits are not synced, and who reads it knows where those begin. Before the other file is replaced by a
-//! shorter one it is lowered, and that is synced. Where there is none, nothing is known.
+//! harmless. Ahead it may only be where commits are not synced, and who reads it knows where those begin. Before the
+//! other file is replaced by a shorter one it is lowered, and that is synced. Where there is none, nothing is known.
 
 use std::fs::File;
 use std::io::{ErrorKind as Io, Read};
 use std::os::unix::fs::FileExt;
+use std::thread;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use super::folder::Folder;
+use super::sealed;
 use crate::error::{Error, Result};
 
-/// Digits of the number: always the same, so that to overwrite it leaves nothing of the old one.
-const DIGITS: usize = 20;
+/// Most bytes that it may have.
+const MAX_LENGTH: u64 = 100;
+
+/// What it holds.
+#[derive(Serialize, Deserialize)]
+struct Text {
+    /// The number with 20 digits: always as many, so that to overwrite it leaves nothing of the old one.
+    end: String,
+}
 
 /// The mark of a file.
 #[derive(Debug)]
@@ -27,28 +39,41 @@ pub(super) struct Mark {
 impl Mark {
     /// What it says, if it is there.
     pub(super) fn read(&self, folder: &Folder) -> Result<Option<u64>> {
-        let mut text = String::new();
-        let read = folder.open_file(self.name).and_then(|file| file.take(DIGITS as u64 + 2).read_to_string(&mut text));
-        match read {
-            Err(error) if error.kind() == Io::NotFound => return Ok(None),
-            Err(error) if error.kind() != Io::InvalidData => return Err(folder.cannot("read", self.name, error)),
-            _ => {}
+        let Some(mut bytes) = self.bytes(folder)? else { return Ok(None) };
+        loop {
+            let error = match end(&bytes) {
+                Ok(end) => return Ok(Some(end)),
+                Err(error) => error,
+            };
+            // It may just be overwritten. What stays as it is was damaged.
+            thread::sleep(Duration::from_millis(1));
+            let before = bytes;
+            bytes = match self.bytes(folder)? {
+                None => return Ok(None),
+                Some(bytes) if bytes != before => bytes,
+                Some(_) => return Err(self.damaged(folder, error)),
+            };
         }
-        let number = text.strip_suffix('\n').filter(|digits| digits.len() == DIGITS).map(str::parse);
-        let Some(Ok(end)) = number else {
-            let path = folder.path_of(self.name);
-            return Err(Error::corrupt(format!("{} is damaged: it is no number of {DIGITS} digits", path.display()))
-                .with_hint(format!(
-                    "if {} is whole, remove the damaged file: the next writer makes it anew",
-                    self.of
-                )));
-        };
-        Ok(Some(end))
+    }
+
+    fn bytes(&self, folder: &Folder) -> Result<Option<Vec<u8>>> {
+        let mut bytes = Vec::new();
+        match folder.open_file(self.name).and_then(|file| file.take(MAX_LENGTH).read_to_end(&mut bytes)) {
+            Ok(_) => Ok(Some(bytes)),
+            Err(error) if error.kind() == Io::NotFound => Ok(None),
+            Err(error) => Err(folder.cannot("read", self.name, error)),
+        }
+    }
+
+    fn damaged(&self, folder: &Folder, error: Error) -> Error {
+        Error::corrupt(format!("{} is damaged", folder.path_of(self.name).display()))
+            .with_source(error)
+            .with_hint(format!("if {} is whole, remove the damaged file: the next writer makes it anew", self.of))
     }
 
     /// Makes it, durably.
     pub(super) fn create(&self, folder: &Folder, end: u64) -> Result<()> {
-        folder.replace_with(self.name, text(end).as_bytes())
+        folder.replace_with(self.name, &text(end)?)
     }
 
     /// Overwrites it.
@@ -64,11 +89,18 @@ impl Mark {
 
     fn overwrite(&self, folder: &Folder, end: u64) -> Result<File> {
         let file = folder.open_to_change(self.name)?;
-        let written = file.write_all_at(text(end).as_bytes(), 0);
+        let written = file.write_all_at(&text(end)?, 0);
         written.map_err(|error| folder.cannot("write to", self.name, error)).map(|()| file)
     }
 }
 
-fn text(end: u64) -> String {
-    format!("{end:0DIGITS$}\n")
+fn text(end: u64) -> Result<Vec<u8>> {
+    let mut text = Vec::new();
+    sealed::write(&Text { end: format!("{end:020}") }, &mut text)?;
+    Ok(text)
+}
+
+fn end(bytes: &[u8]) -> Result<u64> {
+    let Text { end } = sealed::read(bytes)?;
+    end.parse().map_err(|error| Error::corrupt(format!("{end:?} is no number")).with_source(error))
 }

@@ -12,6 +12,7 @@ mod lmdb;
 mod manifest;
 mod mark;
 mod memory;
+mod sealed;
 mod sqlite;
 mod writer_lock;
 

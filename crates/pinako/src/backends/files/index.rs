@@ -1,8 +1,8 @@
 //! What is kept in memory of `metadata.jsonl`: where each image's line begins, and which names there are.
 //!
 //! Lines are only ever appended, or the file is replaced as a whole, so that to be fresh is to compare the file's inode
-//! and length and to read what is new. A file that ends before what was committed is refused. An image takes 16 bytes here, and some 10 more where it has a name; the lines
-//! themselves are read when they are asked for.
+//! and length and to read what is new. A file that ends before what was committed is refused. An image takes 16 bytes
+//! here, and some 10 more where it has a name; the lines themselves are read when they are asked for.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -381,12 +381,12 @@ fn parse_lines(lines: &[u8], hasher: &RandomState, doubted: Option<&Folder>) -> 
     let parse = |lines: &[u8]| -> Vec<_> {
         lines.split_inclusive(|&byte| byte == b'\n').map(|line| parse_line(line, hasher, doubted)).collect()
     };
-    let middle =
-        lines[lines.len() / 2..].iter().position(|&byte| byte == b'\n').map_or(0, |at| lines.len() / 2 + at + 1);
     if lines.len() < PIECE / 16 {
         return parse(lines);
     }
-    let (head, tail) = lines.split_at(middle);
+    let (_, half) = lines.split_at(lines.len() / 2);
+    let rest_of_line = half.iter().position(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+    let (head, tail) = lines.split_at(lines.len() / 2 + rest_of_line);
     thread::scope(|scope| {
         let tail = scope.spawn(|| parse(tail));
         let mut parsed = parse(head);

@@ -1,4 +1,4 @@
-//! One line of `metadata.jsonl`: a descriptor as a JSON object, and the name of its image file.
+//! One line of `metadata.jsonl`: a descriptor as a JSON object, and the name of its image file, [sealed].
 //!
 //! `datasets` derives the type of a column from the first lines, so every line has every key, and what is absent is an
 //! empty string where the column is one of strings. Attributes are a string too: as an object, its members would have
@@ -8,6 +8,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
+use crate::backends::sealed;
 use crate::descriptor::{Attributes, Descriptor, Encoding, Id, Label, check_name};
 use crate::error::{Error, Result};
 use crate::image::{SampleType, Shape};
@@ -64,16 +65,9 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// Appends it to `out`, with its end of line.
-    pub(super) fn write(&self, out: &mut Vec<u8>) -> Result<()> {
-        serde_json::to_writer(&mut *out, self)
-            .map_err(|error| Error::invalid("a descriptor does not fit into JSON").with_source(error))?;
-        out.push(b'\n');
-        Ok(())
-    }
-
-    /// Takes a line apart; what it says is not checked yet.
+    /// Takes a line apart, what it says is not checked yet.
     pub(super) fn parse(bytes: &'a [u8]) -> Result<Line<'a>> {
+        sealed::check(bytes)?;
         serde_json::from_slice(bytes)
             .map_err(|error| Error::corrupt("it is no JSON object with the keys of an image").with_source(error))
     }

@@ -29,7 +29,7 @@ use self::index::{Index, MARK, METADATA};
 use self::line::{Line, file_name};
 use self::pinako_json::{PINAKO_JSON, PinakoJson, Unsynced};
 use super::folder::{Folder, aside, sync_commit};
-use super::{Mode, check_label_names, read_only};
+use super::{Mode, check_label_names, read_only, sealed};
 use crate::backend::{
     Backend, DescribeSink, Durability, Entry, FetchSink, Footprint, IoHints, Properties, ReadRequest, ReadSink,
     ScanSink,
@@ -200,7 +200,8 @@ impl Files {
         let mut last_line = 0;
         for (place, ((id, file_name), entry)) in (first..).zip(names).zip(entries).enumerate() {
             last_line = lines.len();
-            Line::new(&entry.descriptor, id, file_name.into(), place + 1 == entries.len()).write(&mut lines)?;
+            let line = Line::new(&entry.descriptor, id, file_name.into(), place + 1 == entries.len());
+            sealed::write(&line, &mut lines)?;
         }
         let (most, last) = lines.split_at(last_line);
         let file = self.folder.open_to_change(METADATA)?;
@@ -306,10 +307,9 @@ impl Files {
             // As a map, so that keys that are not ours stay.
             let mut line: serde_json::Map<_, _> = serde_json::from_slice(&line)
                 .map_err(|error| Error::corrupt("the last line is no JSON object").with_source(error))?;
+            line.remove(sealed::KEY);
             line.insert("ends_batch".to_owned(), true.into());
-            last_line = serde_json::to_vec(&line)
-                .map_err(|error| Error::corrupt("the last line does not fit into JSON").with_source(error))?;
-            last_line.push(b'\n');
+            sealed::write(&line, &mut last_line)?;
             stretch.end = start;
         }
         self.folder.replace(METADATA, |file| {

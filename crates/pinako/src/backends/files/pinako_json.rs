@@ -1,11 +1,11 @@
-//! `pinako.json`: what the store says of itself. That it is there makes a folder a store.
+//! `pinako.json`: what the store says of itself, [sealed]. That it is there makes a folder a store.
 
 use std::io::{ErrorKind as Io, Read};
 
 use serde::{Deserialize, Serialize};
 
 use crate::backends::folder::Folder;
-use crate::backends::{FORMAT_VERSION, boot, other_format};
+use crate::backends::{FORMAT_VERSION, boot, other_format, sealed};
 use crate::descriptor::Id;
 use crate::error::{Error, Result};
 
@@ -85,6 +85,7 @@ impl PinakoJson {
                 .with_source(error)
                 .with_hint("FORMAT.md says what it must hold; the images and their metadata are not affected")
         };
+        sealed::check(&text).map_err(|error| error.context(path.display()))?;
         let form: Form = serde_json::from_slice(&text).map_err(damaged)?;
         if form.pinako != "files" {
             return Err(Error::corrupt(format!("{} is of a store of another kind: {:?}", path.display(), form.pinako)));
@@ -96,9 +97,8 @@ impl PinakoJson {
     }
 
     pub(super) fn write(&self, folder: &Folder) -> Result<()> {
-        let mut text = serde_json::to_vec(self)
-            .map_err(|error| Error::invalid("the label names do not fit into JSON").with_source(error))?;
-        text.push(b'\n');
+        let mut text = Vec::new();
+        sealed::write(self, &mut text)?;
         folder.replace_with(PINAKO_JSON, &text)
     }
 }

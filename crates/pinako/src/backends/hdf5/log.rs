@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::backends::folder::{Folder, sync_commit};
-use crate::backends::manifest::{Commit, Header, LOG_NAME, Manifest, Part, line};
+use crate::backends::manifest::{Commit, Header, LOG_NAME, Manifest, Part};
 use crate::backends::mark::Mark;
-use crate::backends::{FORMAT_VERSION, Mode, boot};
+use crate::backends::{FORMAT_VERSION, Mode, boot, sealed};
 use crate::error::{Error, Result};
 
 /// Which backend's log it is.
@@ -122,14 +122,14 @@ impl Log {
         let damaged = |error: Error, at: u64| error.context(format!("{} at byte {at}", self.path.display()));
         let mut lines = Lines { rest: &tail, at: self.read };
         if self.read == 0 {
-            let (header, after) = lines.next().ok_or_else(|| Error::corrupt("it has no first line"))?;
-            let header = line::decode::<Header>(header).map_err(|error| damaged(error, 0))?;
+            let (first, after) = lines.next().unwrap_or((&tail, length));
+            let header = sealed::read::<Header>(first).map_err(|error| self.has_no_head(first, error))?;
             header.check(KIND).map_err(|error| error.context(self.path.display()))?;
             self.read = after;
         }
         let mut commits = Vec::new();
         for (text, after) in lines.by_ref() {
-            match line::decode::<Commit>(text) {
+            match sealed::read::<Commit>(text) {
                 Ok(commit) => commits.push((commit, after)),
                 // A machine that stopped may have left blocks of zeros where lines were not synced.
                 Err(_) if text.contains(&0) => break,
@@ -137,7 +137,7 @@ impl Log {
             }
         }
         for (text, after) in lines.by_ref() {
-            if matches!(line::decode::<Commit>(text), Ok(commit) if commit.unsynced.is_none()) {
+            if matches!(sealed::read::<Commit>(text), Ok(commit) if commit.unsynced.is_none()) {
                 let error = Error::corrupt("a line before it is damaged");
                 return Err(damaged(error, after - text.len() as u64));
             }
@@ -161,7 +161,8 @@ impl Log {
     /// the log.
     pub(super) fn append(&mut self, commit: Commit) -> Result<()> {
         let sync = commit.unsynced.is_none();
-        let text = line::encode(&commit)?;
+        let mut text = Vec::new();
+        sealed::write(&commit, &mut text)?;
         let commit = self.manifest.check(commit)?;
         let written = self.cut().and_then(|()| self.file.write_all_at(&text, self.read));
         let written = written.map_err(|error| self.cannot("write", error));
@@ -243,6 +244,18 @@ impl Log {
             ))
     }
 
+    fn has_no_head(&self, first: &[u8], error: Error) -> Error {
+        let found = match first {
+            [] => "it is empty".to_owned(),
+            _ => format!("it begins with {:?}", String::from_utf8_lossy(&first[..first.len().min(80)])),
+        };
+        let expected = head().unwrap_or_default();
+        let (path, expected) = (self.path.display(), String::from_utf8_lossy(expected.trim_ascii_end()));
+        Error::corrupt(format!("{path} is damaged: its first line is {expected}, but {found}"))
+            .with_hint("restore it from a copy; where nothing but that line is damaged, put it in its place")
+            .with_source(error)
+    }
+
     fn cannot(&self, what: &str, error: std::io::Error) -> Error {
         Error::io(format!("cannot {what} {}", self.path.display()), error)
     }
@@ -268,7 +281,9 @@ impl<'a> Iterator for Lines<'a> {
 
 /// The first line.
 fn head() -> Result<Vec<u8>> {
-    line::encode(&Header { pinako: KIND.into(), format_version: FORMAT_VERSION })
+    let mut line = Vec::new();
+    sealed::write(&Header { pinako: KIND.into(), format_version: FORMAT_VERSION }, &mut line)?;
+    Ok(line)
 }
 
 fn identity(file: &fs::Metadata) -> (u64, u64) {
@@ -279,7 +294,7 @@ fn identity(file: &fs::Metadata) -> (u64, u64) {
 fn replace(folder: &Folder, commits: &[Commit]) -> Result<()> {
     let mut text = head()?;
     for commit in commits {
-        text.extend(line::encode(commit)?);
+        sealed::write(commit, &mut text)?;
     }
     folder.replace_with(LOG_NAME, &text)
 }

@@ -45,7 +45,7 @@ use self::part::name_hash;
 use self::view::{View, in_a_row};
 use self::write::{Limits, Writer, file_of, is_name_of_part, plan};
 use super::folder::{Folder, aside};
-use super::manifest::{Commit, IdSet, LOG_NAME, Manifest, Part};
+use super::manifest::{Commit, IdSet, LOG_NAME, Manifest, PARTS, Part};
 use super::{FORMAT_VERSION, Mode, boot, check_label_names, name_taken, read_only};
 use crate::backend::{
     Backend, DescribeSink, Durability, Entry, FetchSink, Footprint, IoHints, Properties, ReadRequest, ReadSink,
@@ -55,7 +55,6 @@ use crate::descriptor::Id;
 use crate::error::{Error, Result};
 use crate::image::{SampleType, Shape};
 
-const PARTS: &str = "parts";
 const LOCK: &str = "lock";
 
 /// Opens or creates the store at `path`.

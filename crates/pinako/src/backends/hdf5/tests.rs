@@ -7,7 +7,8 @@ use std::os::unix::fs::FileExt;
 use super::*;
 use crate::backend::{Entry, Payload, WRITER_PATIENCE};
 use crate::backends::folder::faults;
-use crate::backends::manifest::{Header, Kind, is_at, line};
+use crate::backends::manifest::{Header, Kind, is_at};
+use crate::backends::sealed;
 use crate::conformance::{assert_holds, pattern, pattern_reader};
 use crate::descriptor::{Descriptor, Encoding, ImageFormat, Layout};
 use crate::error::ErrorKind;
@@ -206,10 +207,31 @@ fn a_damaged_log_is_an_error_and_never_an_older_store() {
         fs::write(&log, &damaged).unwrap();
         assert!(store(folder.path(), Mode::Read, Durability::Full).is_err(), "byte {place}");
     }
-    let newer = String::from_utf8(line::encode(&newer_header()).unwrap()).unwrap();
+    let mut newer = Vec::new();
+    sealed::write(&newer_header(), &mut newer).unwrap();
     fs::write(&log, newer).unwrap();
     let error = store(folder.path(), Mode::Read, Durability::Full).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
+}
+
+#[test]
+fn a_log_without_its_first_line_says_what_that_must_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let all = mixed(&new_store(folder.path()));
+    let path = folder.path().join("store");
+    let log = path.join(LOG_NAME);
+    let sound = fs::read_to_string(&log).unwrap();
+    let (first, rest) = sound.split_once('\n').unwrap();
+    for damaged in [String::new(), "\n".into(), sound.replacen("hdf5", "hdf4", 1), rest.into(), "no\n".repeat(9999)] {
+        fs::write(&log, damaged).unwrap();
+        assert!(is_at(&path, log::KIND), "so that a path without a scheme leads to the error");
+        let error = store(folder.path(), Mode::Read, Durability::Full).unwrap_err();
+        let text = error.to_string();
+        assert!(error.kind() == ErrorKind::Corrupt && text.contains(log.to_str().unwrap()), "{text}");
+        assert!(text.contains(first) && error.hint().is_some(), "{text}");
+    }
+    fs::write(&log, format!("{first}\n{rest}")).unwrap();
+    assert_holds(&store(folder.path(), Mode::Read, Durability::Full).unwrap(), &all);
 }
 
 #[test]
@@ -441,12 +463,16 @@ fn when_the_machine_stops_what_was_not_synced_is_undone_latest_first() {
     // The machine starts anew, and a block of the part in the middle did not reach the disk.
     let boot = boot::id();
     let text = fs::read_to_string(path.join(LOG_NAME)).unwrap();
-    let lines = text.lines().map(|text| {
-        let Ok(mut commit) = line::decode::<Commit>(text.as_bytes()) else { return format!("{text}\n").into_bytes() };
-        commit.unsynced = commit.unsynced.map(|id| id.replace(boot, "another run"));
-        line::encode(&commit).unwrap()
-    });
-    let lines: Vec<u8> = lines.flatten().collect();
+    let mut lines = Vec::new();
+    for text in text.split_inclusive('\n') {
+        match sealed::read::<Commit>(text.as_bytes()) {
+            Ok(mut commit) => {
+                commit.unsynced = commit.unsynced.map(|id| id.replace(boot, "another run"));
+                sealed::write(&commit, &mut lines).unwrap();
+            }
+            Err(_) => lines.extend_from_slice(text.as_bytes()),
+        }
+    }
     fs::write(path.join(LOG_NAME), lines).unwrap();
     let length = fs::metadata(path.join(PARTS).join(&lost)).unwrap().len();
     let file = OpenOptions::new().write(true).open(path.join(PARTS).join(&lost)).unwrap();

@@ -9,7 +9,6 @@
 //! parts, a whole new log is put in place of the old one.
 
 mod id_set;
-pub(crate) mod line;
 
 pub(crate) use id_set::IdSet;
 
@@ -20,11 +19,15 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::sealed;
 use crate::descriptor::Id;
 use crate::error::{Error, Result};
 
 /// The name of the log where it is a file.
 pub(crate) const LOG_NAME: &str = "manifest.jsonl";
+
+/// The name of the folder of the parts where they are files.
+pub(crate) const PARTS: &str = "parts";
 
 /// The first line of a log.
 #[derive(Debug, Serialize, Deserialize)]
@@ -53,13 +56,13 @@ impl Header {
     }
 }
 
-/// Whether there is a log of `kind` in the folder `path`, as far as its first line tells.
+/// Whether there is a log of `kind` in the folder `path`, as far as its first line tells. One whose first line is damaged
+/// is taken for one if there are parts beside it: opening it says what is wrong with it.
 pub(crate) fn is_at(path: &Path, kind: &str) -> bool {
     let Ok(file) = File::open(path.join(LOG_NAME)) else { return false };
     let mut first = Vec::new();
     let read = BufReader::new(file.take(Header::MAX_LENGTH)).read_until(b'\n', &mut first);
-    let header = first.strip_suffix(b"\n").map(line::decode::<Header>);
-    read.is_ok() && matches!(header, Some(Ok(header)) if header.pinako == kind)
+    read.is_ok() && sealed::read::<Header>(&first).map_or(path.join(PARTS).is_dir(), |header| header.pinako == kind)
 }
 
 /// What the payloads of a part are.
