@@ -156,6 +156,38 @@ fn folders_keep_images_and_classes_apart_whatever_they_are_named() {
 }
 
 #[test]
+fn names_that_no_file_can_have_are_cut_or_left_out() {
+    let store = Store::create("memory:").unwrap();
+    let long = "\u{e9}".repeat(127); // 254 bytes
+    store.set_label_names(&["cat".to_owned(), format!("{long}ab")]).unwrap();
+    let image = image(0, 5, 6, 3);
+    let longer = long[..250].repeat(2);
+    let names = [&long[..250], &long, &longer, &format!("x/{long}"), "..", "a/..", "b/", "CON", "c\\d", ".e"];
+    let new = names.iter().map(|name| NewImage::pixels(&image).label(0).name(*name));
+    store.append(new.chain([NewImage::pixels(&image).label(1)])).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    export(&store, &out, Format::Folders, &mut go_on).unwrap();
+    let files = files(&out);
+    let (whole, cut) = (&long[..250], &long[..200]);
+    let mut expected = [
+        format!("cat/{whole}.png"),
+        format!("cat/{cut}-00000001.png"),
+        format!("cat/{cut}-00000002.png"),
+        format!("cat/{cut}-00000003.png"),
+        "cat/00000004.png".to_owned(),
+        "cat/00000005.png".to_owned(),
+        "cat/00000006.png".to_owned(),
+        "cat/CON.png".to_owned(),
+        "cat/d.png".to_owned(),
+        "cat/.e.png".to_owned(),
+        "1/00000010.png".to_owned(),
+    ];
+    expected.sort();
+    assert!(files.keys().eq(&expected), "{:#?}", files.keys());
+}
+
+#[test]
 fn a_file_does_not_take_the_place_of_an_empty_folder() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("x.npy");

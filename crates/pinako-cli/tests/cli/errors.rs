@@ -77,8 +77,21 @@ fn an_image_that_is_not_there_is_told() {
     insta::assert_snapshot!(place.run("get store 0 -o nowhere/a.png"), @"
     ! error: cannot write nowhere/a.png
     ! caused by: No such file or directory (os error 2)
+    ! hint: make its folder first
     exit code 4
     ");
+    std::fs::create_dir(place.path("folder.png")).unwrap();
+    insta::assert_snapshot!(place.run("get store 0 -o folder.png"), @"
+    ! error: folder.png is a folder
+    ! hint: give the name of a file to be made in it
+    exit code 1
+    ");
+    insta::assert_snapshot!(place.run("get store 0 -o new.png/"), @"
+    ! error: new.png/ is written like a folder, and is to be a file
+    ! hint: leave the / at its end out
+    exit code 1
+    ");
+    assert_eq!(place.names(), ["a.ppm", "folder.png", "store"]);
     insta::assert_snapshot!(place.run("get store 0 -o a.xyz"), @"
     ! error: the extension of a.xyz does not say what to write
     ! hint: end it in .png or .npy, or in that of the file the image was kept as

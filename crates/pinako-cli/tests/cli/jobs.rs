@@ -344,6 +344,67 @@ fn a_killed_export_leaves_what_the_next_one_replaces() {
 }
 
 #[test]
+fn what_a_killed_export_of_any_kind_left_is_replaced() {
+    let place = classes();
+    place.ok("import pets store");
+    place.write(".out.pinako-partial", "half an array");
+    place.ok("export store out");
+    place.write(".out.npy.pinako-partial/cat/old.png", "half");
+    place.ok("export store out.npy");
+    place.write(".a.png.pinako-partial", "half an image");
+    place.ok("get store 0 -o a.png");
+    assert_eq!(place.names(), ["a.png", "out", "out.labels.npy", "out.npy", "pets", "store"]);
+}
+
+#[test]
+fn an_array_export_that_was_killed_when_only_its_labels_had_their_name_is_done_again() {
+    let place = classes();
+    place.ok("import pets/cat unlabelled");
+    place.ok("import pets store");
+    let half_named = || {
+        place.write(".out.npy.pinako-partial", b"\x93NUMPY...");
+        place.write("out.labels.npy", "labels of nothing");
+    };
+    half_named();
+    place.ok("export store out.npy");
+    assert!(place.read("out.labels.npy").starts_with(b"\x93NUMPY"));
+    std::fs::remove_file(place.path("out.npy")).unwrap();
+    half_named();
+    place.ok("export unlabelled out.npy");
+    assert!(!place.path("out.labels.npy").exists());
+    std::fs::remove_file(place.path("out.npy")).unwrap();
+
+    // Labels that no such export left are somebody's.
+    place.write(".out.npy.pinako-partial", "half an array");
+    place.write("out.labels.npy", "mine");
+    insta::assert_snapshot!(place.run("export store out.npy"), @"
+    ! error: out.labels.npy is there already
+    ! hint: choose another name, or remove it first
+    exit code 1
+    ");
+    assert_eq!((place.read("out.labels.npy"), place.path("out.npy").exists()), (b"mine".to_vec(), false));
+}
+
+#[test]
+fn an_array_is_not_exported_to_a_name_that_is_written_like_a_folder() {
+    let place = classes();
+    place.ok("import pets store");
+    insta::assert_snapshot!(place.run("export store out.npy/"), @"
+    ! error: out.npy/ is written like a folder, and is to be a file
+    ! hint: leave the / at its end out
+    exit code 1
+    ");
+    insta::assert_snapshot!(place.run("export store nowhere/out.npy"), @"
+    ! error: cannot write nowhere/out.npy
+    ! caused by: No such file or directory (os error 2)
+    ! hint: make its folder first
+    exit code 4
+    ");
+    place.ok("export store out.npy/ --format folders");
+    assert_eq!(place.names(), ["out.npy", "pets", "store"]);
+}
+
+#[test]
 fn bench_stores_shows_figures_of_each_kind_and_writes_a_report() {
     let place = Place::new();
     let table = place.ok("bench stores --counts 1,3 --backends lmdb,files --repetitions 1");

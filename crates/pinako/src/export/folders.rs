@@ -17,6 +17,11 @@ use crate::store::Store;
 /// The folder of images without a label.
 const UNLABELLED: &str = "unlabelled";
 
+/// Most bytes of a file's or folder's name, on all usual file systems.
+const MAX_NAME: usize = 255;
+/// Most bytes of an image's name in that of its file, where more of it stands there than keeps files apart.
+const MAX_STEM: usize = 200;
+
 pub(super) fn export(batches: &Batches<'_>, out: &Path) -> Result<()> {
     let aside = Aside::folder(out)?;
     let folder = aside.path();
@@ -76,7 +81,8 @@ impl ClassFolders {
     fn new(names: &[String]) -> Self {
         let mut classes = ClassFolders { folders: HashMap::new(), taken: HashSet::new() };
         for (label, name) in (0..).zip(names) {
-            let can_be = !matches!(&**name, "" | "." | "..") && !name.contains(['/', '\\', '\0']);
+            let can_be =
+                !matches!(&**name, "" | "." | "..") && !name.contains(['/', '\\', '\0']) && name.len() <= MAX_NAME;
             if can_be && classes.taken.insert(name.clone()) {
                 classes.folders.insert(Some(label), name.clone());
             }
@@ -95,7 +101,8 @@ impl ClassFolders {
     }
 }
 
-/// Finds a file name for each image: the last part of its name, or its id where it has none or two would be the same.
+/// Finds a file name for each image: the last part of its name, or its id where it has none. Where two would be the same,
+/// or one is too long for a file, it ends in the id.
 #[derive(Default)]
 struct TakenNames {
     /// Hashes, for a million names take memory: two different names with one hash only cost the second its name.
@@ -113,13 +120,19 @@ impl TakenNames {
         let id = format!("{:08}", descriptor.id);
         let stem = file_name(descriptor).map_or(&*id, without_image_extension);
         let mut file = format!("{stem}.{extension}");
-        let mut distinct = format!("{stem}-{id}");
-        while !self.hashes.insert(self.hasher.hash_one((class, &file))) {
+        let mut distinct = format!("{}-{id}", cut(stem));
+        while file.len() > MAX_NAME || !self.hashes.insert(self.hasher.hash_one((class, &file))) {
             file = format!("{distinct}.{extension}");
             distinct.push('_'); // another image may be named like that
         }
         Path::new(class).join(file)
     }
+}
+
+/// As many of the first characters as take [`MAX_STEM`] bytes.
+fn cut(stem: &str) -> &str {
+    let end = (0..=MAX_STEM.min(stem.len())).rev().find(|&end| stem.is_char_boundary(end));
+    &stem[..end.unwrap_or_default()]
 }
 
 /// `name` without the extension of an image file, which it may have or not.

@@ -13,7 +13,7 @@ mod hdf5;
 mod npy;
 mod one;
 
-pub use one::{FileFormat, image_file};
+pub use one::{FileFormat, image_file, write_file};
 
 use std::path::Path;
 

@@ -13,6 +13,9 @@ use crate::image::{Image, SampleType};
 /// Bytes of a header: a multiple of 64, as the format asks, and room for four dimensions.
 const HEADER: usize = 128;
 
+/// What a header begins with.
+const MAGIC: &[u8] = b"\x93NUMPY";
+
 /// NumPy's sign for this machine's byte order.
 const NATIVE: char = if cfg!(target_endian = "little") { '<' } else { '>' };
 
@@ -20,6 +23,10 @@ pub(super) fn export(batches: &Batches<'_>, out: &Path) -> Result<()> {
     let (shape, sample) = batches.first()?;
     let mut images = AsideFile::new(out)?;
     let labels_out = out.with_extension("labels.npy");
+    if images.left_began_with(MAGIC) {
+        // Of a process that was killed when only the labels had their name.
+        let _ = std::fs::remove_file(&labels_out);
+    }
     let mut labels_file = AsideFile::new(&labels_out)?;
     images.write(&[0; HEADER])?;
     let labels = write_array(batches, (shape, sample), &mut |bytes| images.write(bytes))?;
@@ -64,7 +71,8 @@ fn header(order: char, code: &str, dimensions: &[u64]) -> [u8; HEADER] {
     let shape: String = dimensions.iter().map(|dimension| format!("{dimension}, ")).collect();
     let text = format!("{{'descr': '{order}{code}', 'fortran_order': False, 'shape': ({}), }}", shape.trim_end());
     let mut header = [b' '; HEADER];
-    header[..8].copy_from_slice(b"\x93NUMPY\x01\x00");
+    header[..6].copy_from_slice(MAGIC);
+    header[6..8].copy_from_slice(&[1, 0]); // the format's version
     header[8..10].copy_from_slice(&(HEADER as u16 - 10).to_le_bytes());
     header[10..10 + text.len()].copy_from_slice(text.as_bytes());
     header[HEADER - 1] = b'\n';

@@ -1,8 +1,11 @@
 //! One image, or a rectangle of one, as a file.
 
+use std::fs::File;
+use std::io::Write;
 use std::path::Path;
 
-use super::{folders, npy};
+use super::aside::AsideFile;
+use super::{cannot_write, folders, npy};
 use crate::descriptor::{Descriptor, Encoding, Id, ImageFormat};
 use crate::encoding;
 use crate::error::{Error, Result};
@@ -64,6 +67,32 @@ pub fn image_file(store: &Store, id: Id, region: Option<Region>, format: FileFor
         }
     }
     .map_err(|error| error.at_id(id).at_store(store.url()))
+}
+
+/// Writes `bytes` to `file`, in the place of what was there, which is never half gone: it is written aside and gets its
+/// name when it is whole and on the disk. What is no plain file (a device, a pipe) is written to.
+///
+/// # Errors
+/// `InvalidInput` where `file` is a folder, `Conflict` where another process is writing it.
+pub fn write_file(file: &Path, bytes: &[u8]) -> Result<()> {
+    let target = match file.canonicalize() {
+        Ok(target) if target.is_dir() => {
+            return Err(Error::invalid(format!("{} is a folder", file.display()))
+                .with_hint("give the name of a file to be made in it"));
+        }
+        Ok(target) if !target.is_file() => {
+            let written = File::options().write(true).open(target).and_then(|mut out| out.write_all(bytes));
+            return written.map_err(|error| cannot_write(file, error));
+        }
+        Ok(target) => target, // what a link points to is replaced, not the link
+        Err(_) => file.to_owned(),
+    };
+    let mut aside = AsideFile::replacing(&target)?;
+    if let Ok(old) = target.metadata() {
+        aside.set_permissions(old.permissions())?;
+    }
+    aside.write(bytes)?;
+    aside.done()
 }
 
 /// The format of the image file that the image is stored or linked as.
