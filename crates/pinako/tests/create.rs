@@ -112,17 +112,16 @@ fn what_a_creation_left_that_was_broken_off_is_named_as_such_and_becomes_a_store
         ("files", &["metadata.jsonl", ".lock", "metadata.end", "pinako.json.tmp"][..]),
         ("hdf5", &["lock", "manifest.jsonl.tmp"]),
         ("lmdb", &["data.mdb", "lock.mdb"]),
-        ("sqlite", &[]),
+        ("sqlite", &["", "-new"]),
     ] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("store");
-        match left {
-            [] => std::fs::write(&path, "").unwrap(),
-            left => {
-                std::fs::create_dir(&path).unwrap();
-                left.iter().for_each(|name| std::fs::write(path.join(name), "").unwrap());
-            }
+        let in_a_folder = scheme != "sqlite";
+        if in_a_folder {
+            std::fs::create_dir(&path).unwrap();
         }
+        let between = if in_a_folder { "/" } else { "" };
+        left.iter().for_each(|name| std::fs::write(format!("{}{between}{name}", path.display()), "").unwrap());
         let (path, url) = (path.display().to_string(), format!("{scheme}:{}", path.display()));
         for place in [&path, &url] {
             let error = Store::open(place).unwrap_err();

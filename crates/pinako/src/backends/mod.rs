@@ -238,6 +238,9 @@ fn recognise(path: &Path, mode: Mode) -> Result<Location> {
     if let Some(begun) = Kind::ON_DISK.into_iter().find(|kind| kind.is_begun_at(path)) {
         return Err(broken_off(begun, path));
     }
+    if sqlite::is_emptied(path) {
+        return Err(sqlite::emptied(path));
+    }
     if mode == Mode::Create {
         return match path.to_str().and_then(|text| text.split_once(':')) {
             // Or a slip of the pen would make a folder of that name.

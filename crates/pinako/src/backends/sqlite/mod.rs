@@ -32,6 +32,10 @@ use crate::backend::{
 use crate::descriptor::Id;
 use crate::error::{Error, Result};
 
+/// Ends the name of an empty file beside the store's from before that is made until it has its tables. SQLite makes a file
+/// empty first; so what a creation leaves that was killed is told from a store that has lost everything.
+const MAKING: &str = "-new";
+
 /// Bytes of payload from which on a batch is worth a change of the journal.
 const LARGE_BATCH: u64 = 8 << 20;
 
@@ -47,6 +51,9 @@ struct Sqlite {
 pub(crate) fn open(path: &Path, mode: Mode, durability: Durability, patience: Duration) -> Result<Box<dyn Backend>> {
     let about = |error: io::Error| Error::io(format!("cannot open {}", path.display()), error);
     let path = std::path::absolute(path).map_err(about)?;
+    if is_emptied(&path) {
+        return Err(emptied(&path));
+    }
     let connections = match (mode, std::fs::metadata(&path)) {
         // A crash while a store is made leaves an empty file, or one that its journal makes empty again.
         (Mode::Create, Ok(there))
@@ -56,7 +63,10 @@ pub(crate) fn open(path: &Path, mode: Mode, durability: Durability, patience: Du
                 .with_hint("open it if it is a store; else choose another path"));
         }
         (Mode::Create, _) => {
-            std::fs::metadata(path.parent().unwrap_or(&path)).map_err(about)?;
+            let making = with_suffix(&path, MAKING);
+            let cannot = |error| Error::io(format!("cannot make {}", making.display()), error);
+            std::fs::File::create(&making).map_err(cannot)?;
+            Folder::open(path.parent().unwrap_or(&path))?.sync_names()?;
             Connections::for_writing(path.clone(), true, durability, patience, schema::create)
         }
         (_, Err(error)) => return Err(about(error)),
@@ -66,6 +76,9 @@ pub(crate) fn open(path: &Path, mode: Mode, durability: Durability, patience: Du
         }
         (Mode::Read, Ok(_)) => Connections::for_reading(path.clone(), patience, schema::check),
     }?;
+    if mode != Mode::Read {
+        let _ = std::fs::remove_file(with_suffix(&path, MAKING));
+    }
     Ok(Box::new(Sqlite { path, connections, durability }))
 }
 
@@ -82,9 +95,25 @@ pub(crate) fn is_at(path: &Path) -> bool {
         })
 }
 
-/// Whether there is what a creation of such a store leaves that was killed: an empty file.
+/// Whether there is what a creation of such a store leaves that was killed.
 pub(crate) fn is_begun(path: &Path) -> bool {
+    is_empty(path) && with_suffix(path, MAKING).exists()
+}
+
+/// Whether there is an empty file, which may have been a store.
+pub(crate) fn is_emptied(path: &Path) -> bool {
+    // Once more at the end: a store that was being made may have been finished in between.
+    is_empty(path) && !with_suffix(path, MAKING).exists() && is_empty(path)
+}
+
+fn is_empty(path: &Path) -> bool {
     path.metadata().is_ok_and(|found| found.is_file() && found.len() == 0)
+}
+
+/// The error for an empty file.
+pub(crate) fn emptied(path: &Path) -> Error {
+    Error::corrupt(format!("{} is empty: if it was a store, all that was in it is lost", path.display()))
+        .with_hint("restore it from a copy; to begin anew, remove it")
 }
 
 impl Sqlite {

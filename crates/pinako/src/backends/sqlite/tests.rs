@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::connection::with_suffix;
-use super::{LARGE_BATCH, is_at, payload};
+use super::{LARGE_BATCH, MAKING, is_at, is_begun, payload};
 use crate::backend::{Backend, Durability, Entry, Payload, ReadRequest, WRITER_PATIENCE};
 use crate::backends::Mode;
 use crate::conformance::{assert_holds, pattern};
@@ -87,7 +87,9 @@ fn tamper(path: &Path, sql: &str) {
 }
 
 fn files_in(folder: &Path) -> Vec<PathBuf> {
-    fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+    let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
 }
 
 #[track_caller]
@@ -130,13 +132,36 @@ fn what_is_no_store_is_told_apart_and_left_alone() {
     }
     assert_kind(open(&missing.join("store"), Mode::Create, Durability::Full), ErrorKind::NotFound);
     assert!(!missing.exists());
+}
 
-    // What a crash in the middle of `create` leaves behind is an empty file.
-    let empty = make("empty", b"", "");
-    assert_kind(reopen(&empty), ErrorKind::InvalidInput);
-    assert_holds(&*create(&empty), &[]);
-    assert!(is_at(&empty));
-    assert_kind(open(&empty, Mode::Create, Durability::Full), ErrorKind::Conflict);
+#[test]
+fn an_empty_file_becomes_a_store_only_where_the_making_of_one_was_broken_off() {
+    let (folder, emptied, _) = example();
+    File::create(&emptied).unwrap();
+    for mode in [Mode::Read, Mode::Write, Mode::Create] {
+        let error = assert_kind(open(&emptied, mode, Durability::Full), ErrorKind::Corrupt);
+        assert!(error.to_string().contains("is empty") && error.hint().is_some(), "{error:?}");
+    }
+    let bare = emptied.to_str().unwrap();
+    for mode in [Mode::Read, Mode::Write, Mode::Create] {
+        assert_kind(crate::backends::open(bare, mode, Durability::Full), ErrorKind::Corrupt);
+    }
+    assert_eq!(fs::read(&emptied).unwrap(), b"");
+    assert_eq!(files_in(folder.path()), [emptied]);
+
+    let begun = folder.path().join("begun");
+    for path in [&begun, &with_suffix(&begun, MAKING)] {
+        File::create(path).unwrap();
+    }
+    assert_kind(reopen(&begun), ErrorKind::InvalidInput);
+    assert!(!is_at(&begun) && is_begun(&begun));
+    assert_holds(&*create(&begun), &[]);
+    assert!(is_at(&begun) && !is_begun(&begun));
+    assert_kind(open(&begun, Mode::Create, Durability::Full), ErrorKind::Conflict);
+    // One that was killed when the store was whole.
+    File::create(with_suffix(&begun, MAKING)).unwrap();
+    drop(open(&begun, Mode::Write, Durability::Full).unwrap());
+    assert_eq!(files_in(folder.path()), [begun, folder.path().join("store")]);
 }
 
 #[test]
