@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use clap::builder::PossibleValuesParser;
+use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser};
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use pinako::{Id, Region};
@@ -53,6 +53,7 @@ pub enum Command {
     Get(GetArgs),
     Put(PutArgs),
     Remove(RemoveArgs),
+    Labels(LabelsArgs),
     Info(InfoArgs),
     List(ListArgs),
     Verify(VerifyArgs),
@@ -294,6 +295,23 @@ pub struct RemoveArgs {
     /// The images: digits are an id, all else is a name; name:TEXT is always a name
     #[arg(required = true, value_name = "ID|NAME")]
     pub images: Vec<ImagePick>,
+}
+
+/// Name the labels of a store, in the place of the names that they have
+///
+/// Labels are numbers, and a store may do without names. Once there are some, each label has one.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  pinako labels mnist.lmdb zero one two three four five six seven eight nine")]
+pub struct LabelsArgs {
+    /// Which store
+    #[arg(value_name = "STORE", value_hint = ValueHint::AnyPath)]
+    pub store: String,
+
+    /// The names of the labels 0, 1, 2, ...
+    #[arg(required = true, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub names: Vec<String>,
 }
 
 /// Show what a store holds, or what is known of one image

@@ -110,9 +110,10 @@ impl std::fmt::Display for LabelPick {
     }
 }
 
-fn known_names(names: &[String]) -> String {
+/// A hint that says which label names there are.
+pub fn known_names(names: &[String]) -> String {
     match names {
-        [] => "the store has no label names; give the label's number".to_owned(),
+        [] => "the store has no label names: give the label's number, or name its labels by `pinako labels`".to_owned(),
         _ if names.len() > 20 => {
             format!("the label names are {}, and {} more", names[..20].join(", "), names.len() - 20)
         }

@@ -17,8 +17,9 @@ pub const NOT_SOUND: u8 = 3;
 /// 128 + SIGINT, as shells have it.
 pub const INTERRUPTED: u8 = 130;
 
-/// What the library calls its options, and what the command does.
-const OPTIONS: [(&str, &str); 2] = [("max_image_bytes", "--max-image-bytes"), ("skip_bad", "--skip-bad")];
+/// What the library calls its options and methods in hints, and what the command does.
+const OPTIONS: [(&str, &str); 3] =
+    [("max_image_bytes", "--max-image-bytes"), ("skip_bad", "--skip-bad"), ("set_label_names", "`pinako labels`")];
 
 /// Writes one line to the standard error.
 pub fn say(line: impl Display) {

@@ -27,6 +27,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         Command::Get(args) => get::run(&args),
         Command::Put(args) => put::run(&args),
         Command::Remove(args) => upkeep::remove(&args),
+        Command::Labels(args) => upkeep::labels(&args),
         Command::Info(args) => info::run(&args),
         Command::List(args) => list::run(&args),
         Command::Verify(args) => verify::run(&args),

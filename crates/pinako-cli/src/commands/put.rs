@@ -10,7 +10,7 @@ use pinako::backend::Properties;
 use pinako::{Error, ErrorKind, Image, Label, NewImage, PixelEncoding, Result, Store};
 
 use crate::args::{EncodingArg, PutArgs};
-use crate::pick::LabelPick;
+use crate::pick::{LabelPick, known_names};
 use crate::report::{self, written};
 
 /// A file's content, as it is stored.
@@ -125,7 +125,17 @@ fn check_free(store: &Store, names: &[Option<String>]) -> Result<()> {
 fn label_in(store: &Store, label: &LabelPick) -> Result<Label> {
     loop {
         let Properties { label_names: before, count, .. } = store.properties()?;
-        let LabelPick::Name(name) = label else { return label.resolve(&before) };
+        let name = match label {
+            LabelPick::Name(name) => name,
+            LabelPick::Number(number) if before.is_empty() || (0..before.len() as Label).contains(number) => {
+                return Ok(*number);
+            }
+            LabelPick::Number(number) => {
+                return Err(Error::new(ErrorKind::NotFound, format!("there is no label {number}"))
+                    .at_store(store.url())
+                    .with_hint(format!("{}; --label NAME adds one", known_names(&before))));
+            }
+        };
         if before.contains(name) || before.is_empty() && count > 0 {
             return label.resolve(&before);
         }

@@ -1,11 +1,11 @@
-//! `pinako remove` and `pinako compact`
+//! `pinako remove`, `pinako labels` and `pinako compact`
 
 use std::process::ExitCode;
 
-use pinako::{Result, Store};
+use pinako::{Descriptor, Error, ErrorKind, Label, Result, Store};
 use pinako_bench::figures;
 
-use crate::args::{CompactArgs, RemoveArgs};
+use crate::args::{CompactArgs, LabelsArgs, RemoveArgs};
 use crate::progress::images_text;
 use crate::report;
 
@@ -16,7 +16,8 @@ pub fn remove(args: &RemoveArgs) -> Result<ExitCode> {
     for image in &args.images {
         match image.look_up(&store)? {
             Some(id) => ids.push(id),
-            None => missing.push(image.to_string()),
+            None if missing.contains(image) => {}
+            None => missing.push(image.clone()),
         }
     }
     let removed = store.remove(&ids)?;
@@ -24,8 +25,30 @@ pub fn remove(args: &RemoveArgs) -> Result<ExitCode> {
     if missing.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
+    let missing: Vec<_> = missing.iter().map(ToString::to_string).collect();
     report::say(format_args!("not there: {}", missing.join(", ")));
     Ok(ExitCode::from(report::NOT_THERE))
+}
+
+pub fn labels(args: &LabelsArgs) -> Result<ExitCode> {
+    let names = &args.names;
+    let invalid = |message: String| Error::new(ErrorKind::InvalidInput, message);
+    if let Some(place) = (1..names.len()).find(|&place| names[..place].contains(&names[place])) {
+        return Err(invalid(format!("two labels are to be named {:?}", names[place])));
+    }
+    let store = Store::open(&args.store)?;
+    let before = store.label_names()?;
+    for descriptor in store.scan(0) {
+        let Descriptor { id, label, .. } = descriptor?;
+        if let Some(label) = label.filter(|label| !(0..names.len() as Label).contains(label)) {
+            return Err(invalid(format!("image {id} has the label {label}, which would be without a name"))
+                .at_store(store.url())
+                .with_hint("give a name to each of the labels 0, 1, 2, ..., in this order"));
+        }
+    }
+    store.change_label_names(&before, names)?;
+    report::say(format_args!("named {} labels", names.len()));
+    Ok(ExitCode::SUCCESS)
 }
 
 pub fn compact(args: &CompactArgs) -> Result<ExitCode> {

@@ -45,6 +45,11 @@ fn a_place_where_no_store_can_be_made_is_told() {
     ! hint: a new store needs a path of its own, or an empty folder
     exit code 1
     ");
+    insta::assert_snapshot!(place.run("put pets/a.ppm pets/a.ppm"), @"
+    ! error: pets/a.ppm is no Pinako store
+    ! hint: a new store needs a path of its own, or an empty folder
+    exit code 1
+    ");
     insta::assert_snapshot!(place.run("import pets sqlit:pets.db"), @"
     ! error: sqlit: is no kind of store that this version knows
     ! hint: write files:, lmdb:, hdf5: or sqlite:, or ./sqlit:pets.db if it is a path
@@ -57,6 +62,25 @@ fn a_place_where_no_store_can_be_made_is_told() {
     ");
     assert_eq!(place.names(), ["pets"]);
     place.ok("import pets ./sqlit:pets.db");
+}
+
+#[test]
+fn a_store_that_was_emptied_is_not_begun_anew() {
+    let place = Place::new();
+    place.picture("a.ppm", 1);
+    for (kind, file) in
+        [("files:a", "a/metadata.jsonl"), ("hdf5:b", "b/manifest.jsonl"), ("lmdb:c", "c/data.mdb"), ("sqlite:d", "d")]
+    {
+        let path = kind.split_once(':').expect("a URL").1;
+        place.ok(&format!("put {kind} a.ppm"));
+        place.write(file, "");
+        for args in ["put KIND a.ppm --unnamed", "put PATH a.ppm --unnamed", "info KIND", "info PATH"] {
+            let ended = place.run(&args.replace("KIND", kind).replace("PATH", path));
+            assert_eq!((ended.code, &ended.bytes[..]), (1, &b""[..]), "{kind}\n{ended}");
+            assert!(ended.talk.contains("restore it from a copy"), "{kind}: {ended}");
+        }
+        assert_eq!(place.read(file), b"", "{kind}");
+    }
 }
 
 #[test]

@@ -1,7 +1,20 @@
 use crate::support::Place;
 
-const COMMANDS: [&str; 12] =
-    ["import", "export", "copy", "get", "put", "remove", "info", "list", "verify", "compact", "bench", "completions"];
+const COMMANDS: [&str; 13] = [
+    "import",
+    "export",
+    "copy",
+    "get",
+    "put",
+    "remove",
+    "labels",
+    "info",
+    "list",
+    "verify",
+    "compact",
+    "bench",
+    "completions",
+];
 
 #[test]
 fn help_says_what_each_command_does() {

@@ -283,15 +283,11 @@ fn a_put_that_fails_adds_no_label_and_makes_no_store() {
 fn a_label_that_does_not_fit_is_refused() {
     let place = pets();
     insta::assert_snapshot!(place.run("put pets tom.ppm --unnamed --label 2"), @"
-    ! error: lmdb:pets: image 0 of the batch: the label 2 does not fit the store's 2 label names (0 to 1)
-    ! hint: add a name for it to the label names first
-    exit code 1
+    ! error: lmdb:pets: there is no label 2
+    ! hint: the label names are cat, mouse; --label NAME adds one
+    exit code 4
     ");
-    insta::assert_snapshot!(place.run("put pets tom.ppm --unnamed --label -1"), @"
-    ! error: lmdb:pets: image 0 of the batch: the label -1 does not fit the store's 2 label names (0 to 1)
-    ! hint: add a name for it to the label names first
-    exit code 1
-    ");
+    assert_eq!(place.run("put pets tom.ppm --unnamed --label -1").code, 4);
     insta::assert_snapshot!(place.run("list pets --label dog"), @r#"
     ! error: there is no label named "dog"
     ! hint: the label names are cat, mouse
@@ -306,9 +302,33 @@ fn a_label_that_does_not_fit_is_refused() {
     place.ok("put numbers tom.ppm --label -3");
     insta::assert_snapshot!(place.run("put numbers b.ppm --label dog"), @r#"
     ! error: there is no label named "dog"
-    ! hint: the store has no label names; give the label's number
+    ! hint: the store has no label names: give the label's number, or name its labels by `pinako labels`
     exit code 4
     "#);
+}
+
+#[test]
+fn labels_get_their_names() {
+    let place = Place::new();
+    place.picture("a.ppm", 1);
+    place.picture("b.ppm", 2);
+    place.ok("put pets a.ppm --label 1");
+    insta::assert_snapshot!(place.run("labels pets cat"), @"
+    ! error: lmdb:pets: image 0 has the label 1, which would be without a name
+    ! hint: give a name to each of the labels 0, 1, 2, ..., in this order
+    exit code 1
+    ");
+    insta::assert_snapshot!(place.run("labels pets cat cat"), @r#"
+    ! error: two labels are to be named "cat"
+    exit code 1
+    "#);
+    assert!(place.ok("list pets").contains(" 0  1      3x4x3"));
+    insta::assert_snapshot!(place.run("labels pets cat mouse"), @"
+    ! named 2 labels
+    exit code 0
+    ");
+    assert!(place.ok("list pets").contains(" 0  1 mouse  3x4x3"));
+    assert_eq!(place.ok("put pets b.ppm --label cat"), "1\n");
 }
 
 #[test]
@@ -324,7 +344,7 @@ fn a_linked_file_stays_where_it_is() {
 #[test]
 fn remove_says_what_was_not_there() {
     let place = pets();
-    insta::assert_snapshot!(place.run("remove pets 1 17 tom.ppm nobody"), @r#"
+    insta::assert_snapshot!(place.run("remove pets 1 17 tom.ppm nobody 1 17 nobody"), @r#"
     ! removed 2 images
     ! not there: image 17, image named "nobody"
     exit code 4

@@ -30,6 +30,9 @@ use crate::image::{SampleType, Shape};
 /// The version of the on-disk formats that this version of the library writes; see FORMAT.md.
 pub const FORMAT_VERSION: u32 = 1;
 
+/// The hint for who wants a new store where there is something else.
+const OWN_PATH: &str = "a new store needs a path of its own, or an empty folder";
+
 /// What a store is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
@@ -241,6 +244,12 @@ fn recognise(path: &Path, mode: Mode) -> Result<Location> {
     if sqlite::is_emptied(path) {
         return Err(sqlite::emptied(path));
     }
+    if path.exists() && !(mode == Mode::Create && path.is_dir()) {
+        return Err(Error::invalid(format!("{name} is no Pinako store")).with_hint(match mode {
+            Mode::Create => OWN_PATH.to_owned(),
+            _ => format!("to put the images in it into a store: pinako import {name} STORE"),
+        }));
+    }
     if mode == Mode::Create {
         return match path.to_str().and_then(|text| text.split_once(':')) {
             // Or a slip of the pen would make a folder of that name.
@@ -250,10 +259,6 @@ fn recognise(path: &Path, mode: Mode) -> Result<Location> {
             }
             _ => Ok(Location { kind: Kind::Lmdb, path: path.to_owned() }),
         };
-    }
-    if path.exists() {
-        return Err(Error::invalid(format!("{name} is no Pinako store"))
-            .with_hint(format!("to put the images in it into a store: pinako import {name} STORE")));
     }
     Err(Error::not_found(format!("there is no store at {name}"))
         .with_hint("give the path of a store, or files:DIR, lmdb:DIR, hdf5:DIR or sqlite:FILE"))

@@ -241,7 +241,7 @@ pub(super) fn check_label(label: Option<Label>, names: usize) -> Result<()> {
         Some(label) if names > 0 && !usize::try_from(label).is_ok_and(|label| label < names) => Err(Error::invalid(
             format!("the label {label} does not fit the store's {names} label names (0 to {})", names - 1),
         )
-        .with_hint("add a name for it to the label names first")),
+        .with_hint("give it a name first, by set_label_names")),
         _ => Ok(()),
     }
 }

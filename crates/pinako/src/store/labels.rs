@@ -112,7 +112,7 @@ impl Store {
                         "the store has no label names but labels (image {id} has {label}): what classes these are cannot \
                          be known, so those that come in cannot be matched with them"
                     ))
-                    .with_hint("set the store's label names first, or start a new store"),
+                    .with_hint("name the store's labels first, by set_label_names, or start a new store"),
                 ));
             }
         }

@@ -96,12 +96,7 @@ fn prepare_folder(path: &Path) -> Result<()> {
     }
     let data = path.join(DATA_FILE);
     let is_whole = is_at(path) && header::read(&data)?.is_some();
-    // Only who has made a store, or opened one, takes a turn to write to it.
-    if !is_whole && path.join(TURN_FILE).exists() {
-        return Err(Error::corrupt(format!("{} is empty or missing, but images were stored in it", data.display()))
-            .with_hint("restore it from a copy; to begin anew, remove the folder"));
-    }
-    Ok(())
+    if is_whole { Ok(()) } else { open::check_never_written(path) }
 }
 
 /// A handle of a store in LMDB.

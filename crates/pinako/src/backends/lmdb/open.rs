@@ -12,6 +12,7 @@ use memmap2::MmapOptions;
 use rustix::fs::fstatvfs;
 use rustix::io::Errno;
 
+use super::environment::TURN_FILE;
 use super::table::{Map, Table};
 use super::{header, lock_file, properties};
 use crate::backend::WRITER_PATIENCE;
@@ -67,7 +68,7 @@ impl Open {
             0
         } else {
             if header::read(&data)?.is_none() {
-                return Err(broken_off(Kind::Lmdb, folder));
+                return check_never_written(folder).and(Err(broken_off(Kind::Lmdb, folder)));
             }
             data.metadata().map_err(|error| cannot_open(&data, error))?.len()
         };
@@ -168,6 +169,17 @@ impl Open {
     pub(super) fn clear_stale_readers(&self) -> Result<usize> {
         self.env.clear_stale_readers().map_err(|error| failed("cannot look for readers that have died", error))
     }
+}
+
+/// Checks that a folder in which there is no environment never had one with images.
+pub(super) fn check_never_written(folder: &Path) -> Result<()> {
+    // Only who has made a store, or opened one, takes a turn to write to it.
+    if !folder.join(TURN_FILE).exists() {
+        return Ok(());
+    }
+    let data = folder.join(DATA_FILE);
+    Err(Error::corrupt(format!("{} is empty or missing, but images were stored in it", data.display()))
+        .with_hint("restore it from a copy; to begin anew, remove the folder"))
 }
 
 /// Opens the environment, for reading and writing where that can be.
