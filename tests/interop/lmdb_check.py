@@ -13,9 +13,15 @@ from crc32c import check_record, crc32c
 PIECE = 16 << 20
 
 
-def payload(txn, database, id, length):
+def payload(txn, database, id, length, record):
     """The payload's pieces, one after another."""
-    yield txn.get(id, db=database)
+    value = txn.get(id, db=database)
+    before = len(value) - min(length, PIECE)
+    if 1 << 10 <= length <= 32 << 10:
+        assert value[:before] == struct.pack("<I", len(record)) + bytes(record), id
+    else:
+        assert before == 0, id
+    yield value[before:]
     for number in range(1, -(-length // PIECE)):
         yield txn.get(id + struct.pack(">I", number), db=database)
 
@@ -40,7 +46,7 @@ def main(folder):
             name = bytes(record[start : start + name_length]).decode() if flags & 2 else None
             if name is not None:
                 assert bytes(txn.get(name.encode(), db=names)) == bytes(key), name
-            whole = b"".join(payload(txn, payloads, bytes(key), length))
+            whole = b"".join(payload(txn, payloads, bytes(key), length, record))
             assert (len(whole), crc32c(whole)) == (length, checksum), id
             total += length
             row = {"id": id, "label": label if flags & 1 else None, "name": name, "sha256": hashlib.sha256(whole).hexdigest()}

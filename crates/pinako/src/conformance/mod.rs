@@ -85,6 +85,7 @@ cases! {$
     sizes {
         payloads_of_every_size
         payloads_of_the_same_shape
+        payloads_beside_long_attributes
         payloads_that_do_not_match_their_shape
         a_payload_larger_than_a_piece_is_streamed_and_read_anywhere
     }

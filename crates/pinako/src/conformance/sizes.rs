@@ -4,12 +4,12 @@ use super::Fixture;
 use super::samples::*;
 use crate::backend::{Entry, Payload, ReadRequest};
 use crate::checksum;
-use crate::descriptor::Descriptor;
+use crate::descriptor::{Attributes, Descriptor};
 use crate::image::{SampleType, Shape};
 
 pub fn payloads_of_every_size(fixture: &dyn Fixture) {
     let store = fixture.create();
-    let edges = [512, 2048, 4096, 8192, 16_384, 65_536];
+    let edges = [512, 1024, 2048, 4096, 8192, 16_384, 32_768, 65_536];
     let mut lengths = vec![0, 1, 2, 3, 7, 100, 0];
     lengths.extend(edges.iter().flat_map(|edge| edge - 2..=edge + 2));
     // A page less what an engine keeps in it.
@@ -26,6 +26,24 @@ pub fn payloads_of_every_size(fixture: &dyn Fixture) {
     for image in alone.chunks_mut(1) {
         append(&*store, image);
     }
+    assert_holds(&*store, &images);
+    drop(store);
+    assert_holds(&*fixture.open(), &images);
+}
+
+/// What is known of an image may be far longer than its payload.
+pub fn payloads_beside_long_attributes(fixture: &dyn Fixture) {
+    let store = fixture.create();
+    let mut images: Vec<Stored> = [900, 1024, 2000, 30_000, 32_768, 40_000]
+        .into_iter()
+        .flat_map(|length| [0, 100, 2000, 31_000, 40_000].map(|text| (length, text)))
+        .map(|(length, text)| {
+            let payload = pattern(text as u64, 0, length);
+            let attributes = Attributes::parse(&format!(r#"{{"text":"{}"}}"#, "x".repeat(text))).unwrap();
+            (Descriptor { attributes: Some(attributes), ..opaque(&payload) }, payload)
+        })
+        .collect();
+    append(&*store, &mut images);
     assert_holds(&*store, &images);
     drop(store);
     assert_holds(&*fixture.open(), &images);

@@ -119,9 +119,13 @@ impl Store {
     fn check_image(&self, descriptor: &Descriptor) -> Result<()> {
         match descriptor.encoding {
             Encoding::Raw(_) if descriptor.payload_length > BATCH_BYTES => self.check_large(descriptor),
-            _ => self.fetch(&[descriptor.id], |_, descriptor, payload| {
-                check_payload(&descriptor, payload)?;
-                self.decoder.decode(&descriptor, payload).map(drop)
+            _ => self.fetch(&[descriptor.id], |_, found, payload| {
+                // A backend may keep it beside the payload once more.
+                if found != *descriptor {
+                    return Err(Error::corrupt("what is kept of it differs from what is kept beside its payload"));
+                }
+                check_payload(descriptor, payload)?;
+                self.decoder.decode(descriptor, payload).map(drop)
             }),
         }
     }

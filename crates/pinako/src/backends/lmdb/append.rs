@@ -19,7 +19,7 @@ use super::super::name_taken;
 use super::compact::COPY_FILE;
 use super::environment::Turn;
 use super::open::{DATA_FILE, Open, Tables, failed};
-use super::payload::{Key, PIECE};
+use super::payload::{self, Key, PIECE};
 use super::properties;
 use super::table::Table;
 use crate::backend::{Entry, Payload};
@@ -146,6 +146,9 @@ impl<'a> Stage<'a> {
     }
 
     fn put(mut self, id: Id, entry: &mut Entry<'_>) -> Result<Self> {
+        if payload::has_record(entry.descriptor.payload_length) {
+            return self.put_with_record(id, entry);
+        }
         if let Payload::Bytes(bytes) = entry.payload {
             let mut rest = bytes;
             for number in 0.. {
@@ -170,6 +173,26 @@ impl<'a> Stage<'a> {
         }
         entry.descriptor.checksum = reader.finish()?;
         self.buffer = buffer;
+        Ok(self)
+    }
+
+    /// Puts a payload behind its image's record.
+    fn put_with_record(mut self, id: Id, entry: &mut Entry<'_>) -> Result<Self> {
+        let mut streamed = Vec::new();
+        let payload = if let Payload::Bytes(bytes) = entry.payload {
+            bytes
+        } else {
+            let mut reader = entry.payload_reader();
+            streamed.resize(reader.remaining() as usize, 0);
+            reader.fill(&mut streamed)?;
+            entry.descriptor.checksum = reader.finish()?;
+            &streamed
+        };
+        let mut value = std::mem::take(&mut self.buffer);
+        payload::put_record(id, &entry.descriptor, &mut value);
+        value.extend_from_slice(payload);
+        self = self.put_piece(id, 0, &value)?;
+        self.buffer = value;
         Ok(self)
     }
 

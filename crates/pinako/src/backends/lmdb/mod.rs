@@ -44,6 +44,7 @@ use crate::error::{Error, Result};
 use environment::{Environment, TURN_FILE, Turn};
 use lookup::{Lookup, Surroundings, will_need};
 use open::{DATA_FILE, LOCK_FILE, Tables, failed};
+use payload::Pieces;
 
 /// Requests of a batch whose places are found, and asked of the disk, before the first is pushed.
 const WINDOW: usize = 256;
@@ -200,13 +201,12 @@ impl Backend for Lmdb {
             let mut records = Lookup::new(&tables.descriptor, txn);
             let mut payloads = Lookup::new(&tables.payload, txn);
             let find = |&id: &Id| {
-                let Some(descriptor) = self.descriptor(&mut records, id)? else { return Ok(None) };
-                let found = payload::whole(tables, txn, &mut payloads, &descriptor)?;
-                Ok(Some((descriptor, found)))
+                let is_given = || self.is_given(tables, txn, id);
+                payload::image(tables, txn, &mut payloads, id, is_given, || self.descriptor(&mut records, id))
             };
-            in_windows(ids, find, |image| image.as_ref()?.1.lent(), &mut |place, image| match image {
+            in_windows(ids, find, |image| image.as_ref()?.lent(), &mut |place, image| match image {
                 None => sink(place, None),
-                Some((descriptor, found)) => found.push(|bytes| sink(place, Some((descriptor, bytes)))),
+                Some(image) => image.push(|descriptor, payload| sink(place, Some((descriptor, payload)))),
             })
         })
     }
@@ -214,8 +214,17 @@ impl Backend for Lmdb {
     fn read(&self, requests: &[ReadRequest], sink: &mut ReadSink<'_>) -> Result<()> {
         self.environment.read(|txn, tables| {
             let mut payloads = Lookup::new(&tables.payload, txn);
+            // Many ranges of one image are asked for one after another: it is searched for once.
+            let mut last: Option<(Id, Option<Pieces<'_>>)> = None;
             let find = |request: &ReadRequest| {
-                payload::find(tables, txn, &mut payloads, request, |id| self.is_given(tables, txn, id))
+                let id = request.id;
+                let payload = match last {
+                    Some((found, payload)) if found == id => payload,
+                    _ => payload::payload(tables, txn, &mut payloads, id, || self.is_given(tables, txn, id))?,
+                };
+                last = Some((id, payload));
+                let Some(payload) = payload else { return Ok(None) };
+                payload.find(request.range_in(payload.length())?).map(Some)
             };
             in_windows(requests, find, |found| found.as_ref()?.lent(), &mut |place, found| match found {
                 None => sink(place, None),

@@ -3,20 +3,58 @@
 //! A payload up to [`PIECE`] bytes is the value of its id. A longer one is cut into pieces of that length, the last one
 //! shorter: the first is the value of the id, the others of the id and the piece's number. LMDB keeps a value in
 //! neighbouring pages and makes them in memory first; pieces bound both.
+//!
+//! To find a thumbnail costs more than to copy it, and its descriptor would have to be found as well. So before a payload
+//! of [`WITH_RECORD`] bytes its value has the image's record, after four bytes of the record's length. Smaller ones would
+//! take a noticeable share more space, larger ones would gain nothing. A value's length says whether it has a record,
+//! wherever it is one of these lengths: the payloads that stand alone are shorter or longer.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use heed::{RoTxn, RwTxn};
 
 use super::lookup::{Lookup, will_need};
 use super::open::{Tables, failed};
 use super::table::Table;
-use crate::backend::ReadRequest;
 use crate::descriptor::{Descriptor, Id, record};
 use crate::error::{Error, Result};
 
 /// Bytes of a piece of a payload; the last one has fewer.
 pub(super) const PIECE: usize = 16 << 20;
+
+/// Bytes of the record's length.
+const RECORD_LENGTH: usize = 4;
+
+/// Bytes of a payload that stands behind its image's record.
+const WITH_RECORD: RangeInclusive<u64> = 1 << 10..=32 << 10;
+
+/// Whether a payload of so many bytes stands behind its image's record.
+pub(super) fn has_record(length: u64) -> bool {
+    WITH_RECORD.contains(&length)
+}
+
+/// Puts the image's record, before which its length stands, in `value`, for its payload to follow.
+pub(super) fn put_record(id: Id, descriptor: &Descriptor, value: &mut Vec<u8>) {
+    value.clear();
+    value.extend_from_slice(&[0; RECORD_LENGTH]);
+    record::encode(id, descriptor, value);
+    let length = (value.len() - RECORD_LENGTH) as u32;
+    value[..RECORD_LENGTH].copy_from_slice(&length.to_le_bytes());
+}
+
+/// The descriptor and the payload in a value that has both.
+fn split_record(id: Id, value: &[u8]) -> Result<(Descriptor, &[u8])> {
+    let split = value
+        .split_first_chunk::<RECORD_LENGTH>()
+        .and_then(|(length, rest)| rest.split_at_checked(u32::from_le_bytes(*length) as usize));
+    let damaged = || Error::corrupt("the record before its payload is damaged").at_id(id);
+    let (record, payload) = split.ok_or_else(damaged)?;
+    let descriptor = record::decode(id, record)?;
+    if descriptor.payload_length != payload.len() as u64 {
+        return Err(damaged());
+    }
+    Ok((descriptor, payload))
+}
 
 /// The key of a piece: the id, and after it the piece's number unless that is 0, both big endian.
 pub(super) struct Key {
@@ -59,53 +97,68 @@ impl<'t> Found<'t> {
     }
 }
 
-/// Finds the whole payload of an image.
-pub(super) fn whole<'t>(
-    tables: &'t Tables,
-    txn: &'t RoTxn<'t>,
-    payloads: &mut Lookup<'t>,
-    descriptor: &Descriptor,
-) -> Result<Found<'t>> {
-    let (id, length) = (descriptor.id, descriptor.payload_length);
-    let first = payloads.get(id).map_err(|error| cannot_read(id, error))?.ok_or_else(|| missing(id, length))?;
-    Pieces { table: &tables.payload, txn, id, length, first }.find(0..length)
+/// Where an image is, with its whole payload.
+pub(super) enum Image<'t> {
+    /// In one value, which is not looked into before all of it is wanted: it may not be in memory yet.
+    Together(Id, &'t [u8]),
+    Apart(Descriptor, Found<'t>),
 }
 
-/// Finds the bytes that `request` asks for; `None` where there is no such image. `is_given` says whether an id whose
-/// payload is there has been given away: an append that is under way, or was broken off, has put payloads of later ones.
-pub(super) fn find<'t>(
-    tables: &'t Tables,
-    txn: &'t RoTxn<'t>,
-    payloads: &mut Lookup<'t>,
-    request: &ReadRequest,
-    is_given: impl FnOnce(Id) -> Result<bool>,
-) -> Result<Option<Found<'t>>> {
-    let id = request.id;
-    match payloads.get(id).map_err(|error| cannot_read(id, error))? {
-        Some(_) if !is_given(id)? => Ok(None),
-        Some(whole) if whole.len() < PIECE => {
-            let range = request.range_in(whole.len() as u64)?;
-            Ok(Some(Found::Lent(&whole[range.start as usize..range.end as usize])))
+impl<'t> Image<'t> {
+    pub(super) fn lent(&self) -> Option<&'t [u8]> {
+        match self {
+            Image::Together(_, value) => Some(value),
+            Image::Apart(_, found) => found.lent(),
         }
-        Some(first) => {
-            let Some(length) = length(tables, txn, id)? else { return Ok(None) };
-            let range = request.range_in(length)?;
-            Pieces { table: &tables.payload, txn, id, length, first }.find(range).map(Some)
+    }
+
+    /// Gives `sink` the descriptor and the payload.
+    pub(super) fn push(self, sink: impl FnOnce(Descriptor, &[u8]) -> Result<()>) -> Result<()> {
+        match self {
+            Image::Together(id, value) => {
+                let (descriptor, payload) = split_record(id, value)?;
+                sink(descriptor, payload)
+            }
+            Image::Apart(descriptor, found) => found.push(|payload| sink(descriptor, payload)),
         }
-        None => match length(tables, txn, id)? {
-            Some(length) => Err(missing(id, length)),
-            None => Ok(None),
-        },
     }
 }
 
-fn missing(id: Id, length: u64) -> Error {
-    Error::corrupt(format!("its payload of {length} bytes is missing")).at_id(id)
+/// Finds an image; `describe` looks its descriptor up where it stands alone. `is_given` says whether an id whose payload
+/// is there has been given away: an append that is under way, or was broken off, has put payloads of later ones.
+pub(super) fn image<'t>(
+    tables: &'t Tables,
+    txn: &'t RoTxn<'t>,
+    payloads: &mut Lookup<'t>,
+    id: Id,
+    is_given: impl FnOnce() -> Result<bool>,
+    describe: impl FnOnce() -> Result<Option<Descriptor>>,
+) -> Result<Option<Image<'t>>> {
+    let value = payloads.get(id).map_err(|error| cannot_read(id, error))?;
+    if let Some(value) = value.filter(|value| has_record(value.len() as u64)) {
+        return Ok(is_given()?.then_some(Image::Together(id, value)));
+    }
+    let Some(descriptor) = describe()? else { return Ok(None) };
+    let length = descriptor.payload_length;
+    let whole = Pieces::new(&tables.payload, txn, id, length, value)?;
+    Ok(Some(Image::Apart(descriptor, whole.find(0..length)?)))
 }
 
-/// The length of an image's payload, as its descriptor says.
-fn length(tables: &Tables, txn: &RoTxn<'_>, id: Id) -> Result<Option<u64>> {
-    Ok(descriptor(tables, txn, id)?.map(|descriptor| descriptor.payload_length))
+/// Finds the payload of an image; `None` where there is no such image. `is_given` as for [`image`].
+pub(super) fn payload<'t>(
+    tables: &'t Tables,
+    txn: &'t RoTxn<'t>,
+    payloads: &mut Lookup<'t>,
+    id: Id,
+    is_given: impl FnOnce() -> Result<bool>,
+) -> Result<Option<Pieces<'t>>> {
+    let value = payloads.get(id).map_err(|error| cannot_read(id, error))?;
+    let length = match value {
+        Some(_) if !is_given()? => None,
+        Some(value) if value.len() < *WITH_RECORD.start() as usize => Some(value.len() as u64),
+        _ => descriptor(tables, txn, id)?.map(|descriptor| descriptor.payload_length),
+    };
+    length.map(|length| Pieces::new(&tables.payload, txn, id, length, value)).transpose()
 }
 
 /// An image's descriptor.
@@ -114,7 +167,8 @@ pub(super) fn descriptor(tables: &Tables, txn: &RoTxn<'_>, id: Id) -> Result<Opt
     record.map(|record| record::decode(id, record)).transpose()
 }
 
-/// A payload in pieces.
+/// A payload, in as many pieces as it has.
+#[derive(Clone, Copy)]
 pub(super) struct Pieces<'t> {
     table: &'t Table,
     txn: &'t RoTxn<'t>,
@@ -124,7 +178,21 @@ pub(super) struct Pieces<'t> {
 }
 
 impl<'t> Pieces<'t> {
-    fn find(self, range: Range<u64>) -> Result<Found<'t>> {
+    /// The payload of `length` bytes whose first piece is at the beginning of `value`.
+    fn new(table: &'t Table, txn: &'t RoTxn<'t>, id: Id, length: u64, value: Option<&'t [u8]>) -> Result<Self> {
+        let value =
+            value.ok_or_else(|| Error::corrupt(format!("its payload of {length} bytes is missing")).at_id(id))?;
+        // Before it may be its record; a value that is too short is found by who reads it.
+        let before = if has_record(length) { value.len().saturating_sub(length as usize) } else { 0 };
+        let first = &value[before..];
+        Ok(Pieces { table, txn, id, length, first })
+    }
+
+    pub(super) fn length(&self) -> u64 {
+        self.length
+    }
+
+    pub(super) fn find(self, range: Range<u64>) -> Result<Found<'t>> {
         if range.is_empty() {
             return Ok(Found::Lent(&[]));
         }

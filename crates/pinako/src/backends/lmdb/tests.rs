@@ -18,7 +18,7 @@ use crate::backend::{Payload, WRITER_PATIENCE};
 use crate::backends::folder::faults;
 use crate::conformance::pattern;
 use crate::descriptor::Descriptor;
-use crate::{Encoding, ErrorKind, ImageFormat, SampleType, Shape};
+use crate::{Encoding, ErrorKind, ImageFormat, SampleType, Shape, Store};
 
 /// More than one transaction takes.
 const LONG: u64 = (70 << 20) + 1;
@@ -243,6 +243,49 @@ fn a_payload_that_is_missing_or_lacks_a_piece_is_corrupt() {
         assert_eq!((error.kind(), error.id()), (ErrorKind::Corrupt, Some(id)), "{error}");
     }
     assert_eq!(payload(&*store, 1).unwrap().unwrap(), [2; 10]);
+}
+
+#[test]
+fn a_damaged_record_before_a_payload_is_corrupt() {
+    let folder = Folder::new();
+    append(&*folder.create(), &[vec![1; 2000]]).unwrap();
+    let mut record = Vec::new();
+    record::encode(0, &descriptor(None, 2000), &mut record);
+    let value =
+        |length: u32, record: &[u8], payload: usize| [&length.to_le_bytes(), record, &vec![1; payload][..]].concat();
+    let length = record.len() as u32;
+    let mut flipped = record.clone();
+    flipped[28] ^= 1;
+    for damaged in [
+        value(length, &record, 1999),
+        value(length, &record, 2001),
+        value(length, &flipped, 2000),
+        value(length - 1, &record, 2000),
+        value(u32::MAX, &record, 2000),
+        vec![1; 2000],
+        vec![0; 1024],
+    ] {
+        folder.put("payload", &[(&0u64.to_be_bytes(), &damaged)]);
+        let error = payload(&*folder.open(Mode::Read).unwrap(), 0).unwrap_err();
+        assert_eq!((error.kind(), error.id()), (ErrorKind::Corrupt, Some(0)), "{error}");
+    }
+}
+
+#[test]
+fn verify_compares_the_record_before_a_payload_with_the_other() {
+    let folder = Folder::new();
+    let payload = [7; 2000];
+    let checksum = crate::checksum::crc32c(&payload);
+    let descriptor = Descriptor { checksum, ..descriptor(None, 2000) };
+    let entry = Entry { descriptor: descriptor.clone(), payload: Payload::Bytes(&payload) };
+    folder.create().append(&mut [entry]).unwrap();
+    let mut record = Vec::new();
+    record::encode(0, &Descriptor { label: Some(5), ..descriptor }, &mut record);
+    folder.put("descriptor", &[(&0u64.to_be_bytes(), &record)]);
+    let mut problems = Vec::new();
+    let store = Store::options().open_read_only(&format!("lmdb:{}", folder.path.display())).unwrap();
+    store.verify(&mut |problem| problems.push(problem.error), &mut |_| ControlFlow::Continue(())).unwrap();
+    assert!(problems[0].to_string().contains("differs"), "{problems:?}");
 }
 
 #[test]
