@@ -161,6 +161,50 @@ fn cifar_picture(seed: u8) -> (Vec<u8>, Image) {
 }
 
 #[test]
+fn what_a_folder_holds_beside_its_source_is_told() {
+    let root = tempfile::tempdir().unwrap();
+    let describe = || source::open(root.path()).unwrap().describe();
+    class_folders(root.path());
+    fs::write(root.path().join("notes.txt"), "none").unwrap();
+    fs::write(root.path().join("cat/0.json"), "none").unwrap();
+    assert_eq!(describe(), "image files in 2 class folders");
+
+    fs::write(root.path().join("set.npy"), "any").unwrap();
+    assert_eq!(describe(), "image files in 2 class folders; left aside: set.npy");
+    fs::create_dir(root.path().join("dog/more")).unwrap();
+    for name in ["a.h5", "dog/more/data_batch_1", "z.npz"] {
+        fs::write(root.path().join(name), "any").unwrap();
+    }
+    let all = describe();
+    assert_eq!(all, "image files in 2 class folders; left aside: a.h5, dog/more/data_batch_1, set.npy and more");
+
+    fs::write(root.path().join("data_batch_7.bin"), [&[7], &cifar_picture(7).0[..]].concat()).unwrap();
+    assert_eq!(describe(), "CIFAR-10, binary; left aside: a.h5, cat/0.png, cat/1.png and more");
+}
+
+#[cfg(feature = "hdf5")]
+#[test]
+fn a_store_in_a_tree_of_images_is_not_told_of() {
+    let root = tempfile::tempdir().unwrap();
+    class_folders(root.path());
+    let store = Store::create(&format!("hdf5:{}", root.path().join("store").display())).unwrap();
+    import(&store, root.path(), &ImportOptions { encoding: ImportEncoding::Raw, ..Default::default() }).0.unwrap();
+    assert_eq!(source::open(root.path()).unwrap().describe(), "image files in 2 class folders");
+}
+
+#[test]
+fn as_many_batches_of_cifar_10_as_there_are_are_imported_in_their_order() {
+    let root = tempfile::tempdir().unwrap();
+    for (seed, name) in ["data_batch_2", "data_batch_10", "test_batch", "test_batch_2"].into_iter().enumerate() {
+        let record = [&[seed as u8], &cifar_picture(seed as u8).0[..]].concat();
+        fs::write(root.path().join(name).with_extension("bin"), record).unwrap();
+    }
+    let store = Store::create("memory:").unwrap();
+    assert_eq!(import(&store, root.path(), &Default::default()).0.unwrap().images, 4);
+    assert!(store.scan(0).map(|found| found.unwrap().label).eq((0..4).map(Some)));
+}
+
+#[test]
 fn cifar_10_in_binary_form_is_imported() {
     let root = tempfile::tempdir().unwrap();
     let mut batch = Vec::new();
@@ -386,6 +430,51 @@ fn a_label_that_does_not_fit_the_label_names_is_an_error() {
     fs::write(root.path().join("batches.meta.txt"), "airplane\nautomobile\n").unwrap();
     let error = import(&Store::create("memory:").unwrap(), root.path(), &ImportOptions::default()).0.unwrap_err();
     assert!(error.to_string().contains("test_batch.bin, image 0") && error.to_string().contains("label 3"), "{error}");
+}
+
+#[test]
+fn images_in_an_array_cannot_be_linked_and_none_is_skipped_for_it() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("set.npy");
+    fs::write(&path, npy("|u1", "(2, 3, 3)", &[7; 18])).unwrap();
+    let store = Store::create("memory:").unwrap();
+    let options = ImportOptions { encoding: ImportEncoding::Link, skip_bad: true, ..Default::default() };
+    let (imported, skipped) = import(&store, &path, &options);
+    let error = imported.unwrap_err();
+    assert!(error.to_string().contains("set/0: only image files can be linked"), "{error}");
+    assert_eq!((error.hint(), skipped.len(), store.count().unwrap()), (Some("import it without linking"), 0, 0));
+}
+
+#[test]
+fn what_is_damaged_says_what_to_do() {
+    let root = tempfile::tempdir().unwrap();
+    let hint = |name: &str, bytes: &[u8]| {
+        let path = root.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        let error = source::open(&path).err().expect(name);
+        (error.to_string(), error.hint().unwrap_or_else(|| panic!("{error}")).to_owned())
+    };
+    fs::write(root.path().join("a.labels.npy"), npy("<i8", "(1,)", &[0; 8])).unwrap();
+    fs::write(root.path().join("x-labels-idx1-ubyte"), idx(8, &[1], &[0])).unwrap();
+    for (name, bytes) in
+        [("a.npy", npy("|u1", "(2, 3, 3)", &[7; 18])), ("x-images-idx3-ubyte", idx(8, &[2, 3, 3], &[7; 18]))]
+    {
+        let (error, hint) = hint(name, &bytes);
+        assert!(
+            error.contains("labels of the shape [1] for 2 images") && hint.contains("one label for each"),
+            "{error}"
+        );
+    }
+    for (name, bytes) in [
+        ("b.npy", npy("|u1", "(2, 3, 3)", &[7; 17])),
+        ("test_batch.bin", vec![7; 5000]),
+        ("data_batch_1", b"\x80\x04}(\x8c\x04dataB\xff\xff\x00\x00".to_vec()),
+        ("data_batch_2", b"\x80\x04".to_vec()),
+    ] {
+        assert_eq!(hint(name, &bytes).1, "fetch or write it again", "{name}");
+    }
+    let (error, told) = hint("data_batch_3", b"\x80\x04\x8a\x0a");
+    assert!(error.contains("at byte 4 starts a whole number of 10 bytes") && told.contains("damaged"), "{error}");
 }
 
 #[test]

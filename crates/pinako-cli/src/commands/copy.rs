@@ -4,14 +4,14 @@ use std::process::ExitCode;
 
 use pinako::{Result, Store};
 
-use super::durability;
+use super::{durability, open_or_create};
 use crate::args::CopyArgs;
 use crate::progress::{self, Job, images_text};
 use crate::report;
 
 pub fn run(args: &CopyArgs) -> Result<ExitCode> {
     let from = Store::options().open_read_only(&args.from)?;
-    let to = Store::options().durability(durability(args.buffered)).open_or_create(&args.to)?;
+    let to = open_or_create(&Store::options().durability(durability(args.buffered)), &args.to)?;
     let mut job = Job::start("copying");
     let copied = from.copy_to(&to, &mut |progress| job.watch(progress))?;
     to.sync()?;

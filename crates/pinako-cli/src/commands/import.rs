@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use pinako::{Error, ImportEncoding, ImportOptions, Imported, Result, source};
 
-use super::durability;
+use super::{durability, open_or_create};
 use crate::args::{EncodingArg, ImportArgs};
 use crate::progress::{self, Job, images_text};
 use crate::report;
@@ -18,7 +18,7 @@ pub fn run(args: &ImportArgs) -> Result<ExitCode> {
     // All sources first: one that cannot be opened must not leave an empty store behind.
     let sources = paths.iter().map(|path| source::open(path)).collect::<Result<Vec<_>>>()?;
     let options = args.decode.options().durability(durability(args.buffered));
-    let store = options.open_or_create(store)?;
+    let store = open_or_create(&options, store)?;
     let how = ImportOptions {
         encoding: match args.encoding {
             _ if args.link => ImportEncoding::Link,

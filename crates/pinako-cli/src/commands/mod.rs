@@ -14,7 +14,7 @@ mod verify;
 
 use std::process::ExitCode;
 
-use pinako::{Durability, OpenOptions, Result, Store};
+use pinako::{Durability, Error, ErrorKind, OpenOptions, Result, Store};
 
 use crate::args::{Args, Command, DecodeArgs};
 
@@ -41,6 +41,17 @@ impl DecodeArgs {
     /// The options for a store in which images are decoded.
     fn options(&self) -> OpenOptions {
         Store::options().max_image_bytes(self.max_image_bytes)
+    }
+}
+
+/// Opens the store that a job fills, or makes it with its first images.
+fn open_or_create(options: &OpenOptions, url: &str) -> Result<Store> {
+    match url {
+        "memory:" => {
+            Err(Error::new(ErrorKind::InvalidInput, "memory: keeps images only for as long as this command runs")
+                .with_hint("name a store on the disk: lmdb:DIR, files:DIR, hdf5:DIR or sqlite:FILE"))
+        }
+        url => options.open_or_create(url),
     }
 }
 

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use pinako::backend::Properties;
 use pinako::{Error, ErrorKind, Image, Label, NewImage, PixelEncoding, Result, Store};
 
+use super::open_or_create;
 use crate::args::{EncodingArg, PutArgs};
 use crate::pick::{LabelPick, known_names};
 use crate::report::{self, written};
@@ -28,7 +29,7 @@ pub fn run(args: &PutArgs) -> Result<ExitCode> {
     let names = args.files.iter().map(|file| name(args, file)).collect::<Result<Vec<_>>>()?;
     let loaded = args.files.iter().map(|file| load(args, file)).collect::<Result<Vec<_>>>()?;
 
-    let store = args.decode.options().open_or_create(&args.store)?;
+    let store = open_or_create(&args.decode.options(), &args.store)?;
     check_free(&store, &names)?;
     let label = args.label.as_ref().map(|label| label_in(&store, label)).transpose()?;
     let images = loaded.iter().zip(names).map(|(loaded, name)| {

@@ -180,6 +180,21 @@ fn a_command_line_that_makes_no_sense_is_told() {
 }
 
 #[test]
+fn a_store_that_would_end_with_the_command_is_refused() {
+    let place = Place::new();
+    place.picture("a.ppm", 1);
+    place.ok("put store a.ppm");
+    insta::assert_snapshot!(place.run("import a.ppm memory:"), @"
+    ! error: memory: keeps images only for as long as this command runs
+    ! hint: name a store on the disk: lmdb:DIR, files:DIR, hdf5:DIR or sqlite:FILE
+    exit code 1
+    ");
+    for args in ["copy store memory:", "put memory: a.ppm"] {
+        assert_eq!(place.run(args).code, 1, "{args}");
+    }
+}
+
+#[test]
 fn a_reader_that_went_away_is_no_error() {
     let place = Place::new();
     place.picture("a.ppm", 1);

@@ -1,5 +1,6 @@
 //! Arrays of numbers in files: their element types, and images cut out of a stream of them.
 
+use std::fmt;
 use std::io::Read;
 
 use crate::descriptor::{Label, NO_LABEL};
@@ -94,7 +95,7 @@ impl Element {
         let (size, signed) = match self {
             Self::Unsigned(size) => (size, false),
             Self::Signed(size) => (size, true),
-            Self::F32 | Self::F64 => return Err(Error::unsupported("labels that are not whole numbers")),
+            Self::F32 | Self::F64 => return Err(not_whole_numbers()),
         };
         if bytes.len() != size || size > 8 {
             return Err(Error::corrupt(format!("a number of {} bytes, not {size}", bytes.len())));
@@ -111,6 +112,22 @@ impl Element {
             false => i64::try_from(number).map_err(|_| Error::unsupported(format!("the label {number} is too large"))),
         }
     }
+}
+
+/// As numpy calls it.
+impl fmt::Display for Element {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self {
+            Self::Unsigned(_) => "uint",
+            Self::Signed(_) => "int",
+            Self::F32 | Self::F64 => "float",
+        };
+        write!(f, "{kind}{}", 8 * self.size())
+    }
+}
+
+fn not_whole_numbers() -> Error {
+    Error::unsupported("labels that are not whole numbers").with_hint("store them as int64")
 }
 
 /// How the images in a stream of elements look: all alike, one after another.
@@ -250,10 +267,13 @@ impl Labels {
         match *dimensions {
             [] if count == 1 => {}
             [labels] | [labels, 1] if labels == count => {}
-            _ => return Err(Error::corrupt(format!("labels of the shape {dimensions:?} for {count} images"))),
+            _ => {
+                return Err(Error::corrupt(format!("labels of the shape {dimensions:?} for {count} images"))
+                    .with_hint("give one label for each image, -1 for those without, or take the labels away"));
+            }
         }
         match element {
-            Element::F32 | Element::F64 => Err(Error::unsupported("labels that are not whole numbers")),
+            Element::F32 | Element::F64 => Err(not_whole_numbers()),
             _ => Ok(Labels { stream, element, order }),
         }
     }

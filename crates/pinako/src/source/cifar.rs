@@ -21,17 +21,23 @@ use crate::image::Shape;
 /// Bytes of a picture.
 const PICTURE: u64 = 3072;
 
+const OTHER_PICTURES: &str = "store images of other kinds by numpy.save and import the .npy file";
+
 fn format() -> Result<Format> {
     Ok(Format { element: Element::Unsigned(1), order: Order::Little, shape: Shape::new(32, 32, 3)?, planar: true })
 }
 
 /// The data set in a folder in either form, if there is one.
-pub(super) fn open_folder(folder: &Path, _: &[PathBuf]) -> Result<Option<DataSet>> {
+pub(super) fn open_folder(folder: &Path, files: &[PathBuf]) -> Result<Option<DataSet>> {
     let there = |names: &[&str]| -> Vec<PathBuf> {
         names.iter().map(|name| folder.join(name)).filter(|path| path.is_file()).collect()
     };
-    let batches = ["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"];
-    let files = there(&batches);
+    let mut batches: Vec<(Batch10, &PathBuf)> = files.iter().filter_map(|path| Some((batch10(path)?, path))).collect();
+    batches.sort();
+    let of = |binary: bool| -> Vec<PathBuf> {
+        batches.iter().filter(|(batch, _)| batch.binary == binary).map(|(_, path)| (*path).clone()).collect()
+    };
+    let files = of(false);
     if !files.is_empty() {
         return pickles("CIFAR-10, Python pickles", folder, files).map(Some);
     }
@@ -41,7 +47,7 @@ pub(super) fn open_folder(folder: &Path, _: &[PathBuf]) -> Result<Option<DataSet
             return pickles("CIFAR-100, Python pickles", folder, files).map(Some);
         }
     }
-    let files = there(&batches.map(|name| format!("{name}.bin")).each_ref().map(String::as_str));
+    let files = of(true);
     if !files.is_empty() {
         return binary("CIFAR-10, binary", folder, files, 1).map(Some);
     }
@@ -50,6 +56,27 @@ pub(super) fn open_folder(folder: &Path, _: &[PathBuf]) -> Result<Option<DataSet
         return binary("CIFAR-100, binary", folder, files, 2).map(Some);
     }
     Ok(None)
+}
+
+/// Which batch of CIFAR-10 a file is, in the order in which they are read.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Batch10 {
+    binary: bool,
+    test: bool,
+    number: u64,
+}
+
+/// The batch of CIFAR-10 that a file is by its name: `data_batch_1` and so on, the hosts' five or any number, then
+/// `test_batch`.
+pub(super) fn batch10(path: &Path) -> Option<Batch10> {
+    let name = path.file_name()?.to_str()?;
+    let stem = name.strip_suffix(".bin").unwrap_or(name);
+    let (test, number) = match stem.strip_prefix("data_batch_") {
+        Some(number) => (false, number),
+        None if stem == "test_batch" => (true, "1"),
+        None => (true, stem.strip_prefix("test_batch_")?),
+    };
+    Some(Batch10 { binary: name != stem, test, number: number.parse().ok()? })
 }
 
 /// The batch in a file by itself, if it is one: a pickle, or records by the file's name.
@@ -136,16 +163,18 @@ fn read_pickle(path: &Path) -> Result<Part> {
 fn batch(pickle: &Pickle) -> Result<Batch> {
     let root = pickle.root();
     let Some(data) = pickle.get(root, "data") else {
-        return Err(Error::unsupported("the pickle is no CIFAR batch: a dictionary with the key \"data\" is expected"));
+        let message = "the pickle is no CIFAR batch: a dictionary with the key \"data\" is expected";
+        return Err(Error::unsupported(message).with_hint(OTHER_PICTURES));
     };
     let Value::Array(Some(array)) = data else {
         return Err(Error::corrupt("the pickle's \"data\" is no numpy array"));
     };
     let (&[count, PICTURE], Element::Unsigned(1)) = (&array.shape[..], array.element) else {
         return Err(Error::unsupported(format!(
-            "the pickle's \"data\" has the shape {:?} and {:?} elements, not N x {PICTURE} bytes",
+            "the pickle's \"data\" has the shape {:?} and elements of the type {}, not N x {PICTURE} of uint8",
             array.shape, array.element
-        )));
+        ))
+        .with_hint(OTHER_PICTURES));
     };
     let pixels_at = match pickle.value(array.data) {
         Value::Blob(blob) if Some(blob.length) == count.checked_mul(PICTURE) => blob.at,

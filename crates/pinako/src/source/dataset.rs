@@ -4,7 +4,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::array::{Format, Labels, expect_end};
-use super::{Content, Item, Source};
+use super::{Content, Item, Source, beside};
 use crate::error::{Error, Result};
 
 /// The images of one file.
@@ -98,6 +98,14 @@ impl DataSet {
                 Ok(DataSet { title: title.into(), label_names, images, files, open, current: None })
             }
         }
+    }
+}
+
+impl DataSet {
+    /// Adds to the title what else there is in the folder that the data set was found in.
+    pub(super) fn of_folder(mut self, folder: &Path) -> Self {
+        self.title += &beside::note(folder, beside::files_beside(folder, self.files.as_slice()));
+        self
     }
 }
 

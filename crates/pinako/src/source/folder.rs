@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use walkdir::{DirEntry, WalkDir};
 
-use super::{Content, Item, Source};
+use super::{Content, Item, Source, beside};
 use crate::descriptor::Label;
 use crate::encoding;
 use crate::error::{Error, Result};
@@ -33,6 +33,8 @@ pub(super) struct Folder {
     label_names: Vec<String>,
     /// The label of each folder name; empty where there are no classes.
     labels: HashMap<String, Label>,
+    /// What its description ends in.
+    note: String,
 }
 
 impl Folder {
@@ -41,7 +43,14 @@ impl Folder {
         let mut images = 0;
         let mut depths = BTreeSet::new();
         let mut parents = BTreeSet::new();
-        for entry in walk(root).flatten().filter(is_image) {
+        let mut others = Vec::new();
+        for entry in walk(root).flatten() {
+            if !is_image(&entry) {
+                if others.len() <= beside::NAMED && entry.file_type().is_file() && beside::is_data_set(entry.path()) {
+                    others.push(entry.into_path());
+                }
+                continue;
+            }
             images += 1;
             depths.insert(entry.depth());
             if let Some(parent) = parent_name(entry.path())
@@ -56,7 +65,8 @@ impl Folder {
         let is_split = |name: &String| SPLITS.contains(&name.as_str());
         let has_classes = depths.len() == 1 && parents.len() > 1 && !parents.iter().all(is_split);
         let (label_names, labels) = if has_classes { classes(parents) } else { Default::default() };
-        Ok(Some(Folder { root: root.to_owned(), walk: Box::new(walk(root)), images, label_names, labels }))
+        let note = beside::note(root, others.into_iter());
+        Ok(Some(Folder { root: root.to_owned(), walk: Box::new(walk(root)), images, label_names, labels, note }))
     }
 
     fn item(&self, entry: DirEntry) -> Result<Item> {
@@ -73,8 +83,8 @@ impl Folder {
 impl Source for Folder {
     fn describe(&self) -> String {
         match self.labels.len() {
-            0 => "image files".to_owned(),
-            classes => format!("image files in {classes} class folders"),
+            0 => format!("image files{}", self.note),
+            classes => format!("image files in {classes} class folders{}", self.note),
         }
     }
 
@@ -140,7 +150,7 @@ impl Source for SingleFile {
 }
 
 /// The tree in the order of its file names, a sorted folder at a time.
-fn walk(root: &Path) -> impl Iterator<Item = walkdir::Result<DirEntry>> + Send + use<> {
+pub(super) fn walk(root: &Path) -> impl Iterator<Item = walkdir::Result<DirEntry>> + Send + use<> {
     WalkDir::new(root)
         .follow_links(true)
         .sort_by_file_name()

@@ -43,7 +43,8 @@ pub(super) fn open_file(path: &Path, head: &[u8]) -> Result<Option<DataSet>> {
     DataSet::new("an IDX file of images", Vec::new(), vec![path.to_owned()], Box::new(open)).map(Some)
 }
 
-fn is_images_name(path: &Path) -> bool {
+/// Whether a file of this name is taken for one of images.
+pub(super) fn is_images_name(path: &Path) -> bool {
     path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.contains("images") && name.contains("idx"))
 }
 

@@ -16,6 +16,7 @@
 //! | an image file, or a tree of them | their extensions, one file by its first bytes too |
 
 mod array;
+mod beside;
 mod cifar;
 mod dataset;
 mod folder;
@@ -39,12 +40,12 @@ use self::dataset::DataSet;
 use crate::backends;
 use crate::descriptor::{Attributes, Label};
 use crate::encoding;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::image::Image;
 
 /// Images to be imported, one after another.
 pub trait Source: Send {
-    /// What it is, for people: "CIFAR-10, Python pickles".
+    /// What it is, for people: "CIFAR-10, Python pickles"; and which images beside it in a folder are left aside.
     fn describe(&self) -> String;
 
     /// Names of the labels 0, 1, 2, ...; empty where labels are but numbers.
@@ -105,11 +106,15 @@ pub fn open(path: &Path) -> Result<Box<dyn Source>> {
         return Err(Error::invalid(format!("{} is a Pinako store, which is copied, not imported", path.display()))
             .with_hint(format!("pinako copy {} STORE", path.display())));
     }
-    match metadata.is_dir() {
+    let opened = match metadata.is_dir() {
         true => open_folder(path),
         false if metadata.is_file() => open_file(path),
         false => Err(encoding::no_regular_file(path)),
-    }
+    };
+    opened.map_err(|error| match error.hint() {
+        None if error.kind() == ErrorKind::Corrupt => error.with_hint("fetch or write it again"),
+        _ => error,
+    })
 }
 
 /// Opens a folder, given the files in it that are no images, if it is of the kind looked for.
@@ -123,14 +128,14 @@ fn open_folder(path: &Path) -> Result<Box<dyn Source>> {
     let data_sets: [OpenFolder; 4] = [cifar::open_folder, lmdb::open_folder, idx::open_folder, png_csv::open_folder];
     for open in data_sets {
         if let Some(source) = open(path, &files)? {
-            return Ok(Box::new(source));
+            return Ok(Box::new(source.of_folder(path)));
         }
     }
     if let Some(source) = folder::Folder::open(path)? {
         return Ok(Box::new(source));
     }
     match hdf5::open_folder(path, &files)? {
-        Some(source) => Ok(Box::new(source)),
+        Some(source) => Ok(Box::new(source.of_folder(path))),
         None => Err(unknown(path)),
     }
 }

@@ -69,7 +69,8 @@ fn open_npz(path: &Path) -> Result<Part> {
         return Err(Error::unsupported(format!(
             "no array N,H,W or N,H,W,C of images in the archive, only {}",
             shapes.join(", ")
-        )));
+        ))
+        .with_hint("reshape the images to N,H,W or N,H,W,C"));
     }
     let mut parts = Vec::new();
     let mut count = 0u64;

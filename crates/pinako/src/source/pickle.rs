@@ -26,6 +26,9 @@ const MAX_KEPT: u64 = 512;
 /// Most bytes of strings that are kept altogether.
 const MAX_KEPT_TOTAL: u64 = 64 << 20;
 
+const DAMAGED_OR_OTHER: &str =
+    "the file is damaged, or holds more than images: fetch it again, or store the images by numpy.save";
+
 /// A value's place in its pickle.
 pub(super) type Ref = u32;
 
@@ -285,7 +288,8 @@ impl<R: BufRead + Seek> Machine<'_, R> {
                 return Err(Error::unsupported(format!(
                     "at byte {} stands the instruction {other:#04x}, which is none of a pickle that holds images only",
                     self.at - 1
-                )));
+                ))
+                .with_hint(DAMAGED_OR_OTHER));
             }
         }
         Ok(None)
@@ -365,7 +369,11 @@ impl<R: BufRead + Seek> Machine<'_, R> {
         let count = usize::from(self.byte()?);
         let mut bytes = [0; 8];
         let Some(digits) = bytes.get_mut(..count) else {
-            return Err(Error::unsupported(format!("a whole number of {count} bytes")));
+            return Err(Error::unsupported(format!(
+                "at byte {} starts a whole number of {count} bytes, more than the 8 that any label has",
+                self.at
+            ))
+            .with_hint(DAMAGED_OR_OTHER));
         };
         for digit in &mut *digits {
             *digit = self.byte()?;

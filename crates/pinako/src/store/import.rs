@@ -92,6 +92,7 @@ impl Store {
                 let (send, receive) = sync_channel(0); // the next batch waits where it was made
                 scope.spawn(|| importer.send_batches(source, send));
                 for batch in receive {
+                    let batch = batch?;
                     let mut ready = Vec::with_capacity(batch.len());
                     for image in batch {
                         match image {
@@ -136,10 +137,17 @@ struct Loaded {
 impl Importer<'_> {
     /// Sends all images of `source` on, batch by batch; ends when nobody listens. Where the watch says to stop, those
     /// that are ready are sent, and no more.
-    fn send_batches(&self, source: &mut dyn Source, send: SyncSender<Vec<Result<Incoming<'static>>>>) {
+    fn send_batches(&self, source: &mut dyn Source, send: SyncSender<Result<Vec<Result<Incoming<'static>>>>>) {
         let mut batch = Vec::new();
         let mut bytes = 0;
         while let Some(mut lot) = self.next_lot(source) {
+            if self.options.encoding == ImportEncoding::Link
+                && let Some(Loaded { item, .. }) =
+                    lot.iter().flatten().find(|loaded| matches!(loaded.item.content, Content::Pixels(_)))
+            {
+                let _ = send.send(Err(cannot_link(item)));
+                return;
+            }
             while !lot.is_empty() {
                 let rest = lot.split_off(self.decoded_end(&lot));
                 let images = self.prepare_all(lot);
@@ -148,21 +156,21 @@ impl Importer<'_> {
                 let full = bytes + more > BATCH_BYTES || batch.len() + images.len() > BATCH_IMAGES;
                 if full && !batch.is_empty() {
                     bytes = 0;
-                    if send.send(std::mem::take(&mut batch)).is_err() {
+                    if send.send(Ok(std::mem::take(&mut batch))).is_err() {
                         return;
                     }
                 }
                 bytes += more;
                 batch.extend(images);
                 if failed {
-                    let _ = send.send(batch);
+                    let _ = send.send(Ok(batch));
                     return;
                 }
                 lot = rest;
             }
         }
         if !batch.is_empty() {
-            let _ = send.send(batch);
+            let _ = send.send(Ok(batch));
         }
     }
 
@@ -233,13 +241,13 @@ impl Importer<'_> {
         let prepare = || {
             let image;
             let new = match (&content, self.options.encoding) {
-                (Content::Pixels(image), encoding) => pixels(image, encoding)?,
+                (Content::Pixels(image), encoding) => pixels(image, encoding),
                 (Content::File(path), encoding) => {
                     image = decode_file(&file, self.store.decoder.max_image_bytes)?;
                     match encoding {
                         ImportEncoding::AsTheyCame => NewImage::file(file),
                         ImportEncoding::Link => NewImage::linked(path),
-                        ImportEncoding::Raw | ImportEncoding::Png => pixels(&image, encoding)?,
+                        ImportEncoding::Raw | ImportEncoding::Png => pixels(&image, encoding),
                     }
                 }
             };
@@ -273,13 +281,17 @@ fn next_items(source: &mut dyn Source) -> Vec<Result<Item>> {
     items
 }
 
-fn pixels(image: &Image, encoding: ImportEncoding) -> Result<NewImage<'_>> {
+/// The error for pixels where all is to be linked, which is no matter of one bad image.
+fn cannot_link(item: &Item) -> Error {
+    Error::invalid(format!("{}: only image files can be linked, and this is part of an array", item.origin))
+        .with_hint("import it without linking")
+}
+
+fn pixels(image: &Image, encoding: ImportEncoding) -> NewImage<'_> {
     match encoding {
-        ImportEncoding::AsTheyCame => Ok(NewImage::pixels(image)),
-        ImportEncoding::Raw => Ok(NewImage::encoded(image.view(), PixelEncoding::Raw)),
-        ImportEncoding::Png => Ok(NewImage::encoded(image.view(), PixelEncoding::Png)),
-        ImportEncoding::Link => Err(Error::invalid("only image files can be linked, not the images of a data set")
-            .with_hint("import it without linking")),
+        ImportEncoding::AsTheyCame | ImportEncoding::Link => NewImage::pixels(image),
+        ImportEncoding::Raw => NewImage::encoded(image.view(), PixelEncoding::Raw),
+        ImportEncoding::Png => NewImage::encoded(image.view(), PixelEncoding::Png),
     }
 }
 
