@@ -28,7 +28,13 @@ def sealed(line):
     return json.loads(line)
 
 
-def check_record(id, record):
-    """Checks a descriptor record's own checksum, as FORMAT.md says: of the id and of the record before it."""
-    summed = id.to_bytes(8, "little") + bytes(record[:-4])
-    assert crc32c(summed) == int.from_bytes(record[-4:], "little"), f"the descriptor of image {id} is damaged"
+def keyed(key, value):
+    """A value that ends with a checksum of its key and of itself, without that checksum, which must be right."""
+    value, sum = bytes(value[:-4]), bytes(value[-4:])
+    assert crc32c(key + value) == int.from_bytes(sum, "little"), f"the value of {key} is damaged"
+    return value
+
+
+def record(id, record):
+    """A descriptor record without its checksum, which must be right."""
+    return keyed(id.to_bytes(8, "big"), record)

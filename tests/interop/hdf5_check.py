@@ -10,7 +10,8 @@ import sys
 
 import h5py
 import numpy as np
-from crc32c import check_record, crc32c, sealed
+from crc32c import crc32c, sealed
+from crc32c import record as checked
 
 
 def commits(folder):
@@ -45,8 +46,7 @@ def images_of(folder, part):
     records, ends = file["records"][:].tobytes(), file["record_offsets"][:]
     rows = zip(file["ids"][:].tolist(), file["meta"][:].tolist(), strict=True)
     for row, (id, meta) in enumerate(rows):
-        record = records[ends[row]:ends[row + 1]]
-        check_record(id, record)
+        record = checked(id, records[ends[row]:ends[row + 1]])
         fields = struct.unpack_from("<BBBBIIIHHQqII", record)
         encoding, checksum, flags, length, label, name_length = (fields[i] for i in (2, 4, 8, 9, 10, 11))
         name = record[44 + (12 if encoding == 3 else 0):][:name_length].decode()

@@ -8,7 +8,7 @@ import struct
 import sys
 
 import lmdb
-from crc32c import check_record, crc32c
+from crc32c import crc32c, keyed
 
 PIECE = 16 << 20
 
@@ -34,10 +34,10 @@ def main(folder):
     with env.begin(buffers=True) as txn:
         assert bytes(txn.get(b"format", db=store)) == b"pinako"
         assert bytes(txn.get(b"version", db=store)) == b"1"
-        total = 0
+        total, id = 0, -1
         for key, record in txn.cursor(descriptors):
             id = int.from_bytes(key, "big")
-            check_record(id, record)
+            keyed(bytes(key), record)
             (version, _, encoding, _, checksum, _, _, _, flags, length, label, name_length, _) = struct.unpack_from(
                 "<BBBBIIIHHQqII", record
             )
@@ -49,9 +49,14 @@ def main(folder):
             whole = b"".join(payload(txn, payloads, bytes(key), length, record))
             assert (len(whole), crc32c(whole)) == (length, checksum), id
             total += length
-            row = {"id": id, "label": label if flags & 1 else None, "name": name, "sha256": hashlib.sha256(whole).hexdigest()}
-            print(json.dumps(row))
-        assert int.from_bytes(txn.get(b"payload_bytes", db=store), "big") == total
+            sha256 = hashlib.sha256(whole).hexdigest()
+            print(json.dumps({"id": id, "label": label if flags & 1 else None, "name": name, "sha256": sha256}))
+        label_names, next_id, payload_bytes = (
+            keyed(key, txn.get(key, db=store)) for key in (b"label_names", b"next_id", b"payload_bytes")
+        )
+        assert isinstance(json.loads(label_names), list)
+        assert int.from_bytes(next_id, "big") > id
+        assert int.from_bytes(payload_bytes, "big") == total
 
 
 if __name__ == "__main__":

@@ -74,9 +74,15 @@ pub trait Backend: fmt::Debug + Send + Sync {
 
     /// Pushes all descriptors with ids from `first` on, in ascending order, until the sink breaks off. What is appended
     /// or removed during the scan may or may not be seen.
+    ///
+    /// # Errors
+    /// `Corrupt` where a descriptor is damaged, or what else the place says of an image disagrees with it.
     fn scan(&self, first: Id, sink: &mut ScanSink<'_>) -> Result<()>;
 
     /// The id of the image of that name.
+    ///
+    /// # Errors
+    /// `Corrupt` where the place's list of names leads to an image that is not so named.
     fn find(&self, name: &str) -> Result<Option<Id>>;
 
     /// Removes the images with these ids, all or none, and returns how many there were. An id that is not there, or

@@ -17,6 +17,11 @@ pub(crate) fn crc32c_append(sum: u32, bytes: &[u8]) -> u32 {
     digest.finalize() as u32
 }
 
+/// The checksum of a value that is kept under a key: of both, one after another, so that it is wrong under another key.
+pub(crate) fn of_keyed(key: &[u8], value: &[u8]) -> u32 {
+    crc32c_append(crc32c(key), value)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -23,6 +23,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::backend::{Backend, Durability, WRITER_PATIENCE};
+use crate::descriptor::{Descriptor, Id};
 use crate::encoding::PixelEncoding;
 use crate::error::{Error, ErrorKind, Result};
 use crate::image::{SampleType, Shape};
@@ -308,6 +309,14 @@ fn check_label_names(found: &[String], before: Option<&[String]>) -> Result<()> 
     }
     Err(Error::conflict("something else changed the store's label names meanwhile")
         .with_hint("start the same job again"))
+}
+
+/// The id that a store's list of names has for `name`, if the image with that id, as it was `found`, is so named.
+fn check_found(name: &str, id: Id, found: Option<&Descriptor>) -> Result<Id> {
+    match found {
+        Some(descriptor) if descriptor.name.as_deref() == Some(name) => Ok(id),
+        _ => Err(Error::corrupt(format!("the store's list of names is damaged: image {id} is not named {name:?}"))),
+    }
 }
 
 /// The error for a name that is taken.

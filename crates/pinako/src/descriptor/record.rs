@@ -20,14 +20,14 @@
 //!     40  4      bytes of the attributes, 0 where there are none
 //!     44  12     only where linked: 8 length and 4 CRC32C of the linked file
 //!      .         name (UTF-8), attributes (JSON text)
-//!      .  4      CRC32C of the id (8 bytes) and of all bytes of the record before these 4
+//!      .  4      CRC32C of the id (8 bytes, big endian) and, after it, of all bytes of the record before these 4
 //! ```
 //!
 //! The id is not in the record, for it is the record's key. But it is in the sum: a record that was damaged, or that
 //! stands under another id than the one it was made for, is found out.
 
 use super::{Attributes, Descriptor, Encoding, Id, ImageFormat, Layout, Link, check_name};
-use crate::checksum::{crc32c, crc32c_append};
+use crate::checksum;
 use crate::error::{Error, Result};
 use crate::image::{SampleType, Shape};
 
@@ -41,6 +41,19 @@ const HAS_ATTRIBUTES: u16 = 4;
 /// Appends the record of `descriptor` to `out`, to be kept under `id`, which counts instead of the descriptor's own.
 pub fn encode(id: Id, descriptor: &Descriptor, out: &mut Vec<u8>) {
     let start = out.len();
+    encode_parts(descriptor, out);
+    let sum = sum(id, &out[start..]);
+    out.extend_from_slice(&sum.to_le_bytes());
+}
+
+/// What the record of `descriptor` would end with, for backends that keep its parts in columns of their own.
+pub(crate) fn checksum(id: Id, descriptor: &Descriptor) -> u32 {
+    let mut record = Vec::with_capacity(2 * FIXED);
+    encode_parts(descriptor, &mut record);
+    sum(id, &record)
+}
+
+fn encode_parts(descriptor: &Descriptor, out: &mut Vec<u8>) {
     let (encoding, detail) = match descriptor.encoding {
         Encoding::Raw(Layout::Row) => (0, 0),
         Encoding::Png => (1, 0),
@@ -71,12 +84,10 @@ pub fn encode(id: Id, descriptor: &Descriptor, out: &mut Vec<u8>) {
     }
     out.extend_from_slice(name.unwrap_or_default().as_bytes());
     out.extend_from_slice(attributes.unwrap_or_default().as_bytes());
-    let sum = sum(id, &out[start..]);
-    out.extend_from_slice(&sum.to_le_bytes());
 }
 
 fn sum(id: Id, record: &[u8]) -> u32 {
-    crc32c_append(crc32c(&id.to_le_bytes()), record)
+    checksum::of_keyed(&id.to_be_bytes(), record)
 }
 
 /// The descriptor that `record`, which was kept under `id`, holds.
@@ -102,7 +113,7 @@ fn decode_parts(id: Id, record: &[u8]) -> Result<Descriptor> {
     }
     let found = sum(id, &record[..record.len() - SUM]);
     if found != expected {
-        return Err(Error::corrupt(format!("its descriptor has the checksum {found:08x} instead of {expected:08x}")));
+        return Err(damaged(expected, found));
     }
     let u16_at = |at: usize| u16::from_le_bytes([fixed[at], fixed[at + 1]]);
     let u32_at = |at: usize| u32::from_le_bytes(fixed[at..at + 4].try_into().expect("4 bytes"));
@@ -156,6 +167,11 @@ fn decode_parts(id: Id, record: &[u8]) -> Result<Descriptor> {
         payload_length: u64_at(20),
         checksum: u32_at(4),
     })
+}
+
+/// The error for a descriptor that has not the checksum that it was stored with.
+pub(crate) fn damaged(expected: u32, found: u32) -> Error {
+    Error::corrupt(format!("its descriptor has the checksum {found:08x} instead of {expected:08x}"))
 }
 
 fn format_code(format: ImageFormat) -> u8 {

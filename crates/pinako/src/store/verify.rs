@@ -34,15 +34,18 @@ pub struct Problem {
 
 impl Store {
     /// Reads every image: checks its descriptor and the length and checksum of its payload, decodes it, and looks
-    /// whether a linked file is still the one that was linked. Each image that is not sound is given to `found`; the
-    /// others are looked at all the same.
+    /// whether a linked file is still the one that was linked, and whether its name leads to it. Each image that is not
+    /// sound is given to `found`; the others are looked at all the same. So is a list that has not as many images as
+    /// the store says, unless somebody changes the store meanwhile.
     ///
     /// # Errors
     /// Where the store does not say how many images it has, or the watch says to stop.
     pub fn verify(&self, found: &mut dyn FnMut(Problem), watch: &mut Watch<'_>) -> Result<Verified> {
-        let total = Some(self.count()?);
+        let before = self.properties()?;
+        let total = Some(before.count);
         let verified = Watched::run(watch, Progress { total, ..Progress::default() }, |watched| {
             let mut verified = Verified::default();
+            let mut is_listed = true;
             let mut check = |batch: Vec<Result<Descriptor, Problem>>| {
                 let problems = batch.into_par_iter().filter_map(|image| {
                     let (counts, bytes) = match &image {
@@ -59,6 +62,7 @@ impl Store {
                 });
                 for problem in problems.collect::<Vec<_>>() {
                     verified.problems += 1;
+                    is_listed &= problem.id.is_some();
                     found(problem);
                 }
                 watched.go_on()
@@ -75,6 +79,14 @@ impl Store {
             }
             check(batch)?;
             let Progress { images, bytes, .. } = watched.progress();
+            // An append changes the next id, and what is left is changed by a removal alone.
+            let after = self.properties()?;
+            let unchanged = (after.count, after.next_id) == (before.count, before.next_id);
+            if is_listed && unchanged && images != before.count {
+                let error = Error::corrupt(format!("it has {} images, but {images} are listed", before.count));
+                verified.problems += 1;
+                found(Problem { id: None, name: None, error: self.here(error) });
+            }
             Ok(Verified { images, bytes, ..verified })
         });
         verified.map_err(|error| match error.kind() {
@@ -112,7 +124,8 @@ impl Store {
     }
 
     fn problem(&self, descriptor: &Descriptor) -> Option<Problem> {
-        let error = self.check_image(descriptor).err()?.at_id(descriptor.id);
+        let checked = self.check_image(descriptor).and_then(|()| self.check_name(descriptor));
+        let error = checked.err()?.at_id(descriptor.id);
         Some(Problem { id: Some(descriptor.id), name: descriptor.name.clone(), error })
     }
 
@@ -127,6 +140,16 @@ impl Store {
                 check_payload(descriptor, payload)?;
                 self.decoder.decode(descriptor, payload).map(drop)
             }),
+        }
+    }
+
+    /// Checks that an image is found by its name.
+    fn check_name(&self, descriptor: &Descriptor) -> Result<()> {
+        let Some(name) = &descriptor.name else { return Ok(()) };
+        match self.find(name)? {
+            Some(id) if id == descriptor.id => Ok(()),
+            Some(id) => Err(self.here(Error::corrupt(format!("its name leads to image {id}")))),
+            None => Err(self.here(Error::corrupt("its name leads nowhere"))),
         }
     }
 

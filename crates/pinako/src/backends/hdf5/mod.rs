@@ -316,7 +316,9 @@ impl Backend for Hdf5 {
                 if id.is_some_and(|id| view.manifest.removed().contains(id)) {
                     continue;
                 }
-                if let ControlFlow::Break(()) = sink(open.descriptor(row).map_err(at_part)?)? {
+                let descriptor = open.descriptor(row).map_err(at_part)?;
+                open.check_copies(row, &descriptor).map_err(at_part)?;
+                if let ControlFlow::Break(()) = sink(descriptor)? {
                     return Ok(());
                 }
             }

@@ -13,7 +13,7 @@ use memmap2::{Advice, Mmap};
 
 use super::form::{Dataset, Datasets, Element, Place};
 use crate::backends::manifest::{Kind, Part, Piece};
-use crate::descriptor::{Descriptor, Id, record};
+use crate::descriptor::{Descriptor, Id, NO_LABEL, record};
 use crate::error::{Error, Result};
 use crate::image::{SampleType, Shape};
 
@@ -26,9 +26,6 @@ pub(super) const RECORDS: &str = "records";
 pub(super) const RECORD_OFFSETS: &str = "record_offsets";
 pub(super) const NAME_HASHES: &str = "name_hashes";
 pub(super) const NAME_ROWS: &str = "name_rows";
-
-/// What `meta` says of an image without a label.
-pub(super) const NO_LABEL: i64 = -1;
 
 /// How the payloads of a part are laid out.
 #[derive(Debug, Clone, Copy)]
@@ -156,6 +153,7 @@ pub(super) struct OpenPart {
     mapped: Mapped,
     part: Part,
     payloads: Payloads,
+    labels: Place,
     ids: Place,
     record_offsets: Place,
     records: Place,
@@ -204,6 +202,7 @@ impl OpenPart {
         };
         let open = OpenPart {
             payloads,
+            labels: row_of(META, Element::Label, rows)?,
             ids: row_of(IDS, Element::Number, rows)?,
             record_offsets: row_of(RECORD_OFFSETS, Element::Number, rows.and_then(|rows| rows.checked_add(1)))?,
             records: row_of(RECORDS, Element::Byte, None)?,
@@ -276,6 +275,24 @@ impl OpenPart {
             .at_id(id));
         }
         Ok(descriptor)
+    }
+
+    /// Compares what a part has of an image beside its descriptor, for readers that are none of ours, with that.
+    ///
+    /// # Errors
+    /// `Corrupt` where they differ.
+    pub(super) fn check_copies(&self, row: u64, descriptor: &Descriptor) -> Result<()> {
+        let label = descriptor.label.unwrap_or(NO_LABEL);
+        let copies = [(META, &self.labels, label as u64), (IDS, &self.ids, descriptor.id)];
+        for (dataset, place, expected) in copies {
+            let found = self.mapped.number(place, row);
+            if found != Some(expected) {
+                let found = found.unwrap_or_default() as i64;
+                let message = format!("its row of {dataset:?} has {found} instead of {}", expected as i64);
+                return Err(Error::corrupt(message).at_id(descriptor.id));
+            }
+        }
+        Ok(())
     }
 
     /// Bytes of the payload of the image in `row`.

@@ -12,7 +12,8 @@ use crate::backends::sealed;
 use crate::conformance::{assert_holds, pattern, pattern_reader};
 use crate::descriptor::{Descriptor, Encoding, ImageFormat, Layout};
 use crate::error::ErrorKind;
-use crate::image::{SampleType, Shape};
+use crate::image::{Image, SampleType, Shape};
+use crate::{NewImage, Store};
 
 /// Files of so few bytes that a small test has several.
 const SMALL: Limits = Limits { payload_bytes: 1000, images: 50, run: 8 };
@@ -212,6 +213,32 @@ fn a_damaged_log_is_an_error_and_never_an_older_store() {
     fs::write(&log, newer).unwrap();
     let error = store(folder.path(), Mode::Read, Durability::Full).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
+}
+
+#[test]
+fn verify_names_an_image_whose_label_or_id_stands_otherwise_beside_its_descriptor() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("hdf5:{}", folder.path().join("store").display());
+    let image = Image::from_bytes(Shape::new(1, 1, 1).unwrap(), SampleType::U8, vec![7]).unwrap();
+    let label = 0x1122_3344_5566_7788_i64;
+    let labelled = |place| NewImage::pixels(&image).label(label + place);
+    Store::create(&url).unwrap().append((0..3).map(labelled)).unwrap();
+    let part = file_of(&folder.path().join("store").join(PARTS), 0);
+    let sound = fs::read(&part).unwrap();
+    // Labels, then ids.
+    let labels = sound.windows(8).position(|bytes| bytes == label.to_le_bytes()).unwrap();
+    for (place, dataset) in [(labels + 8, "\"meta\""), (labels + 32, "\"ids\"")] {
+        let mut damaged = sound.clone();
+        damaged[place] ^= 0x20;
+        fs::write(&part, damaged).unwrap();
+        let mut problems = Vec::new();
+        let store = Store::options().open_read_only(&url).unwrap();
+        store.verify(&mut |problem| problems.push(problem), &mut |_| ControlFlow::Continue(())).unwrap();
+        let [problem] = &problems[..] else { panic!("{problems:?}") };
+        assert_eq!(problem.id, Some(1));
+        assert!(problem.error.to_string().contains(dataset), "{}", problem.error);
+        assert_eq!(store.image(1).unwrap(), image, "which the descriptor still leads to");
+    }
 }
 
 #[test]

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::thread;
 
 use super::form::{self, Dataset, Element};
-use super::part::{self, Form, NO_LABEL, PAYLOAD, name_hash};
+use super::part::{self, Form, PAYLOAD, name_hash};
 use super::syncs::{self, Steps, Syncs};
 use crate::backend::{Entry, Payload, PayloadReader};
 use crate::backends::folder::Folder;
 use crate::backends::manifest::{Kind, Part, Piece};
-use crate::descriptor::{Descriptor, Encoding, Id, Layout, record};
+use crate::descriptor::{Descriptor, Encoding, Id, Layout, NO_LABEL, record};
 use crate::error::{Error, Result};
 use crate::image::{SampleType, Shape};
 

@@ -34,7 +34,7 @@ use std::time::Duration;
 use heed::RoTxn;
 
 use super::folder::Folder;
-use super::{Mode, check_label_names, read_only};
+use super::{Mode, check_found, check_label_names, read_only};
 use crate::backend::{
     Backend, DescribeSink, Durability, Entry, FetchSink, Footprint, IoHints, Properties, ReadRequest, ReadSink,
     ScanSink,
@@ -267,7 +267,8 @@ impl Backend for Lmdb {
         }
         self.environment.read(|txn, tables| {
             let id = tables.name.get(txn, name.as_bytes()).map_err(|error| failed("cannot look up a name", error))?;
-            id.map(id_of).transpose()
+            let Some(id) = id.map(id_of).transpose()? else { return Ok(None) };
+            check_found(name, id, payload::descriptor(tables, txn, id)?.as_ref()).map(Some)
         })
     }
 

@@ -8,6 +8,8 @@
 //! next_id        8 bytes, big endian
 //! payload_bytes  8 bytes, big endian: the sum of all payload lengths
 //! ```
+//!
+//! The last three end with a checksum of key and value: 4 bytes, little endian. The others can have no value but one.
 
 use heed::types::Bytes;
 use heed::{Database, RoTxn, RwTxn};
@@ -15,6 +17,7 @@ use heed::{Database, RoTxn, RwTxn};
 use super::open::failed;
 use super::table::Table;
 use crate::backends::{FORMAT_VERSION, other_format};
+use crate::checksum;
 use crate::descriptor::Id;
 use crate::error::{Error, Result};
 
@@ -31,9 +34,11 @@ const PAYLOAD_BYTES: &[u8] = b"payload_bytes";
 pub(super) fn write_new(table: &Database<'_, Bytes, Bytes>, txn: &mut RwTxn<'_>) -> heed::Result<()> {
     table.put(txn, FORMAT, FORMAT_NAME)?;
     table.put(txn, VERSION, FORMAT_VERSION.to_string().as_bytes())?;
-    table.put(txn, LABEL_NAMES, b"[]")?;
-    table.put(txn, NEXT_ID, &0u64.to_be_bytes())?;
-    table.put(txn, PAYLOAD_BYTES, &0u64.to_be_bytes())
+    table.put(txn, LABEL_NAMES, &summed(LABEL_NAMES, b"[]"))?;
+    for key in [NEXT_ID, PAYLOAD_BYTES] {
+        table.put(txn, key, &summed(key, &0u64.to_be_bytes()))?;
+    }
+    Ok(())
 }
 
 /// Whether this is the table of a Pinako store.
@@ -95,10 +100,18 @@ pub(super) fn set_label_names(table: &Table, txn: &mut RwTxn<'_>, text: &[u8]) -
 }
 
 fn get<'t>(table: &Table, txn: &'t RoTxn<'_>, key: &[u8]) -> Result<&'t [u8]> {
-    table
-        .get(txn, key)
-        .map_err(|error| failed("cannot read the store's properties", error))?
-        .ok_or_else(|| Error::corrupt(format!("the store's {:?} is missing", String::from_utf8_lossy(key))))
+    let unsound = |how: &str| Error::corrupt(format!("the store's {:?} {how}", String::from_utf8_lossy(key)));
+    let found = table.get(txn, key).map_err(|error| failed("cannot read the store's properties", error))?;
+    let found = found.ok_or_else(|| unsound("is missing"))?;
+    match found.split_last_chunk() {
+        Some((value, sum)) if checksum::of_keyed(key, value) == u32::from_le_bytes(*sum) => Ok(value),
+        _ => Err(unsound("does not have the checksum it should")),
+    }
+}
+
+/// A value as it stands in the table, with its checksum.
+fn summed(key: &[u8], value: &[u8]) -> Vec<u8> {
+    [value, &checksum::of_keyed(key, value).to_le_bytes()].concat()
 }
 
 fn number(table: &Table, txn: &RoTxn<'_>, key: &[u8]) -> Result<u64> {
@@ -110,5 +123,5 @@ fn number(table: &Table, txn: &RoTxn<'_>, key: &[u8]) -> Result<u64> {
 }
 
 fn put(table: &Table, txn: &mut RwTxn<'_>, key: &[u8], value: &[u8]) -> Result<()> {
-    table.put(txn, key, value).map_err(|error| failed("cannot write the store's properties", error))
+    table.put(txn, key, &summed(key, value)).map_err(|error| failed("cannot write the store's properties", error))
 }

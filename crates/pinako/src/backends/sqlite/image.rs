@@ -6,13 +6,13 @@ use rusqlite::{Connection, ErrorCode, Row, Statement, Transaction, ffi, params};
 use super::error::failed;
 use super::payload::MAX_ID;
 use super::schema::as_integer;
-use crate::backends::name_taken;
-use crate::descriptor::{Attributes, Descriptor, Encoding, Id, check_name};
+use crate::backends::{check_found, name_taken};
+use crate::descriptor::{Attributes, Descriptor, Encoding, Id, check_name, record};
 use crate::error::{Error, Result};
 use crate::image::{SampleType, Shape};
 
 /// The columns in the order in which [`descriptor`] takes them.
-pub(super) const COLUMNS: [&str; 11] = [
+pub(super) const COLUMNS: [&str; 12] = [
     "id",
     "name",
     "height",
@@ -24,6 +24,7 @@ pub(super) const COLUMNS: [&str; 11] = [
     "attributes",
     "payload_length",
     "checksum",
+    "descriptor_checksum",
 ];
 
 /// The place of `payload_length` among them.
@@ -31,10 +32,16 @@ pub(super) const PAYLOAD_LENGTH: usize = 9;
 
 /// All columns of the images from an id on.
 pub(super) const SELECT_FROM: &str = "
-    SELECT id, name, height, width, channels, sample_type, encoding, label, attributes, payload_length, checksum
+    SELECT id, name, height, width, channels, sample_type, encoding, label, attributes, payload_length, checksum,
+        descriptor_checksum
     FROM image WHERE id >= ?1 ORDER BY id";
 
-const INSERT: &str = "INSERT INTO image VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+const SELECT_NAMED: &str = "
+    SELECT id, name, height, width, channels, sample_type, encoding, label, attributes, payload_length, checksum,
+        descriptor_checksum
+    FROM image WHERE name = ?1";
+
+const INSERT: &str = "INSERT INTO image VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
 
 /// Ids that are asked for at most this far apart are reached by stepping over what is between; beyond, by searching.
 const STEP_OVER: u64 = 8;
@@ -65,6 +72,7 @@ impl<'a> Insert<'a> {
             descriptor.attributes.as_ref().map(Attributes::as_str),
             as_integer(descriptor.payload_length)?,
             descriptor.checksum,
+            record::checksum(id as Id, descriptor),
         ]);
         match (inserted, &descriptor.name) {
             (Ok(_), _) => Ok(()),
@@ -116,9 +124,11 @@ pub(super) fn visit<W: Copy>(
 
 /// The id of the image of that name.
 pub(super) fn find(connection: &Connection, name: &str) -> Result<Option<Id>> {
-    let mut select = connection.prepare_cached("SELECT id FROM image WHERE name = ?1").map_err(failed)?;
+    let mut select = connection.prepare_cached(SELECT_NAMED).map_err(failed)?;
     let mut rows = select.query([name]).map_err(failed)?;
-    rows.next().map_err(failed)?.map(row_id).transpose()
+    // The row is found by an index, which has names of its own.
+    let found = rows.next().map_err(failed)?.map(descriptor).transpose()?;
+    found.map(|found| check_found(name, found.id, Some(&found))).transpose()
 }
 
 /// The id in a row's first column.
@@ -157,7 +167,7 @@ fn columns(id: Id, row: &Row<'_>) -> Result<Descriptor> {
         .map(Attributes::parse)
         .transpose()
         .map_err(|error| Error::corrupt("its attributes are not a JSON object").with_source(error))?;
-    Ok(Descriptor {
+    let descriptor = Descriptor {
         id,
         name,
         shape,
@@ -167,7 +177,9 @@ fn columns(id: Id, row: &Row<'_>) -> Result<Descriptor> {
         attributes,
         payload_length: integer(row, 9)?,
         checksum: integer(row, 10)?,
-    })
+    };
+    let (expected, found) = (integer(row, 11)?, record::checksum(id, &descriptor));
+    if found == expected { Ok(descriptor) } else { Err(record::damaged(expected, found)) }
 }
 
 /// A number in a column, which must fit.

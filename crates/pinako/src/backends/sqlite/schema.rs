@@ -1,12 +1,15 @@
 //! The tables, and what the store says of itself. FORMAT.md explains every column.
 
-use rusqlite::types::ValueRef;
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use std::fmt::Display;
+
+use rusqlite::types::{ToSql, ValueRef};
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use super::connection::LONGEST_VALUE;
 use super::error::failed;
 use crate::backend::Properties;
 use crate::backends::{FORMAT_VERSION, other_format};
+use crate::checksum;
 use crate::descriptor::Id;
 use crate::error::{Error, Result};
 
@@ -19,29 +22,29 @@ const PAGE_SIZE: u32 = 16 << 10;
 // The `id` of a row of `payload` is that of its image, with the number of the piece in the bits from 40 on.
 const TABLES: &str = "
 CREATE TABLE store (
-    key    TEXT PRIMARY KEY,
-    value  NOT NULL
+    key       TEXT PRIMARY KEY,
+    value     NOT NULL,
+    checksum  INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE image (
-    id              INTEGER PRIMARY KEY,
-    name            TEXT,
-    height          INTEGER NOT NULL,
-    width           INTEGER NOT NULL,
-    channels        INTEGER NOT NULL,
-    sample_type     TEXT NOT NULL,
-    encoding        TEXT NOT NULL,
-    label           INTEGER,
-    attributes      TEXT,
-    payload_length  INTEGER NOT NULL,
-    checksum        INTEGER NOT NULL
+    id                   INTEGER PRIMARY KEY,
+    name                 TEXT,
+    height               INTEGER NOT NULL,
+    width                INTEGER NOT NULL,
+    channels             INTEGER NOT NULL,
+    sample_type          TEXT NOT NULL,
+    encoding             TEXT NOT NULL,
+    label                INTEGER,
+    attributes           TEXT,
+    payload_length       INTEGER NOT NULL,
+    checksum             INTEGER NOT NULL,
+    descriptor_checksum  INTEGER NOT NULL
 );
 CREATE UNIQUE INDEX image_name ON image (name) WHERE name IS NOT NULL;
 CREATE TABLE payload (
     id     INTEGER PRIMARY KEY,
     bytes  BLOB NOT NULL
 );
-INSERT INTO store VALUES
-    ('format', 'pinako'), ('version', 1), ('next_id', 0), ('images', 0), ('payload_bytes', 0), ('label_names', '[]');
 ";
 
 /// The database's mark for its kind, 0 where it has none.
@@ -74,6 +77,10 @@ pub(super) fn create(connection: &mut Connection) -> Result<()> {
         }
     }
     transaction.execute_batch(TABLES).map_err(failed)?;
+    set(&transaction, "format", "pinako")?;
+    set(&transaction, "version", FORMAT_VERSION)?;
+    Totals { next_id: 0, images: 0, payload_bytes: 0 }.save(&transaction)?;
+    set_label_names(&transaction, &[])?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(failed)?;
     transaction.pragma_update(None, "user_version", FORMAT_VERSION).map_err(failed)?;
     transaction.commit().map_err(failed)
@@ -112,9 +119,9 @@ impl Totals {
     }
 
     pub(super) fn save(self, transaction: &Transaction<'_>) -> Result<()> {
-        set(transaction, "next_id", &as_integer(self.next_id)?)?;
-        set(transaction, "images", &as_integer(self.images)?)?;
-        set(transaction, "payload_bytes", &as_integer(self.payload_bytes)?)
+        set(transaction, "next_id", as_integer(self.next_id)?)?;
+        set(transaction, "images", as_integer(self.images)?)?;
+        set(transaction, "payload_bytes", as_integer(self.payload_bytes)?)
     }
 }
 
@@ -132,28 +139,29 @@ pub(super) fn set_label_names(transaction: &Transaction<'_>, names: &[String]) -
     if text.len() > most {
         return Err(Error::invalid(format!("label names of {} bytes are more than the {most} that fit", text.len())));
     }
-    set(transaction, "label_names", &text)
+    set(transaction, "label_names", text)
 }
 
-fn set(transaction: &Transaction<'_>, key: &str, value: &dyn rusqlite::ToSql) -> Result<()> {
-    let mut update = transaction.prepare_cached("UPDATE store SET value = ?2 WHERE key = ?1").map_err(failed)?;
-    match update.execute([&key as &dyn rusqlite::ToSql, value]).map_err(failed)? {
-        1 => Ok(()),
-        _ => Err(missing(key)),
-    }
+fn set(transaction: &Transaction<'_>, key: &str, value: impl ToSql + Display) -> Result<()> {
+    let sum = checksum::of_keyed(key.as_bytes(), value.to_string().as_bytes());
+    let mut set = transaction.prepare_cached("REPLACE INTO store VALUES (?1, ?2, ?3)").map_err(failed)?;
+    set.execute(params![key, value, sum]).map(drop).map_err(failed)
 }
 
 fn load(connection: &Connection) -> Result<(Totals, Vec<String>)> {
     let (mut next_id, mut images, mut payload_bytes, mut label_names) = (None, None, None, None);
-    let mut select = connection.prepare_cached("SELECT key, value FROM store").map_err(failed)?;
+    let mut select = connection.prepare_cached("SELECT key, value, checksum FROM store").map_err(failed)?;
     let mut rows = select.query([]).map_err(failed)?;
     while let Some(row) = rows.next().map_err(failed)? {
-        let value = row.get_ref(1).map_err(failed)?;
-        match row.get_ref(0).map_err(failed)? {
-            ValueRef::Text(b"next_id") => next_id = natural(value),
-            ValueRef::Text(b"images") => images = natural(value),
-            ValueRef::Text(b"payload_bytes") => payload_bytes = natural(value),
-            ValueRef::Text(b"label_names") => label_names = names(value),
+        let (ValueRef::Text(key), value) = (row.get_ref(0).map_err(failed)?, row.get_ref(1).map_err(failed)?) else {
+            continue;
+        };
+        let sound = is_sound(key, value, row.get_ref(2).map_err(failed)?).then_some(value);
+        match key {
+            b"next_id" => next_id = sound.and_then(natural),
+            b"images" => images = sound.and_then(natural),
+            b"payload_bytes" => payload_bytes = sound.and_then(natural),
+            b"label_names" => label_names = sound.and_then(names),
             _ => {} // for people, or of a later version that adds to this one
         }
     }
@@ -163,6 +171,16 @@ fn load(connection: &Connection) -> Result<(Totals, Vec<String>)> {
         payload_bytes: payload_bytes.ok_or_else(|| missing("payload_bytes"))?,
     };
     Ok((totals, label_names.ok_or_else(|| missing("label_names"))?))
+}
+
+/// Whether a value has the checksum that stands beside it: that of the key and the value as text.
+fn is_sound(key: &[u8], value: ValueRef<'_>, sum: ValueRef<'_>) -> bool {
+    let found = match value {
+        ValueRef::Integer(value) => checksum::of_keyed(key, value.to_string().as_bytes()),
+        ValueRef::Text(value) => checksum::of_keyed(key, value),
+        _ => return false,
+    };
+    sum == ValueRef::Integer(found.into())
 }
 
 fn natural(value: ValueRef<'_>) -> Option<u64> {

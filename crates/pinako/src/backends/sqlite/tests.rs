@@ -246,6 +246,11 @@ fn values_that_make_no_sense_are_errors_that_name_the_image() {
         ("UPDATE image SET payload_length = payload_length + (1 << 40)", Corrupt),
         ("UPDATE image SET checksum = -1", Corrupt),
         ("UPDATE image SET checksum = 1 << 32", Corrupt),
+        ("UPDATE image SET label = 77", Corrupt),
+        ("UPDATE image SET name = 'another'", Corrupt),
+        ("UPDATE image SET attributes = '{\"another\":1}'", Corrupt),
+        ("UPDATE image SET checksum = checksum - 1", Corrupt),
+        ("UPDATE image SET descriptor_checksum = descriptor_checksum - 1", Corrupt),
         ("UPDATE image SET sample_type = 'u9'", Unsupported),
         ("UPDATE image SET encoding = 'raw:spiral'", Unsupported),
     ] {
@@ -287,6 +292,9 @@ fn what_the_store_says_of_itself_is_checked() {
         "UPDATE store SET value = 'many' WHERE key = 'images'",
         "UPDATE store SET value = 0.5 WHERE key = 'payload_bytes'",
         "UPDATE store SET value = '{}' WHERE key = 'label_names'",
+        "UPDATE store SET value = value + 1 WHERE key = 'next_id'",
+        "UPDATE store SET value = '[\"another\"]' WHERE key = 'label_names'",
+        "UPDATE store SET checksum = 7 WHERE key = 'images'",
         "DROP TABLE store",
         "DROP TABLE payload",
         "ALTER TABLE image DROP COLUMN label",
@@ -406,7 +414,8 @@ fn images_removed_here_and_there_give_back_their_space() {
 #[test]
 fn the_last_id_is_the_last() {
     let (_folder, path, mut images) = example();
-    tamper(&path, &format!("UPDATE store SET value = {} WHERE key = 'next_id'", payload::MAX_ID));
+    let sum = crc32c::crc32c(format!("next_id{}", payload::MAX_ID).as_bytes());
+    tamper(&path, &format!("UPDATE store SET value = {}, checksum = {sum} WHERE key = 'next_id'", payload::MAX_ID));
     let store = open(&path, Mode::Write, Durability::Full).unwrap();
     let last = image(payload::MAX_ID, payload::PIECE as usize + 1);
     let one_more = image(9, 5);
