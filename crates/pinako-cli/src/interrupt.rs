@@ -1,4 +1,4 @@
-//! Ctrl-C: the first asks the running job to store what it has ready and stop, the second ends the process at once. Both
+//! Ctrl-C: the first asks the running job to end what it is storing and stop, the second ends the process at once. Both
 //! leave a sound store; the first also says how to go on.
 //!
 //! Only SIGINT is caught. SIGTERM and a hangup end the process as they always do, which a store survives as well, and

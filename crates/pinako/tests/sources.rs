@@ -386,6 +386,23 @@ fn an_import_from_a_slow_source_is_seen_moving_and_stores_what_is_ready_when_it_
 }
 
 #[test]
+fn an_import_that_is_stopped_while_it_stores_a_batch_stores_no_further_one() {
+    const COUNT: u32 = 40_000; // five batches
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("specks.idx");
+    fs::write(&path, idx(8, &[COUNT, 1, 1], &[7; COUNT as usize])).unwrap();
+    let store = Store::create("memory:").unwrap();
+    let mut watch = |_: Progress| match store.count().unwrap() {
+        0 => ControlFlow::Continue(()),
+        _ => ControlFlow::Break(()),
+    };
+    let mut source = source::open(&path).unwrap();
+    let stopped = store.import(&mut *source, &ImportOptions::default(), &mut |_| {}, &mut watch).unwrap_err();
+    assert_eq!(stopped.kind(), pinako::ErrorKind::Interrupted);
+    assert!((1..=u64::from(COUNT) / 4).contains(&store.count().unwrap()), "{stopped}");
+}
+
+#[test]
 fn a_png_that_claims_a_thousand_million_pixels_is_refused() {
     let root = tempfile::tempdir().unwrap();
     let mut file = png(1);

@@ -108,6 +108,9 @@ impl Store {
                     imported.images += ready.len() as u64;
                     imported.bytes += ready.iter().map(Incoming::bytes).sum::<u64>();
                     watched.tell();
+                    if watched.is_stopped() {
+                        break; // the batches that wait are soon made again
+                    }
                 }
                 match watched.is_stopped() {
                     true => Err(interrupted(imported.images + imported.present + imported.skipped)),
@@ -136,7 +139,7 @@ struct Loaded {
 
 impl Importer<'_> {
     /// Sends all images of `source` on, batch by batch; ends when nobody listens. Where the watch says to stop, those
-    /// that are ready are sent, and no more.
+    /// that are ready are sent, and no more: out of a slow source they took their time.
     fn send_batches(&self, source: &mut dyn Source, send: SyncSender<Result<Vec<Result<Incoming<'static>>>>>) {
         let mut batch = Vec::new();
         let mut bytes = 0;
