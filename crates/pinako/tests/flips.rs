@@ -29,7 +29,7 @@ fn write(store: &Store) -> Result<()> {
         let shape = Shape::new(side, 5, 1)?;
         Image::from_bytes(shape, SampleType::U8, (0..side * 5).map(|i| (i * 7 + side) as u8).collect())
     };
-    let (a, b, c) = (image(4)?, image(5)?, image(300)?);
+    let (a, b, c) = (image(4)?, image(5)?, image(205)?);
     let attributes = Attributes::parse(r#"{"camera":"Q","iso":[100,2.5]}"#)?;
     let raw = |image| NewImage::encoded(image, PixelEncoding::Raw);
     store.append([
@@ -39,7 +39,7 @@ fn write(store: &Store) -> Result<()> {
     ])?;
     store.remove(&[2])?;
     store.compact()?;
-    store.append([raw(c.view()).name(NAMES[3]).label(1), raw(c.view())])?;
+    store.append([raw(c.view()).name(NAMES[3]).label(1), raw(a.view())])?;
     Ok(())
 }
 
@@ -93,7 +93,7 @@ fn flip_everywhere(scheme: &str) {
         let whole = fs::read(path).unwrap();
         for (place, byte) in whole.iter().enumerate() {
             // Most zeros are room that is free.
-            let is_skipped = *byte == 0 && place % 61 != 0;
+            let is_skipped = *byte == 0 && place % 509 != 0;
             if is_skipped || scheme == "lmdb" && is_lmdbs_own(&whole, place) {
                 continue;
             }
