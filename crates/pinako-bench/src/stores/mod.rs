@@ -152,9 +152,9 @@ fn compare(options: &Options, contenders: &[Contender], watch: &mut Watch<'_>) -
     let began = Instant::now();
     let date = chrono::Utc::now();
     let largest = options.counts.iter().copied().max().unwrap_or(0);
-    make_folder(&options.out)?;
+    let _out = make_folder(&options.out)?;
     let folder = options.folder.as_ref().unwrap_or(&options.out);
-    make_folder(folder)?;
+    let _folder = make_folder(folder)?;
     let scratch = tempfile::Builder::new()
         .prefix("pinako-bench-")
         .tempdir_in(folder)
@@ -189,8 +189,21 @@ fn compare(options: &Options, contenders: &[Contender], watch: &mut Watch<'_>) -
     Ok(report)
 }
 
-fn make_folder(path: &Path) -> Result<()> {
-    fs::create_dir_all(path).map_err(|error| Error::io(format!("cannot make the folder {}", path.display()), error))
+/// A folder that goes again where it was made for nothing.
+struct Made<'a>(Option<&'a Path>);
+
+impl Drop for Made<'_> {
+    fn drop(&mut self) {
+        // This fails where there is something in it.
+        let _ = self.0.map(fs::remove_dir);
+    }
+}
+
+/// Makes a folder, unless it is there.
+fn make_folder(path: &Path) -> Result<Made<'_>> {
+    let is_there = path.exists();
+    fs::create_dir_all(path).map_err(|error| Error::io(format!("cannot make the folder {}", path.display()), error))?;
+    Ok(Made((!is_there).then_some(path)))
 }
 
 /// Refuses a run that would fill the disk.
