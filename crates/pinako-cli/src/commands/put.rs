@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use pinako::backend::Properties;
+use pinako::descriptor::check_name;
 use pinako::{Error, ErrorKind, Image, Label, NewImage, PixelEncoding, Result, Store};
 
 use super::open_or_create;
@@ -55,14 +56,16 @@ pub fn run(args: &PutArgs) -> Result<ExitCode> {
 }
 
 fn name(args: &PutArgs, file: &Path) -> Result<Option<String>> {
-    if args.unnamed || args.name.is_some() {
-        return Ok(args.name.clone());
+    if args.unnamed {
+        return Ok(None);
     }
-    match file.file_name().and_then(|name| name.to_str()) {
-        Some(name) => Ok(Some(name.to_owned())),
-        None => Err(Error::new(ErrorKind::InvalidInput, format!("{} gives no name to an image", file.display()))
-            .with_hint("give one with --name, or none with --unnamed")),
+    if let Some(name) = &args.name {
+        return check_name(name).map(|()| args.name.clone());
     }
+    let no_name = || Error::new(ErrorKind::InvalidInput, format!("{} gives no name to an image", file.display()));
+    let name = file.file_name().and_then(|name| name.to_str()).ok_or_else(no_name);
+    name.and_then(|name| check_name(name).map(|()| Some(name.to_owned())))
+        .map_err(|error| error.with_hint("give one with --name, or none with --unnamed"))
 }
 
 /// Reads a file and decodes it, whatever is stored of it: a damaged one is to be found out now, not when it is needed.

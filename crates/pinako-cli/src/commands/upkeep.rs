@@ -47,7 +47,7 @@ pub fn labels(args: &LabelsArgs) -> Result<ExitCode> {
         }
     }
     store.change_label_names(&before, names)?;
-    report::say(format_args!("named {} labels", names.len()));
+    report::say(format_args!("the label names are {}", names.join(", ")));
     Ok(ExitCode::SUCCESS)
 }
 

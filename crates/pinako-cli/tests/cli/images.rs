@@ -244,6 +244,16 @@ fn put_stores_all_files_or_none_and_makes_no_store_for_none() {
     ! error: cut.ppm: a damaged pnm file: it ends too early
     exit code 1
     ");
+    insta::assert_snapshot!(place.run("put new good.ppm --name a\tb"), @r#"
+    ! error: "a\tb" cannot be the name of an image: it has control characters
+    exit code 1
+    "#);
+    place.picture("odd\tname.ppm", 1);
+    insta::assert_snapshot!(place.run("put new good.ppm odd\tname.ppm"), @r#"
+    ! error: "odd\tname.ppm" cannot be the name of an image: it has control characters
+    ! hint: give one with --name, or none with --unnamed
+    exit code 1
+    "#);
     assert_eq!(place.run("put new good.ppm missing.png").code, 4);
     assert!(!place.path("new").exists());
 
@@ -324,7 +334,7 @@ fn labels_get_their_names() {
     "#);
     assert!(place.ok("list pets").contains(" 0  1      3x4x3"));
     insta::assert_snapshot!(place.run("labels pets cat mouse"), @"
-    ! named 2 labels
+    ! the label names are cat, mouse
     exit code 0
     ");
     assert!(place.ok("list pets").contains(" 0  1 mouse  3x4x3"));

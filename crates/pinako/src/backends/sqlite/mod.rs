@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{OptionalExtension, Row};
+use rustix::fs::Access;
 
 use self::connection::{Connections, Journal, with_suffix};
 use self::error::failed;
@@ -72,6 +73,9 @@ pub(crate) fn open(path: &Path, mode: Mode, durability: Durability, patience: Du
         (_, Err(error)) => return Err(about(error)),
         (_, Ok(there)) if !there.is_file() => return Err(Error::invalid("a folder, not a SQLite database")),
         (Mode::Write, Ok(_)) => {
+            // SQLite would not say what forbids it.
+            rustix::fs::access(&path, Access::WRITE_OK)
+                .map_err(|error| Error::io(format!("cannot write to {}", path.display()), error.into()))?;
             Connections::for_writing(path.clone(), false, durability, patience, |connection| schema::check(connection))
         }
         (Mode::Read, Ok(_)) => Connections::for_reading(path.clone(), patience, schema::check),

@@ -461,7 +461,8 @@ fn where_nothing_can_be_written_whole_stores_are_read_and_half_written_ones_are_
     assert!(mount("remount,ro").unwrap().status.success());
     for name in ["closed", "log"] {
         assert_holds(&*reopen(&place(name)).unwrap(), &images);
-        assert_kind(open(&place(name), Mode::Write, Durability::Full), ErrorKind::Denied);
+        let denied = assert_kind(open(&place(name), Mode::Write, Durability::Full), ErrorKind::Denied);
+        assert!(denied.hint().unwrap().contains("mounted read-only"), "{denied:?}");
     }
     let refused = reopen(&place("half")).map(drop);
     assert!(mount("remount,rw").unwrap().status.success());
