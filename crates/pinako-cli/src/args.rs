@@ -77,9 +77,10 @@ pub enum EncodingArg {
 ///
 /// What a SOURCE is, is recognised: CIFAR-10 and CIFAR-100 (Python or binary batches), IDX files (MNIST, gzipped too), a
 /// folder of image files with or without class folders, one image file, .npy and .npz arrays, LMDB environments and
-/// HDF5 files of (N, height, width, channels) images. Where labels come as an array of numbers, -1 is no label.
+/// HDF5 files of (N, height, width, channels) images. Of a folder with several of these one is taken, and it is said which
+/// files are left aside. Where labels come as an array of numbers, -1 is no label.
 ///
-/// An import that was stopped goes on when the same command is run again: what is there is not stored twice.
+/// An import that was stopped goes on when the same command is run again: what is there, by its name, is not stored twice.
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "pinako import [OPTIONS] <SOURCE>... <STORE>")]
 #[command(after_help = "\

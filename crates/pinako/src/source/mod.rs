@@ -3,17 +3,17 @@
 //! A [`Source`] is an iterator that holds one file or one piece of a file at a time, so that a data set of any size
 //! takes the same memory. [`open`] recognises the kind by what is there, never by being told. Nothing that is read
 //! is believed: lengths are checked against the file's before memory is taken, and pickles are read as data, never
-//! run.
+//! run. Of several kinds in one folder the first of these is taken; the description names files of the others.
 //!
 //! | kind | recognised by |
 //! | --- | --- |
-//! | CIFAR-10, CIFAR-100 | `data_batch_1` ... or `meta` and `train`, or these with `.bin`; a pickle by itself |
+//! | CIFAR-10, CIFAR-100 | `data_batch_1`, `test_batch` ... or `meta` and `train`, or these with `.bin`; a pickle by itself |
 //! | IDX (MNIST and its kin) | names with `images` and `idx`; a file by itself by its first bytes |
 //! | PNG and CSV files of a Python tutorial | `0.png` and a CSV file named by a number |
 //! | LMDB of pickles of the same | `data.mdb` |
 //! | `.npy`, `.npz` | their first bytes |
-//! | HDF5 | its first bytes; a folder of `.h5` files |
 //! | an image file, or a tree of them | their extensions, one file by its first bytes too |
+//! | HDF5 | its first bytes; a folder of `.h5` files |
 
 mod array;
 mod beside;
