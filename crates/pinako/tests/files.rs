@@ -477,6 +477,22 @@ fn a_crash_of_the_machine_undoes_unsynced_batches_latest_first() {
 }
 
 #[test]
+fn after_a_crash_of_the_machine_a_file_that_cannot_be_read_is_not_taken_for_lost() {
+    let folder = Folder::with_batches(Durability::Buffered, &[2, 1]);
+    folder.edit("pinako.json", r#""boot":""#, r#""boot":"another "#);
+    let (image, elsewhere) = (folder.file("00000001.png"), folder.file("elsewhere"));
+    fs::rename(&image, &elsewhere).unwrap();
+    fs::create_dir(&image).unwrap(); // what reading fails at, whoever reads
+    for mode in [Mode::Read, Mode::Write] {
+        let error = folder.open(mode).and_then(|store| store.sync().and(store.properties())).unwrap_err();
+        assert!(error.kind() == ErrorKind::Backend && error.to_string().contains("00000001.png"), "{error:?}");
+    }
+    fs::remove_dir(&image).unwrap();
+    fs::rename(&elsewhere, &image).unwrap();
+    assert_holds_first(&*folder.open(Mode::Write).unwrap(), 3);
+}
+
+#[test]
 fn after_a_sync_nothing_is_in_doubt() {
     let folder = Folder::with_batches(Durability::Buffered, &[2]);
     let head = || fs::read_to_string(folder.file("pinako.json")).unwrap();

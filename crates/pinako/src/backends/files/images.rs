@@ -134,6 +134,9 @@ pub(super) fn unlink_all(folder: &Folder, first: Id, entries: &[Entry<'_>]) {
 }
 
 /// Checks the length and the checksum of the file that this line names, if it names one.
+///
+/// # Errors
+/// `Corrupt` or `NotFound` where it is not as it was written; others say that this cannot be known.
 pub(super) fn check_file(folder: &Folder, line: &Line<'_>) -> Result<()> {
     if extension(line.encoding()?).is_none() {
         return Ok(());
@@ -155,7 +158,7 @@ pub(super) fn check_file(folder: &Folder, line: &Line<'_>) -> Result<()> {
         }
     }
     if (length, checksum) != (line.payload_length, line.checksum) {
-        return Err(Error::corrupt(format!("{} is damaged", folder.path_of(name).display())));
+        return Err(Error::corrupt("its file is damaged"));
     }
     Ok(())
 }

@@ -20,7 +20,7 @@ use super::pinako_json::{PinakoJson, Unsynced};
 use crate::backends::folder::Folder;
 use crate::backends::mark::Mark;
 use crate::descriptor::Id;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// The file with a line for each image.
 pub(super) const METADATA: &str = "metadata.jsonl";
@@ -332,7 +332,10 @@ impl Index {
                             self.take_batch(&mut batch, names).map_err(at_line)?;
                         }
                     }
-                    Err(_) if doubtful => return Ok(()),
+                    // What merely cannot be read just now is not to be taken for lost.
+                    Err((error, _)) if doubtful && matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => {
+                        return Ok(());
+                    }
                     // Where the machine went down before a batch was synced, what did not reach the disk reads as
                     // zeros. That is no damage unless a later batch stands on it.
                     Err((error, true)) if hole.is_none() => hole = Some(at_line(error)),
