@@ -1,8 +1,9 @@
 //! Forgetting files, so that reading them again asks the disk.
 //!
 //! Without privileges the page cache gives up single files: `posix_fadvise` with `DONTNEED` drops their clean pages.
-//! Pages that are dirty or that a memory map holds stay, so a store must be synced and closed before. What the kernel knows of directories and inodes stays too, and what a disk or the host of a virtual machine caches is out of
-//! reach. Some file systems (tmpfs) live in memory and cannot forget: [`can_forget`] tries it out.
+//! Pages that are dirty or that a memory map holds stay, so a store must be synced and closed before. What the kernel
+//! knows of directories and inodes stays too, and what a disk or the host of a virtual machine caches is out of reach.
+//! Some file systems (tmpfs) live in memory and cannot forget: [`can_forget`] tries it out.
 
 use std::fs::{self, File};
 use std::io::{self, Write};

@@ -1,6 +1,7 @@
 //! One N,H,W,C array in NumPy's own format, and its labels beside it.
 //!
-//! The header (NumPy's NEP 1) of the images is written last, when the number of images is known; its length does not depend on it.
+//! The header (NumPy's NEP 1) of the images is written last, when the number of images is known; its length does not
+//! depend on it.
 
 use std::path::Path;
 

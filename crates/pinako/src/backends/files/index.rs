@@ -45,8 +45,8 @@ pub(super) struct Index {
     names: BTreeSet<(u32, u32)>,
     hasher: RandomState,
     payload_bytes: u64,
-    /// From this byte on a batch counts only if all of its files are as its lines say: the machine went down before they
-    /// were synced.
+    /// From this byte on a batch counts only if all of its files are as its lines say: the machine went down before
+    /// they were synced.
     doubtful_from: Option<u64>,
 }
 
