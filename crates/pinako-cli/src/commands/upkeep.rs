@@ -6,6 +6,7 @@ use pinako::{Descriptor, Error, ErrorKind, Label, Result, Store};
 use pinako_bench::figures;
 
 use crate::args::{CompactArgs, LabelsArgs, RemoveArgs};
+use crate::pick::ImagePick;
 use crate::progress::images_text;
 use crate::report;
 
@@ -14,10 +15,15 @@ pub fn remove(args: &RemoveArgs) -> Result<ExitCode> {
     let mut ids = Vec::new();
     let mut missing = Vec::new();
     for image in &args.images {
-        match image.look_up(&store)? {
-            Some(id) => ids.push(id),
-            None if missing.contains(image) => {}
-            None => missing.push(image.clone()),
+        match (image.look_up(&store), image) {
+            (Ok(Some(id)), _) => ids.push(id),
+            (Ok(None), _) if missing.contains(image) => {}
+            (Ok(None), _) => missing.push(image.clone()),
+            // It is there, but damaged: all the more reason to remove it.
+            (Err(error), ImagePick::Id(id)) if error.kind() == ErrorKind::Corrupt && error.id() == Some(*id) => {
+                ids.push(*id);
+            }
+            (Err(error), _) => return Err(error),
         }
     }
     let removed = store.remove(&ids)?;

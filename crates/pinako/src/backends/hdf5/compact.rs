@@ -85,10 +85,12 @@ fn merge(store: &Hdf5, manifest: &Manifest, parts: Vec<&Part>, writer: &mut Writ
     for open in &open {
         let at_part = |error| store.at_part(open.part(), error);
         for row in 0..open.part().count {
-            let descriptor = open.descriptor(row).map_err(at_part)?;
-            if !manifest.removed().contains(descriptor.id) {
-                entries.push(Entry { descriptor, payload: Payload::Bytes(open.payload(row).map_err(at_part)?) });
+            // Not looked into: it may have been removed because it is damaged.
+            if open.id(row).is_some_and(|id| manifest.removed().contains(id)) {
+                continue;
             }
+            let descriptor = open.descriptor(row).map_err(at_part)?;
+            entries.push(Entry { descriptor, payload: Payload::Bytes(open.payload(row).map_err(at_part)?) });
         }
     }
     let sections = plan(entries.iter().map(|entry| &entry.descriptor), store.limits);

@@ -219,8 +219,8 @@ impl Hdf5 {
         let check = |part: &Part, names: &[(u64, &str)]| {
             let open = self.files.part(part)?.ok_or_else(|| self.files.gone(part.part))?;
             for &(hash, name) in names {
-                let found = open.find(name, hash).map_err(|error| self.at_part(part, error))?;
-                if found.iter().any(|&id| !manifest.removed().contains(id)) {
+                let found = open.find(name, hash, manifest.removed()).map_err(|error| self.at_part(part, error))?;
+                if found.is_some() {
                     return Err(name_taken(name));
                 }
             }
@@ -335,9 +335,9 @@ impl Backend for Hdf5 {
             let manifest = Arc::clone(&view.manifest);
             for part in manifest.parts_listing(hash).chain(manifest.parts_of_many_names().rev()) {
                 let Some(open) = view.open(part)? else { continue 'anew };
-                let found = open.find(name, hash).map_err(|error| self.at_part(part, error))?;
-                if let Some(id) = found.into_iter().find(|&id| !manifest.removed().contains(id)) {
-                    return Ok(Some(id));
+                let found = open.find(name, hash, manifest.removed()).map_err(|error| self.at_part(part, error))?;
+                if found.is_some() {
+                    return Ok(found);
                 }
             }
             return Ok(None);

@@ -12,7 +12,7 @@ use std::path::Path;
 use memmap2::{Advice, Mmap};
 
 use super::form::{Dataset, Datasets, Element, Place};
-use crate::backends::manifest::{Kind, Part, Piece};
+use crate::backends::manifest::{IdSet, Kind, Part, Piece};
 use crate::descriptor::{Descriptor, Id, NO_LABEL, record};
 use crate::error::{Error, Result};
 use crate::image::{SampleType, Shape};
@@ -351,22 +351,26 @@ impl OpenPart {
         Error::corrupt(format!("it has no row {row}"))
     }
 
-    /// The ids of the images named `name`; `hash` is the name's.
+    /// The id of the image named `name`, whose hash is `hash`, unless it is among the `removed`.
     ///
     /// # Errors
     /// `Corrupt` where what is looked up leads nowhere.
-    pub(super) fn find(&self, name: &str, hash: u64) -> Result<Vec<Id>> {
+    pub(super) fn find(&self, name: &str, hash: u64, removed: &IdSet) -> Result<Option<Id>> {
         let (hashes, _) = self.mapped.bytes(&self.name_hashes).as_chunks::<8>();
         let first = hashes.partition_point(|bytes| u64::from_le_bytes(*bytes) < hash);
-        let mut found = Vec::new();
         for place in (first..).zip(&hashes[first..]).take_while(|(_, bytes)| u64::from_le_bytes(**bytes) == hash) {
             let row = self.mapped.number(&self.name_rows, place.0 as u64);
-            let descriptor = self.descriptor(row.ok_or_else(|| Error::corrupt("its names lead nowhere"))?)?;
+            let row = row.ok_or_else(|| Error::corrupt("its names lead nowhere"))?;
+            // Not looked into: it may have been removed because it is damaged.
+            if self.id(row).is_some_and(|id| removed.contains(id)) {
+                continue;
+            }
+            let descriptor = self.descriptor(row)?;
             if descriptor.name.as_deref() == Some(name) {
-                found.push(descriptor.id);
+                return Ok(Some(descriptor.id));
             }
         }
-        Ok(found)
+        Ok(None)
     }
 }
 

@@ -45,6 +45,7 @@ use environment::{Environment, TURN_FILE, Turn};
 use lookup::{Lookup, Surroundings, will_need};
 use open::{DATA_FILE, LOCK_FILE, Tables, failed};
 use payload::Pieces;
+use payload::Remains;
 
 /// Requests of a batch whose places are found, and asked of the disk, before the first is pushed.
 const WINDOW: usize = 256;
@@ -167,12 +168,12 @@ fn remove_images(turn: &Turn<'_>, ids: &[Id]) -> Result<u64> {
         let mut payload_bytes = properties::payload_bytes(&tables.store, txn)?;
         let mut removed = 0;
         // All are looked at before the first goes: values in pages that were changed cannot be checked.
-        let found: Vec<_> = ids.iter().filter_map(|&id| payload::descriptor(tables, txn, id).transpose()).collect();
-        for descriptor in found {
-            let descriptor = descriptor?;
-            if payload::remove(tables, txn, &descriptor)? {
+        let found: Vec<_> = ids.iter().filter_map(|&id| Remains::of(tables, txn, id).transpose()).collect();
+        for remains in found {
+            let remains = remains?;
+            if remains.remove(tables, txn)? {
                 removed += 1;
-                payload_bytes = payload_bytes.saturating_sub(descriptor.payload_length);
+                payload_bytes = payload_bytes.saturating_sub(remains.payload_length);
             }
         }
         properties::set_payload_bytes(&tables.store, txn, payload_bytes)?;

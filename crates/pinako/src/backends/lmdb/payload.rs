@@ -17,7 +17,7 @@ use super::lookup::{Lookup, will_need};
 use super::open::{Tables, failed};
 use super::table::Table;
 use crate::descriptor::{Descriptor, Id, record};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// Bytes of a piece of a payload; the last one has fewer.
 pub(super) const PIECE: usize = 16 << 20;
@@ -257,22 +257,61 @@ fn cannot_read(id: Id, error: heed::Error) -> Error {
     failed("cannot read it", error).at_id(id)
 }
 
-/// Removes an image in all that it has; says whether it was there.
-pub(super) fn remove(tables: &Tables, txn: &mut RwTxn<'_>, descriptor: &Descriptor) -> Result<bool> {
-    let id = descriptor.id;
-    let cannot = |error| failed("cannot remove it", error).at_id(id);
-    if !tables.descriptor.delete(txn, &id.to_be_bytes()).map_err(cannot)? {
-        return Ok(false); // it was named twice
-    }
-    if let Some(name) = &descriptor.name {
-        tables.name.delete(txn, name.as_bytes()).map_err(cannot)?;
-    }
-    let pieces = descriptor.payload_length.div_ceil(PIECE as u64).max(1);
-    for number in 0..u32::try_from(pieces).unwrap_or(u32::MAX) {
-        // A damaged descriptor may count any number of pieces that are not there.
-        if !tables.payload.delete(txn, Key::new(id, number).as_bytes()).map_err(cannot)? {
-            break;
+/// All that there is of an image: what it takes to remove it.
+pub(super) struct Remains {
+    id: Id,
+    name: Option<String>,
+    pub(super) payload_length: u64,
+}
+
+impl Remains {
+    /// Those of the image `id`, where there is one.
+    pub(super) fn of(tables: &Tables, txn: &RoTxn<'_>, id: Id) -> Result<Option<Self>> {
+        match descriptor(tables, txn, id) {
+            Ok(found) => Ok(found.map(|Descriptor { name, payload_length, .. }| Remains { id, name, payload_length })),
+            // To be rid of a damaged image is all that can be done about it.
+            Err(error) if error.kind() == ErrorKind::Corrupt => Remains::without_descriptor(tables, txn, id).map(Some),
+            Err(error) => Err(error),
         }
     }
-    Ok(true)
+
+    /// Those of an image whose descriptor cannot be read.
+    fn without_descriptor(tables: &Tables, txn: &RoTxn<'_>, id: Id) -> Result<Self> {
+        let cannot = |error| cannot_read(id, error);
+        let mut remains = Remains { id, name: None, payload_length: 0 };
+        for entry in tables.name.iter(txn).map_err(cannot)? {
+            let (name, of) = entry.map_err(cannot)?;
+            if tables.name.check(of).map_err(cannot)? == id.to_be_bytes() {
+                remains.name = String::from_utf8(name.to_vec()).ok();
+            }
+        }
+        for number in 0.. {
+            let piece = tables.payload.get(txn, Key::new(id, number).as_bytes()).map_err(cannot)?;
+            let Some(piece) = piece else { break };
+            let payload = match piece.split_first_chunk::<RECORD_LENGTH>() {
+                Some((length, rest)) if number == 0 && has_record(piece.len() as u64) => {
+                    rest.get(u32::from_le_bytes(*length) as usize..).unwrap_or(rest)
+                }
+                _ => piece,
+            };
+            remains.payload_length += payload.len() as u64;
+        }
+        Ok(remains)
+    }
+
+    /// Removes them; says whether they were there.
+    pub(super) fn remove(&self, tables: &Tables, txn: &mut RwTxn<'_>) -> Result<bool> {
+        let cannot = |error| failed("cannot remove it", error).at_id(self.id);
+        if !tables.descriptor.delete(txn, &self.id.to_be_bytes()).map_err(cannot)? {
+            return Ok(false); // it was named twice
+        }
+        if let Some(name) = &self.name {
+            tables.name.delete(txn, name.as_bytes()).map_err(cannot)?;
+        }
+        let mut number = 0;
+        while tables.payload.delete(txn, Key::new(self.id, number).as_bytes()).map_err(cannot)? {
+            number += 1;
+        }
+        Ok(true)
+    }
 }
