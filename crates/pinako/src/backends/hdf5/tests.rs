@@ -261,6 +261,20 @@ fn a_log_without_its_first_line_says_what_that_must_be() {
     assert_holds(&store(folder.path(), Mode::Read, Durability::Full).unwrap(), &all);
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_log_that_cannot_be_read_is_a_stores() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(new_store(folder.path()));
+    let path = folder.path().join("store");
+    let log = path.join(LOG_NAME);
+    fs::remove_file(&log).unwrap();
+    // Whoever reads there fails, root too.
+    std::os::unix::fs::symlink("/proc/self/mem", &log).unwrap();
+    assert!(is_at(&path, log::KIND), "so that a path without a scheme leads to the error");
+    assert!(store(folder.path(), Mode::Read, Durability::Full).unwrap_err().to_string().contains(LOG_NAME));
+}
+
 #[test]
 fn a_log_that_was_cut_off_anywhere_is_an_error_and_no_part_goes() {
     let folder = tempfile::tempdir().unwrap();

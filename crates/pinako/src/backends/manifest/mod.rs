@@ -57,12 +57,16 @@ impl Header {
 }
 
 /// Whether there is a log of `kind` in the folder `path`, as far as its first line tells. One whose first line is damaged
-/// is taken for one if there are parts beside it: opening it says what is wrong with it.
+/// or cannot be read is taken for one if there are parts beside it: opening it says what is wrong with it.
 pub(crate) fn is_at(path: &Path, kind: &str) -> bool {
-    let Ok(file) = File::open(path.join(LOG_NAME)) else { return false };
-    let mut first = Vec::new();
-    let read = BufReader::new(file.take(Header::MAX_LENGTH)).read_until(b'\n', &mut first);
-    read.is_ok() && sealed::read::<Header>(&first).map_or(path.join(PARTS).is_dir(), |header| header.pinako == kind)
+    let log = path.join(LOG_NAME);
+    let first_line = || {
+        let mut first = Vec::new();
+        let file = File::open(&log).ok()?;
+        BufReader::new(file.take(Header::MAX_LENGTH)).read_until(b'\n', &mut first).ok()?;
+        sealed::read::<Header>(&first).ok()
+    };
+    log.is_file() && first_line().map_or_else(|| path.join(PARTS).is_dir(), |header| header.pinako == kind)
 }
 
 /// What the payloads of a part are.
