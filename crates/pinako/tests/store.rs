@@ -400,3 +400,23 @@ fn a_store_opened_by_a_relative_path_stays_usable_in_another_folder() {
     }
     std::env::set_current_dir(before).unwrap();
 }
+
+#[test]
+fn a_store_that_is_moved_while_it_is_open_goes_on_or_says_so_and_is_whole() {
+    for scheme in SCHEMES {
+        let folder = tempfile::tempdir().unwrap();
+        let store = create(scheme, folder.path(), "before");
+        let picture = image(3, 4, 4, 3, SampleType::U8);
+        store.append([NewImage::pixels(&picture)]).unwrap();
+        std::fs::rename(folder.path().join("before"), folder.path().join("after")).unwrap();
+
+        let read = store.image(0);
+        let appended = store.append([NewImage::pixels(&picture)]);
+        assert!(read.map_or(true, |found| found == picture), "{scheme}");
+        drop(store);
+        let store = Store::open(&folder.path().join("after").display().to_string()).unwrap();
+        assert_eq!(store.count().unwrap(), 1 + u64::from(appended.is_ok()), "{scheme}");
+        assert!(store.scan(0).all(|found| store.image(found.unwrap().id).unwrap() == picture), "{scheme}");
+        assert!(!folder.path().join("before").exists(), "{scheme}");
+    }
+}
