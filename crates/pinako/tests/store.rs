@@ -3,6 +3,7 @@
 mod schemes;
 
 use std::ops::ControlFlow;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use pinako::{
@@ -204,6 +205,18 @@ fn an_image_larger_than_a_batch_streams_in_and_through_a_copy() {
             assert!(store.image(1).unwrap().bytes() == bytes);
         }
     });
+}
+
+#[test]
+fn a_damaged_image_larger_than_a_batch_is_found_by_a_store_that_reads_without_checking_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("files:{}", folder.path().join("store").display());
+    let large = image(1, 3000, 2000, 3, SampleType::U8);
+    Store::create(&url).unwrap().append([NewImage::encoded(large.view(), PixelEncoding::Raw)]).unwrap();
+    let file = std::fs::File::options().write(true).open(folder.path().join("store/00000000.raw")).unwrap();
+    file.write_all_at(&[!large.bytes()[17_999_999]], 17_999_999).unwrap();
+    let store = Store::options().verify_checksums(false).open(&url).unwrap();
+    assert_eq!(store.verify(&mut drop, &mut go_on).unwrap().problems, 1);
 }
 
 /// A watch that breaks off once something was done.

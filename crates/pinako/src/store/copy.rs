@@ -13,6 +13,7 @@ use rayon::prelude::*;
 use super::append::{Prepared, PreparedPayload};
 use super::incoming::Incoming;
 use super::labels::{LabelMap, Merged};
+use super::read::check_sum;
 use super::watched::interrupted;
 use super::{Progress, Store, Watch, Watched};
 use crate::backend::ReadRequest;
@@ -148,13 +149,14 @@ impl Store {
         Ok(Batch::Many(chunks.into_iter().flatten().flatten().collect()))
     }
 
-    /// The payload of one image as a reader that holds a piece of it at a time.
-    pub(crate) fn payload_stream(&self, descriptor: &Descriptor) -> PayloadStream<'_> {
+    /// The payload of one image as a reader that holds a piece of it at a time. It checks the checksum whether or not the
+    /// store does: where the payload goes, it gets one of its own.
+    pub(super) fn payload_stream(&self, descriptor: &Descriptor) -> PayloadStream<'_> {
         PayloadStream {
             store: self,
             id: descriptor.id,
             length: descriptor.payload_length,
-            checksum: self.verify_checksums.then_some(descriptor.checksum),
+            checksum: descriptor.checksum,
             position: 0,
             piece: Vec::new(),
             taken: 0,
@@ -242,11 +244,11 @@ fn moved<'a>(from: &Store, to: &Store, labels: &LabelMap, mut prepared: Prepared
 }
 
 /// A payload read piece by piece; its end is an error where the checksum is not the descriptor's.
-pub(crate) struct PayloadStream<'a> {
+pub(super) struct PayloadStream<'a> {
     store: &'a Store,
     id: u64,
     length: u64,
-    checksum: Option<u32>,
+    checksum: u32,
     /// Bytes asked of the backend so far.
     position: u64,
     piece: Vec<u8>,
@@ -271,13 +273,7 @@ impl PayloadStream<'_> {
         self.position = end;
         self.taken = 0;
         self.sum = checksum::crc32c_append(self.sum, &self.piece);
-        match self.checksum {
-            Some(checksum) if end == self.length && checksum != self.sum => Err(Error::corrupt(format!(
-                "its payload's checksum is {:08x}, its descriptor says {checksum:08x}: the payload is damaged",
-                self.sum
-            ))),
-            _ => Ok(()),
-        }
+        if end == self.length { check_sum(self.checksum, self.sum) } else { Ok(()) }
     }
 }
 

@@ -150,15 +150,17 @@ pub(super) fn check_payload(descriptor: &Descriptor, payload: &[u8]) -> Result<(
         ))
         .at_id(descriptor.id));
     }
-    let checksum = checksum::crc32c(payload);
-    if checksum != descriptor.checksum {
-        return Err(Error::corrupt(format!(
-            "its payload's checksum is {checksum:08x}, its descriptor says {:08x}: the payload is damaged",
-            descriptor.checksum
-        ))
-        .at_id(descriptor.id));
+    check_sum(descriptor.checksum, checksum::crc32c(payload)).map_err(|error| error.at_id(descriptor.id))
+}
+
+/// Checks the checksum that a payload was `found` to have.
+pub(super) fn check_sum(expected: u32, found: u32) -> Result<()> {
+    if found == expected {
+        return Ok(());
     }
-    Ok(())
+    Err(Error::corrupt(format!(
+        "its payload's checksum is {found:08x}, its descriptor says {expected:08x}: the payload is damaged"
+    )))
 }
 
 fn alike(a: &Descriptor, b: &Descriptor) -> bool {

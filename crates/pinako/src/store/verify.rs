@@ -44,24 +44,22 @@ impl Store {
         let before = self.properties()?;
         let total = Some(before.count);
         let verified = Watched::run(watch, Progress { total, ..Progress::default() }, |watched| {
-            let mut verified = Verified::default();
+            let mut problems = 0;
             let mut is_listed = true;
             let mut check = |batch: Vec<Result<Descriptor, Problem>>| {
-                let problems = batch.into_par_iter().filter_map(|image| {
-                    let (counts, bytes) = match &image {
-                        Ok(descriptor) => (true, descriptor.payload_length),
-                        Err(problem) => (problem.id.is_some(), 0),
+                let unsound = batch.into_par_iter().filter_map(|image| {
+                    if watched.is_stopped() {
+                        return None;
+                    }
+                    let (images, bytes, problem) = match image {
+                        Ok(descriptor) => (1, descriptor.payload_length, self.problem(&descriptor)),
+                        Err(problem) => (problem.id.is_some().into(), 0, Some(problem)),
                     };
-                    let problem = match image {
-                        _ if watched.is_stopped() => return None,
-                        Ok(descriptor) => self.problem(&descriptor),
-                        Err(problem) => Some(problem),
-                    };
-                    watched.add(counts.into(), bytes);
+                    watched.add(images, bytes);
                     problem
                 });
-                for problem in problems.collect::<Vec<_>>() {
-                    verified.problems += 1;
+                for problem in unsound.collect::<Vec<_>>() {
+                    problems += 1;
                     is_listed &= problem.id.is_some();
                     found(problem);
                 }
@@ -84,10 +82,10 @@ impl Store {
             let unchanged = (after.count, after.next_id) == (before.count, before.next_id);
             if is_listed && unchanged && images != before.count {
                 let error = Error::corrupt(format!("it has {} images, but {images} are listed", before.count));
-                verified.problems += 1;
+                problems += 1;
                 found(Problem { id: None, name: None, error: self.here(error) });
             }
-            Ok(Verified { images, bytes, ..verified })
+            Ok(Verified { images, bytes, problems })
         });
         verified.map_err(|error| match error.kind() {
             ErrorKind::Interrupted => error.with_hint("nothing was changed"),
