@@ -11,8 +11,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use rayon::prelude::*;
 
 use super::append::{Prepared, PreparedPayload};
-use super::incoming::Incoming;
-use super::labels::{LabelMap, Merged};
+use super::incoming::{Incoming, Intake};
+use super::labels::LabelMap;
 use super::read::check_sum;
 use super::watched::interrupted;
 use super::{Progress, Store, Watch, Watched};
@@ -53,24 +53,24 @@ impl Store {
     /// `Conflict` where another image has a name in `to`; `Interrupted` where the watch says so; what is read and written may
     /// fail. Whole batches that were copied before stay.
     pub fn copy_to(&self, to: &Store, watch: &mut Watch<'_>) -> Result<Copied> {
-        let mut labels = to.merge_label_names(&self.label_names()?)?;
+        let labels = to.merge_label_names(&self.label_names()?)?;
         let total = self.count()?;
         let present = self.copied_before(to, &labels.map)?;
-        let mut looks_up = to.count()? > present;
+        let mut intake = Intake { store: to, labels, looks_up: to.count()? > present };
         let start = Progress { images: present, total: Some(total), bytes: 0 };
         Watched::run(watch, start, |watched| {
             let mut copied = Copied { present, ..Copied::default() };
             std::thread::scope(|scope| {
                 let (send, receive) = sync_channel(0); // the next batch waits where it was read
                 let reader = scope.spawn(move || self.send_batches(present, watched, &send));
-                let written = write_batches(self, to, (&mut labels, &mut looks_up), watched, receive, &mut copied);
+                let written = write_batches(self, &mut intake, watched, receive, &mut copied);
                 let read = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
                 match watched.is_stopped() {
                     true => Err(interrupted(present + copied.images)), // whatever else came of it
                     false => written.and(read),
                 }
             })?;
-            to.save_label_names(&mut labels)?;
+            to.save_label_names(&mut intake.labels)?;
             if total == 0 {
                 to.set_label_names(&to.label_names()?)?; // which makes a store where there is none
             }
@@ -172,15 +172,14 @@ enum Batch {
 
 fn write_batches(
     from: &Store,
-    to: &Store,
-    (labels, looks_up): (&mut Merged, &mut bool),
+    intake: &mut Intake<'_>,
     watched: &Watched<'_>,
     receive: Receiver<Batch>,
     copied: &mut Copied,
 ) -> Result<()> {
-    let map = labels.map.clone();
-    let mut append = |mut images: Vec<Incoming<'_>>, looks_up: &mut bool| -> Result<()> {
-        copied.present += to.append_new(&mut images, labels, looks_up)?;
+    let (to, labels) = (intake.store, intake.labels.map.clone());
+    let mut append = |mut images: Vec<Incoming<'_>>| -> Result<()> {
+        copied.present += intake.append(&mut images)?;
         copied.images += images.len() as u64;
         copied.bytes += images.iter().map(Incoming::bytes).sum::<u64>();
         Ok(())
@@ -192,16 +191,16 @@ fn write_batches(
                 let bytes = images.iter().map(|(_, payload)| payload.len() as u64).sum();
                 let images = images.into_iter().map(|(descriptor, payload)| {
                     let payload = PreparedPayload::Bytes(Cow::Owned(payload));
-                    moved(from, to, &map, Prepared { descriptor, payload })
+                    moved(from, to, &labels, Prepared { descriptor, payload })
                 });
-                append(images.collect::<Result<_>>()?, looks_up)?;
+                append(images.collect::<Result<_>>()?)?;
                 watched.add(count, bytes);
             }
             Batch::Large(descriptor) => {
                 let mut stream = WatchedStream { stream: from.payload_stream(&descriptor), watched };
                 let payload = PreparedPayload::Stream(&mut stream);
-                let image = moved(from, to, &map, Prepared { descriptor, payload })?;
-                append(vec![image], &mut true)?; // it is looked up before it is read through
+                let image = moved(from, to, &labels, Prepared { descriptor, payload })?;
+                append(vec![image])?;
                 watched.add(1, 0);
             }
         }

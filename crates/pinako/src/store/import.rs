@@ -13,7 +13,7 @@ use rayon::prelude::*;
 
 use super::append::{NewImage, check_label};
 use super::copy::{BATCH_BYTES, BATCH_IMAGES};
-use super::incoming::Incoming;
+use super::incoming::{Incoming, Intake};
 use super::labels::LabelMap;
 use super::watched::interrupted;
 use super::{Progress, Store, Watch, Watched};
@@ -81,12 +81,12 @@ impl Store {
         skipped: &mut dyn FnMut(&Error),
         watch: &mut Watch<'_>,
     ) -> Result<Imported> {
-        let mut labels = self.merge_label_names(source.label_names())?;
-        let mut looks_up = self.count()? > 0;
+        let labels = self.merge_label_names(source.label_names())?;
+        let mut intake = Intake { store: self, labels, looks_up: self.count()? > 0 };
         let start = Progress { total: source.len(), ..Progress::default() };
         Watched::run(watch, start, |watched| {
-            let (map, label_names) = (labels.map.clone(), labels.count());
-            let importer = Importer { store: self, options, labels: map, label_names, watched };
+            let (labels, label_names) = (intake.labels.map.clone(), intake.labels.count());
+            let importer = Importer { store: self, options, labels, label_names, watched };
             let mut imported = Imported::default();
             std::thread::scope(|scope| {
                 let (send, receive) = sync_channel(0); // the next batch waits where it was made
@@ -104,7 +104,7 @@ impl Store {
                             Err(error) => return Err(how_to_go_on(error)),
                         }
                     }
-                    imported.present += self.append_new(&mut ready, &mut labels, &mut looks_up)?;
+                    imported.present += intake.append(&mut ready)?;
                     imported.images += ready.len() as u64;
                     imported.bytes += ready.iter().map(Incoming::bytes).sum::<u64>();
                     watched.tell();
@@ -225,14 +225,15 @@ impl Importer<'_> {
         if !self.is_decoded() {
             return images.len();
         }
-        let mut bytes = 0;
+        let mut bytes = 0u64;
         let bytes_until = images.iter().map(|image| {
-            bytes += match image {
+            let more = match image {
                 Ok(Loaded { item: Item { content: Content::Pixels(image), .. }, .. }) => image.bytes().len() as u64,
                 Ok(Loaded { file: Some(file), .. }) => header(file, self.store.decoder.max_image_bytes)
                     .map_or(0, |header| header.shape.byte_length(header.sample_type)),
                 Ok(Loaded { file: None, .. }) | Err(_) => 0,
             };
+            bytes = bytes.saturating_add(more);
             bytes
         });
         bytes_until.take_while(|&bytes| bytes <= BATCH_BYTES).count().max(1)
@@ -262,7 +263,7 @@ impl Importer<'_> {
         };
         match prepare() {
             Ok(prepared) => Ok(Incoming { prepared, origin }),
-            Err(error) => Err(Error::context(error, &origin)),
+            Err(error) => Err(error.context(&origin)),
         }
     }
 }

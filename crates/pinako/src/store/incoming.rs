@@ -6,7 +6,7 @@
 use rayon::prelude::*;
 
 use super::Store;
-use super::append::Prepared;
+use super::append::{Prepared, PreparedPayload};
 use super::labels::Merged;
 use crate::descriptor::{Descriptor, Encoding, Id};
 use crate::error::{Error, ErrorKind, Result};
@@ -25,34 +25,41 @@ impl Incoming<'_> {
     }
 }
 
-impl Store {
+/// Where the images of one job come into a store.
+pub(super) struct Intake<'a> {
+    pub(super) store: &'a Store,
+    pub(super) labels: Merged,
+    /// Whether images are looked up before they are appended; else only when a name turns out to be taken.
+    pub(super) looks_up: bool,
+}
+
+impl Intake<'_> {
     /// Appends those of `images` that are not in the store yet, with the label names they need, and takes the others
-    /// out; says how many these were. They are looked up first where `looks_up` says so, else only when a name turns
-    /// out to be taken, which `looks_up` then is told.
+    /// out; says how many these were.
     ///
     /// # Errors
     /// `Conflict` where another image has the name of one.
-    pub(super) fn append_new(
-        &self,
-        images: &mut Vec<Incoming<'_>>,
-        labels: &mut Merged,
-        looks_up: &mut bool,
-    ) -> Result<u64> {
-        let mut present = if *looks_up { self.drop_present(images)? } else { 0 };
+    pub(super) fn append(&mut self, images: &mut Vec<Incoming<'_>>) -> Result<u64> {
+        // What is read but once must not turn out to be there when it was.
+        let streams = images.iter().any(|image| matches!(image.prepared.payload, PreparedPayload::Stream(_)));
+        let mut present = if self.looks_up || streams { self.store.drop_present(images)? } else { 0 };
         while !images.is_empty() {
-            self.save_label_names(labels)?;
-            let Err(error) = self.append_prepared(images.iter_mut().map(|image| &mut image.prepared)) else { break };
+            self.store.save_label_names(&mut self.labels)?;
+            let prepared = images.iter_mut().map(|image| &mut image.prepared);
+            let Err(error) = self.store.append_prepared(prepared) else { break };
             // Another job may have stored some of them meanwhile.
-            let more = if error.kind() == ErrorKind::Conflict { self.drop_present(images)? } else { 0 };
+            let more = if error.kind() == ErrorKind::Conflict { self.store.drop_present(images)? } else { 0 };
             if more == 0 {
                 return Err(error);
             }
-            *looks_up = true;
+            self.looks_up = true;
             present += more;
         }
         Ok(present)
     }
+}
 
+impl Store {
     /// Takes out those images that are in the store already, and says how many.
     fn drop_present(&self, images: &mut Vec<Incoming<'_>>) -> Result<u64> {
         let names: Vec<Option<&str>> = images.iter().map(|image| image.prepared.descriptor.name.as_deref()).collect();
