@@ -99,9 +99,7 @@ impl DataSet {
             }
         }
     }
-}
 
-impl DataSet {
     /// Adds to the title what else there is in the folder that the data set was found in.
     pub(super) fn of_folder(mut self, folder: &Path) -> Self {
         self.title += &beside::note(folder, beside::files_beside(folder, self.files.as_slice()));

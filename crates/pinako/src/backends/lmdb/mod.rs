@@ -44,8 +44,7 @@ use crate::error::{Error, Result};
 use environment::{Environment, TURN_FILE, Turn};
 use lookup::{Lookup, Surroundings, will_need};
 use open::{DATA_FILE, LOCK_FILE, Tables, failed};
-use payload::Pieces;
-use payload::Remains;
+use payload::{Pieces, Remains};
 
 /// Requests of a batch whose places are found, and asked of the disk, before the first is pushed.
 const WINDOW: usize = 256;
