@@ -1,7 +1,7 @@
 //! A folder that is kept open: every system call on the store's files goes through here and names the file it failed
 //! on. Files are opened relative to the folder, which is cheaper than by path, and right even if it is moved.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -20,6 +20,18 @@ pub(super) struct Folder {
 }
 
 impl Folder {
+    /// Makes a new store's folder at `path`, which is absolute, unless it is there. Those above it that are made as well
+    /// are durable when this returns; its own name is after [`sync_own_name`](Self::sync_own_name).
+    pub(super) fn create(path: &Path) -> Result<Folder> {
+        let above: Vec<&Path> = path.ancestors().skip(1).take_while(|above| !above.exists()).collect();
+        fs::create_dir_all(path)
+            .map_err(|error| Error::io(format!("cannot make the folder {}", path.display()), error))?;
+        for above in above {
+            Folder::open(above)?.sync_own_name()?;
+        }
+        Folder::open(path)
+    }
+
     pub(super) fn open(path: &Path) -> Result<Folder> {
         let directory = rustix::fs::open(path, OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
             .map_err(|error| Error::io(format!("cannot open the folder {}", path.display()), error.into()))?;
@@ -105,6 +117,12 @@ impl Folder {
         rustix::fs::fsync(&self.directory).map_err(|error| self.cannot("sync", "", error))
     }
 
+    /// Makes its own name durable.
+    pub(super) fn sync_own_name(&self) -> Result<()> {
+        let path = self.path.canonicalize().map_err(|error| self.cannot("find", "", error))?;
+        path.parent().map_or(Ok(()), |parent| Folder::open(parent)?.sync_names())
+    }
+
     /// Makes everything in it durable, at the price of one sync of the whole file system.
     pub(super) fn sync_everything(&self) -> Result<()> {
         rustix::fs::syncfs(&self.directory).map_err(|error| self.cannot("sync", "", error))
@@ -177,5 +195,26 @@ pub(super) mod faults {
             meanwhile();
             Err(io::Error::other("a fault made by a test"))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_folders_that_are_made_for_a_store_are_durable() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path().canonicalize().unwrap();
+        let store = root.join("a/b/store");
+        for above in [&root, &root.join("a")] {
+            faults::fail_sync(above, || ());
+            let error = Folder::create(&store).unwrap_err();
+            assert!(error.to_string().contains("cannot sync"), "{error}");
+            fs::remove_dir_all(root.join("a")).unwrap();
+        }
+        faults::fail_sync(root.join("a/b"), || ());
+        assert!(Folder::create(&store).unwrap().sync_own_name().is_err());
+        Folder::create(&store).unwrap().sync_own_name().unwrap();
     }
 }

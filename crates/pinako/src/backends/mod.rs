@@ -18,6 +18,7 @@ mod writer_lock;
 
 pub use memory::Memory;
 
+use std::ffi::OsStr;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -289,6 +290,16 @@ fn broken_off(kind: Kind, path: &Path) -> Error {
     let (scheme, name) = (kind.scheme(), path.display());
     Error::not_found(format!("there is no store at {name}: the making of one was broken off"))
         .with_hint(format!("make it again at {scheme}:{name}, or remove what is there"))
+}
+
+/// The error for a new store in a folder that has one.
+fn store_there(folder: &Path) -> Error {
+    Error::conflict(format!("there is a store at {} already", folder.display())).with_hint(OWN_PATH)
+}
+
+/// The error for a new store in a folder that has something else in it.
+fn not_empty(folder: &Path, found: &OsStr) -> Error {
+    Error::conflict(format!("{} is not empty: there is {found:?} in it", folder.display())).with_hint(OWN_PATH)
 }
 
 /// The error for a change by a handle that only reads.

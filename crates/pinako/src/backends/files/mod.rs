@@ -29,7 +29,7 @@ use self::index::{Index, MARK, METADATA};
 use self::line::{Line, file_name};
 use self::pinako_json::{PINAKO_JSON, PinakoJson, Unsynced};
 use super::folder::{Folder, aside, sync_commit};
-use super::{Mode, check_label_names, read_only, sealed};
+use super::{Mode, check_label_names, not_empty, read_only, sealed, store_there};
 use crate::backend::{
     Backend, DescribeSink, Durability, Entry, FetchSink, Footprint, IoHints, Properties, ReadRequest, ReadSink,
     ScanSink,
@@ -68,9 +68,7 @@ pub(crate) fn is_begun(path: &Path) -> bool {
 
 /// Makes an empty store of a folder that is empty or not there.
 fn create(path: &Path, patience: Duration) -> Result<()> {
-    std::fs::create_dir_all(path)
-        .map_err(|error| Error::io(format!("cannot create the folder {}", path.display()), error))?;
-    let folder = Folder::open(path)?;
+    let folder = Folder::create(path)?;
     // Before the lock too, which would leave a file in somebody's folder.
     check_empty(&folder)?;
     let _lock = folder.lock(LOCK, patience)?;
@@ -78,10 +76,7 @@ fn create(path: &Path, patience: Duration) -> Result<()> {
     folder.replace_with(METADATA, b"")?;
     MARK.create(&folder, 0)?;
     PinakoJson::new().write(&folder)?;
-    match path.canonicalize().ok().as_deref().and_then(Path::parent) {
-        Some(parent) => Folder::open(parent)?.sync_names(),
-        None => Ok(()),
-    }
+    folder.sync_own_name()
 }
 
 /// Checks that there is nothing in the folder but what a creation leaves that was killed: the lock and maybe more.
@@ -89,13 +84,12 @@ fn check_empty(folder: &Folder) -> Result<()> {
     folder.each_name(|name| {
         let is_empty = || folder.stat(name).map_or(true, |stat| stat.st_size == 0);
         match name {
-            PINAKO_JSON => Err(Error::conflict(format!("there is a store at {} already", folder.path().display()))),
+            PINAKO_JSON => Err(store_there(folder.path())),
             METADATA | LOCK if is_empty() => Ok(()),
             name if name == aside(METADATA) && is_empty() => Ok(()),
             name if name == MARK.name => Ok(()),
             name if name == aside(PINAKO_JSON) || name == aside(MARK.name) => Ok(()),
-            _ => Err(Error::conflict(format!("{} is not empty: it has {name:?} in it", folder.path().display()))
-                .with_hint("name a new folder or an empty one")),
+            _ => Err(not_empty(folder.path(), name.as_ref())),
         }
     })
 }

@@ -46,7 +46,7 @@ use self::view::{View, in_a_row};
 use self::write::{Limits, Writer, file_of, is_name_of_part, plan};
 use super::folder::{Folder, aside};
 use super::manifest::{Commit, IdSet, LOG_NAME, Manifest, PARTS, Part};
-use super::{FORMAT_VERSION, Mode, boot, check_label_names, name_taken, read_only};
+use super::{FORMAT_VERSION, Mode, boot, check_label_names, name_taken, not_empty, read_only, store_there};
 use crate::backend::{
     Backend, DescribeSink, Durability, Entry, FetchSink, Footprint, IoHints, Properties, ReadRequest, ReadSink,
     ScanSink,
@@ -421,19 +421,16 @@ impl Backend for Hdf5 {
 
 /// Makes an empty store at `path`.
 fn create(path: &Path, patience: Duration) -> Result<()> {
-    let cannot = |error| Error::io(format!("cannot create {}", path.display()), error);
-    fs::create_dir_all(path).map_err(cannot)?;
+    let folder = Folder::create(path)?;
     // Before the lock too, which would leave a file in somebody's folder.
     check_empty(path)?;
-    let folder = Folder::open(path)?;
     let _lock = folder.lock(LOCK, patience)?;
     check_empty(path)?;
-    fs::create_dir_all(path.join(PARTS)).map_err(cannot)?;
+    let parts = path.join(PARTS);
+    fs::create_dir_all(&parts)
+        .map_err(|error| Error::io(format!("cannot make the folder {}", parts.display()), error))?;
     Log::create(&folder)?;
-    match path.canonicalize().map_err(cannot)?.parent() {
-        Some(parent) => Folder::open(parent)?.sync_names(),
-        None => Ok(()),
-    }
+    folder.sync_own_name()
 }
 
 /// Checks that there is nothing in the folder but what a creation leaves that was killed: the lock and maybe more.
@@ -448,14 +445,11 @@ fn check_empty(folder: &Path) -> Result<()> {
             Some(PARTS) => found.is_dir() && list(&path)?.is_empty(),
             Some(name) if name == log::MARK.name || name == aside(log::MARK.name) => found.is_file(),
             Some(name) if name == aside(LOG_NAME) => found.is_file() && Log::is_begun(&path),
-            Some(LOG_NAME) => {
-                return Err(Error::conflict(format!("there is a store at {} already", folder.display())));
-            }
+            Some(LOG_NAME) => return Err(store_there(folder)),
             _ => false,
         };
         if !ours {
-            return Err(Error::conflict(format!("{} is not empty: {} is there", folder.display(), path.display()))
-                .with_hint("choose a new folder, or open the store that is there"));
+            return Err(not_empty(folder, path.file_name().unwrap_or_default()));
         }
     }
     Ok(())

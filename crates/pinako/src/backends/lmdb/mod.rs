@@ -34,7 +34,7 @@ use std::time::Duration;
 use heed::RoTxn;
 
 use super::folder::Folder;
-use super::{Mode, check_found, check_label_names, read_only};
+use super::{Mode, check_found, check_label_names, not_empty, read_only};
 use crate::backend::{
     Backend, DescribeSink, Durability, Entry, FetchSink, Footprint, IoHints, Properties, ReadRequest, ReadSink,
     ScanSink,
@@ -81,18 +81,13 @@ pub(crate) fn is_at(path: &Path) -> bool {
 
 /// Makes the folder of a new store, or checks that nothing in it gets lost.
 fn prepare_folder(path: &Path) -> Result<()> {
-    let cannot = |error| Error::io(format!("cannot make the folder {}", path.display()), error);
-    let listing = match fs::read_dir(path) {
-        Ok(listing) => listing,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return fs::create_dir_all(path).map_err(cannot),
-        Err(error) => return Err(cannot(error)),
-    };
-    for entry in listing {
+    Folder::create(path)?;
+    let cannot = |error| Error::io(format!("cannot list {}", path.display()), error);
+    for entry in fs::read_dir(path).map_err(cannot)? {
         let name = entry.map_err(cannot)?.file_name();
         // Files of these names may be all that is left of a store whose making was broken off.
         if ![DATA_FILE, LOCK_FILE, TURN_FILE].iter().any(|ours| name == *ours) {
-            return Err(Error::conflict(format!("{} is not empty: there is {name:?} in it", path.display()))
-                .with_hint("choose another folder, or an empty one"));
+            return Err(not_empty(path, &name));
         }
     }
     let data = path.join(DATA_FILE);
@@ -136,11 +131,9 @@ impl Lmdb {
     /// Makes a new store survive a crash of the machine, its folder too.
     fn make_durable(&self) -> Result<()> {
         self.force_sync()?;
-        let folder = self.environment.folder();
-        for folder in [Some(folder), folder.parent()].into_iter().flatten() {
-            Folder::open(folder)?.sync_names()?;
-        }
-        Ok(())
+        let folder = Folder::open(self.environment.folder())?;
+        folder.sync_names()?;
+        folder.sync_own_name()
     }
 
     fn descriptor(&self, records: &mut Lookup<'_>, id: Id) -> Result<Option<Descriptor>> {
