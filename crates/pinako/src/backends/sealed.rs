@@ -8,9 +8,10 @@
 //! `crc32c` is the CRC32C of the body's bytes, as eight hexadecimal digits. Any JSON parser reads the line, and one that
 //! was torn by a crash or damaged on the disk is known from one that was not. All that is kept as text is kept so.
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
+use super::{FORMAT_VERSION, other_format};
 use crate::checksum;
 use crate::error::{Error, Result};
 
@@ -19,6 +20,35 @@ const BEFORE_SUM: &[u8] = b",\"crc32c\":\"";
 const DIGITS: usize = 8;
 const AFTER_SUM: &[u8] = b"\"}";
 const SEAL: usize = BEFORE_SUM.len() + DIGITS + AFTER_SUM.len();
+
+/// What says of a store's text whether the rest can be understood.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Header {
+    /// Which backend wrote it.
+    pub(crate) pinako: String,
+    pub(crate) format_version: u32,
+}
+
+impl Header {
+    /// That of a new store of `kind`.
+    pub(crate) fn new(kind: &str) -> Self {
+        Header { pinako: kind.to_owned(), format_version: FORMAT_VERSION }
+    }
+
+    /// Checks that this version can read a text of `kind` with this header.
+    ///
+    /// # Errors
+    /// `Unsupported` where another version wrote it, `Corrupt` where another backend did.
+    pub(crate) fn check(&self, kind: &str) -> Result<()> {
+        if self.pinako != kind {
+            return Err(Error::corrupt(format!("it is of a store of the kind {:?}, not {kind:?}", self.pinako)));
+        }
+        if self.format_version != FORMAT_VERSION {
+            return Err(other_format(self.format_version));
+        }
+        Ok(())
+    }
+}
 
 /// Appends the line of `value`, which has at least one field, to `out`, with its line feed.
 ///

@@ -4,13 +4,17 @@ use std::io::{ErrorKind as Io, Read};
 
 use serde::{Deserialize, Serialize};
 
+use crate::backends::boot;
 use crate::backends::folder::Folder;
-use crate::backends::{FORMAT_VERSION, boot, other_format, sealed};
+use crate::backends::sealed::{self, Header};
 use crate::descriptor::Id;
 use crate::error::{Error, Result};
 
 /// The file's name.
 pub(super) const PINAKO_JSON: &str = "pinako.json";
+
+/// Which backend's file it is.
+const KIND: &str = "files";
 
 /// Most bytes of the file: room for millions of label names.
 const MAX_LENGTH: u64 = 256 << 20;
@@ -18,7 +22,7 @@ const MAX_LENGTH: u64 = 256 << 20;
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct PinakoJson {
     #[serde(flatten)]
-    form: Form,
+    header: Header,
     pub(super) label_names: Vec<String>,
     /// The next id is this or larger: it is more than every id that was given before the last removal.
     pub(super) next_id: Id,
@@ -46,22 +50,14 @@ impl Unsynced {
     }
 }
 
-/// What says whether the rest can be understood.
-#[derive(Debug, Serialize, Deserialize)]
-struct Form {
-    pinako: String,
-    format_version: u32,
-}
-
 impl PinakoJson {
     /// That of a new store.
     pub(super) fn new() -> PinakoJson {
-        let form = Form { pinako: "files".to_owned(), format_version: FORMAT_VERSION };
-        PinakoJson { form, label_names: Vec::new(), next_id: 0, unsynced: None }
+        PinakoJson { header: Header::new(KIND), label_names: Vec::new(), next_id: 0, unsynced: None }
     }
 
     pub(super) fn format_version(&self) -> u32 {
-        self.form.format_version
+        self.header.format_version
     }
 
     pub(super) fn read(folder: &Folder) -> Result<PinakoJson> {
@@ -86,13 +82,8 @@ impl PinakoJson {
                 .with_hint("FORMAT.md says what it must hold; the images and their metadata are not affected")
         };
         sealed::check(&text).map_err(|error| error.context(path.display()))?;
-        let form: Form = serde_json::from_slice(&text).map_err(damaged)?;
-        if form.pinako != "files" {
-            return Err(Error::corrupt(format!("{} is of a store of another kind: {:?}", path.display(), form.pinako)));
-        }
-        if form.format_version != FORMAT_VERSION {
-            return Err(other_format(form.format_version).context(path.display()));
-        }
+        let header: Header = serde_json::from_slice(&text).map_err(damaged)?;
+        header.check(KIND).map_err(|error| error.context(path.display()))?;
         serde_json::from_slice(&text).map_err(damaged)
     }
 

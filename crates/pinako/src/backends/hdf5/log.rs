@@ -12,9 +12,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::backends::folder::{Folder, sync_commit};
-use crate::backends::manifest::{Commit, Header, LOG_NAME, Manifest, Part};
+use crate::backends::manifest::{Commit, LOG_NAME, MAX_HEADER, Manifest, Part};
 use crate::backends::mark::Mark;
-use crate::backends::{FORMAT_VERSION, Mode, boot, sealed};
+use crate::backends::sealed::{self, Header};
+use crate::backends::{Mode, boot};
 use crate::error::{Error, Result};
 
 /// Which backend's log it is.
@@ -50,7 +51,7 @@ impl Log {
     /// Whether what is at `path` may be the beginning of an empty store's log.
     pub(super) fn is_begun(path: &Path) -> bool {
         let mut text = Vec::new();
-        let read = File::open(path).and_then(|file| file.take(Header::MAX_LENGTH).read_to_end(&mut text));
+        let read = File::open(path).and_then(|file| file.take(MAX_HEADER).read_to_end(&mut text));
         read.is_ok() && head().is_ok_and(|head| head.starts_with(&text))
     }
 
@@ -282,7 +283,7 @@ impl<'a> Iterator for Lines<'a> {
 /// The first line.
 fn head() -> Result<Vec<u8>> {
     let mut line = Vec::new();
-    sealed::write(&Header { pinako: KIND.into(), format_version: FORMAT_VERSION }, &mut line)?;
+    sealed::write(&Header::new(KIND), &mut line)?;
     Ok(line)
 }
 

@@ -19,7 +19,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::sealed;
+use super::sealed::{self, Header};
 use crate::descriptor::Id;
 use crate::error::{Error, Result};
 
@@ -29,32 +29,8 @@ pub(crate) const LOG_NAME: &str = "manifest.jsonl";
 /// The name of the folder of the parts where they are files.
 pub(crate) const PARTS: &str = "parts";
 
-/// The first line of a log.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Header {
-    /// Which backend it belongs to: `hdf5`.
-    pub(crate) pinako: String,
-    pub(crate) format_version: u32,
-}
-
-impl Header {
-    /// Most bytes of a header's line.
-    pub(crate) const MAX_LENGTH: u64 = 4096;
-
-    /// Checks that this version can read a log of `kind` with this header.
-    ///
-    /// # Errors
-    /// `Unsupported` where it is newer, `Corrupt` where it is another backend's.
-    pub(crate) fn check(&self, kind: &str) -> Result<()> {
-        if self.pinako != kind {
-            return Err(Error::corrupt(format!("it is the manifest of a store of kind {:?}, not {kind}", self.pinako)));
-        }
-        if self.format_version != super::FORMAT_VERSION {
-            return Err(super::other_format(self.format_version));
-        }
-        Ok(())
-    }
-}
+/// Most bytes of a log's first line, which is its [`Header`].
+pub(crate) const MAX_HEADER: u64 = 4096;
 
 /// Whether there is a log of `kind` in the folder `path`, as far as its first line tells. One whose first line is damaged
 /// or cannot be read is taken for one if there are parts beside it: opening it says what is wrong with it.
@@ -63,7 +39,7 @@ pub(crate) fn is_at(path: &Path, kind: &str) -> bool {
     let first_line = || {
         let mut first = Vec::new();
         let file = File::open(&log).ok()?;
-        BufReader::new(file.take(Header::MAX_LENGTH)).read_until(b'\n', &mut first).ok()?;
+        BufReader::new(file.take(MAX_HEADER)).read_until(b'\n', &mut first).ok()?;
         sealed::read::<Header>(&first).ok()
     };
     log.is_file() && first_line().map_or_else(|| path.join(PARTS).is_dir(), |header| header.pinako == kind)
