@@ -52,7 +52,7 @@ pub(super) fn append(turn: &Turn<'_>, folder: &Path, entries: &mut [Entry<'_>]) 
         }
         txn = stage.txn;
 
-        put_descriptors(&tables, &mut txn, first, entries)?;
+        put_descriptors(open, &mut txn, first, entries)?;
         properties::set_next_id(&tables.store, &mut txn, end)?;
         properties::set_payload_bytes(&tables.store, &mut txn, payload_bytes)?;
         open.commit(txn)?;
@@ -94,15 +94,19 @@ fn check_names(tables: &Tables, txn: &RoTxn<'_>, entries: &[Entry<'_>]) -> Resul
     Ok(())
 }
 
-fn put_descriptors(tables: &Tables, txn: &mut RwTxn<'_>, first: Id, entries: &[Entry<'_>]) -> Result<()> {
+fn put_descriptors(open: &Open, txn: &mut RwTxn<'_>, first: Id, entries: &[Entry<'_>]) -> Result<()> {
+    let tables = open.tables();
     let mut bytes = Vec::new();
     for (id, Entry { descriptor, .. }) in (first..).zip(entries) {
         let key = id.to_be_bytes();
         bytes.clear();
         record::encode(id, descriptor, &mut bytes);
-        tables.descriptor.put_with_flags(txn, PutFlags::APPEND, &key, &bytes).map_err(|error| cannot_put(id, error))?;
+        tables
+            .descriptor
+            .put_with_flags(txn, PutFlags::APPEND, &key, &bytes)
+            .map_err(|error| cannot_put(open, id, error))?;
         if let Some(name) = &descriptor.name {
-            tables.name.put(txn, name.as_bytes(), &key).map_err(|error| cannot_put(id, error))?;
+            tables.name.put(txn, name.as_bytes(), &key).map_err(|error| cannot_put(open, id, error))?;
         }
     }
     Ok(())
@@ -201,7 +205,7 @@ impl<'a> Stage<'a> {
         let key = Key::new(id, number);
         self.table
             .put_with_flags(&mut self.txn, PutFlags::APPEND, key.as_bytes(), piece)
-            .map_err(|error| cannot_put(id, error))?;
+            .map_err(|error| cannot_put(self.open, id, error))?;
         self.staged += piece.len() as u64;
         self.unwritten += piece.len() as u64;
         if let Some(disk) = &self.disk
@@ -229,6 +233,6 @@ fn disk_thread(folder: &Path) -> Result<SyncSender<()>> {
     Ok(sender)
 }
 
-fn cannot_put(id: Id, error: heed::Error) -> Error {
-    failed("cannot store it", error).at_id(id)
+fn cannot_put(open: &Open, id: Id, error: heed::Error) -> Error {
+    open.cannot_write("cannot store it", error).at_id(id)
 }

@@ -87,16 +87,21 @@ impl Open {
     }
 
     pub(super) fn commit(&self, txn: RwTxn<'_>) -> Result<()> {
+        txn.commit().map_err(|error| self.cannot_write("cannot commit", error))
+    }
+
+    /// The error for what LMDB answered to `what`, which writes.
+    pub(super) fn cannot_write(&self, what: &str, error: heed::Error) -> Error {
         const ALMOST_NOTHING: u64 = 1 << 20;
-        txn.commit().map_err(|error| match error {
+        match error {
             // What LMDB makes of a write that the disk took only a part of.
             heed::Error::Io(error) if Errno::from_io_error(&error) == Some(Errno::IO) => {
                 let room = self.data_file().ok().and_then(|file| fstatvfs(file).ok());
                 let is_full = room.is_some_and(|room| room.f_bavail.saturating_mul(room.f_frsize) < ALMOST_NOTHING);
-                Error::io("cannot commit", if is_full { Errno::NOSPC.into() } else { error })
+                Error::io(what, if is_full { Errno::NOSPC.into() } else { error })
             }
-            error => failed("cannot commit", error),
-        })
+            error => failed(what, error),
+        }
     }
 
     pub(super) fn data_file(&self) -> Result<File> {

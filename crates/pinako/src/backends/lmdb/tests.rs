@@ -477,6 +477,18 @@ fn an_append_that_fills_the_disk_says_so_and_gives_its_room_back() {
 }
 
 #[test]
+fn an_append_that_fills_the_disk_before_it_is_committed_says_so() {
+    for megabytes in [20, 22, 24] {
+        let Some(disk) = Disk::mount(megabytes) else { return };
+        let store = open(&disk.0.path().join("store"), Mode::Create).unwrap();
+        // LMDB keeps 16 MiB of changed pages and writes the others while more is put: here the disk takes none of a
+        // write, there a part of one.
+        let error = append(&*store, &vec![vec![1; 3000]; 20_000]).unwrap_err();
+        assert!(error.hint().is_some_and(|hint| hint.contains("free some space")), "{error:?}");
+    }
+}
+
+#[test]
 fn a_value_whose_size_reaches_beyond_the_file_is_corrupt() {
     type Use = fn(&dyn Backend) -> Result<()>;
     let uses: [(&[u8], usize, Use); 8] = [
