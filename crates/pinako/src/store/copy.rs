@@ -231,7 +231,9 @@ fn moved<'a>(from: &Store, to: &Store, labels: &LabelMap, mut prepared: Prepared
     let descriptor = &mut prepared.descriptor;
     let id = std::mem::take(&mut descriptor.id);
     let at = |error: Error| error.at_id(id).at_store(from.url());
-    descriptor.label = descriptor.label.map(|label| labels.map(label)).transpose().map_err(at)?;
+    descriptor.label = descriptor.label.map(|label| labels.map(label)).transpose().map_err(|error| {
+        at(error).with_hint("name the labels of the store that it comes from first, by set_label_names")
+    })?;
     if let (Encoding::Linked(_), PreparedPayload::Bytes(payload)) = (descriptor.encoding, &mut prepared.payload) {
         let path = encoding::relink(payload, from.folder().map(|path| &**path), to.folder().map(|path| &**path))
             .map_err(at)?;

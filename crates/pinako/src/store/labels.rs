@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// What the labels of an incoming set become.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum LabelMap {
-    /// They stay as they are.
+    /// They have no names, and stay as they are.
     Same,
     /// Label `i` becomes `.0[i]`.
     Table(Vec<Label>),
@@ -79,8 +79,7 @@ impl Store {
                 place as Label
             })
             .collect();
-        let same = table.iter().enumerate().all(|(from, &to)| from as Label == to);
-        Ok(Merged { map: if same { LabelMap::Same } else { LabelMap::Table(table) }, before, names })
+        Ok(Merged { map: LabelMap::Table(table), before, names })
     }
 
     /// Writes what [`merge_label_names`](Self::merge_label_names) made, where it has new names. It is done late, when
@@ -146,7 +145,7 @@ mod tests {
     #[test]
     fn classes_are_matched_by_name() {
         let store = Store::create("memory:").unwrap();
-        assert_eq!(merge(&store, "cat dog"), LabelMap::Same);
+        assert_eq!(merge(&store, "cat dog"), LabelMap::Table(vec![0, 1]));
         let map = merge(&store, "emu dog");
         assert_eq!((map.map(0).unwrap(), map.map(1).unwrap(), map.map(2).is_err()), (2, 1, true));
         assert_eq!(store.label_names().unwrap(), names("cat dog emu"));
@@ -154,9 +153,18 @@ mod tests {
     }
 
     #[test]
+    fn a_label_without_a_name_where_it_comes_from_is_no_class_here() {
+        let store = Store::create("memory:").unwrap();
+        merge(&store, "cat dog emu");
+        let error = merge(&store, "cat dog").map(2).unwrap_err();
+        assert!(error.to_string().contains("does not fit the 2 label names it came with"), "{error}");
+        assert_eq!(store.label_names().unwrap(), names("cat dog emu"));
+    }
+
+    #[test]
     fn a_store_of_images_without_labels_takes_the_names_over() {
         let store = store_with(None);
-        assert_eq!(merge(&store, "cat dog"), LabelMap::Same);
+        assert_eq!(merge(&store, "cat dog"), LabelMap::Table(vec![0, 1]));
         assert_eq!(store.label_names().unwrap(), names("cat dog"));
         let map = merge(&store, "dog cat");
         assert_eq!((map.map(0).unwrap(), map.map(1).unwrap()), (1, 0));
