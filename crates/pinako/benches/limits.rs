@@ -4,9 +4,9 @@
 //! cargo bench -p pinako --bench limits -- STORE   (a folder that an `lmdb:` store of raw images of one length is in)
 //! ```
 //!
-//! The rows build up: a transaction and the search for the value with payload and descriptor; with its bytes copied; with
-//! their checksum. The last row is [`Store::image`], which does all of it, checks what it finds and makes an image of it.
-//! Medians of rounds that take turns.
+//! The rows build up: a transaction and the search for the value with payload and descriptor; with its bytes copied;
+//! with their checksum. The last row is [`Store::image`], which does all of it, checks what it finds and makes an image
+//! of it. Medians of rounds that take turns.
 
 mod scattered;
 

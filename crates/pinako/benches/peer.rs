@@ -63,8 +63,8 @@ fn store(url: &str, shape: Shape, bytes: &[u8]) -> Result<f64, Failure> {
     Ok(start.elapsed().as_secs_f64())
 }
 
-/// As little as can be done to have a file for each image: two threads make them, 64 at a turn, because only one can make
-/// files in a folder at once.
+/// As little as can be done to have a file for each image: two threads make them, 64 at a turn, because only one can
+/// make files in a folder at once.
 fn floor(folder: &Path, shape: Shape, bytes: &[u8]) -> Result<f64, Failure> {
     let store = Store::create("memory:")?;
     for chunk in bytes.chunks(shape.byte_length(SampleType::U8) as usize * 1024) {

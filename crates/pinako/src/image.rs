@@ -322,8 +322,8 @@ impl Image {
     /// The image in the bytes of an image file (JPEG, PNG, WebP, TIFF, BMP, GIF, QOI, PNM).
     ///
     /// # Errors
-    /// `Unsupported` where they are no such file, or the image would have more than `max_bytes`; `Corrupt` where they are
-    /// damaged.
+    /// `Unsupported` where they are no such file, or the image would have more than `max_bytes`; `Corrupt` where they
+    /// are damaged.
     pub fn decode(file: &[u8], max_bytes: u64) -> Result<Self> {
         crate::encoding::decode_file(file, max_bytes)
     }

@@ -1,5 +1,5 @@
-//! A bit that the disk flipped is found wherever it is in the files of a store: the store does not open, or `verify` finds
-//! something. Or else nothing is read from there. Never is what was stored something else and nobody notices.
+//! A bit that the disk flipped is found wherever it is in the files of a store: the store does not open, or `verify`
+//! finds something. Or else nothing is read from there. Never is what was stored something else and nobody notices.
 
 mod schemes;
 
@@ -71,8 +71,9 @@ fn list(path: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
-/// Whether LMDB keeps this byte of its file for itself: its two headers, where its databases begin, and the list of nodes
-/// that each page starts with. It believes them: a flip there ends the process, or brings back an earlier transaction.
+/// Whether LMDB keeps this byte of its file for itself: its two headers, where its databases begin, and the list of
+/// nodes that each page starts with. It believes them: a flip there ends the process, or brings back an earlier
+/// transaction.
 fn is_lmdbs_own(file: &[u8], place: usize) -> bool {
     let page_size = u32::from_ne_bytes(file[40..44].try_into().unwrap()) as usize;
     let page = &file[place / page_size * page_size..][..page_size];

@@ -361,8 +361,8 @@ fn wrong(contender: &Contender, id: Id, what: impl std::fmt::Display) -> Error {
         .with_hint("this is a fault of Pinako or of the machine; no figure of this run is to be trusted")
 }
 
-/// What stands for the `seconds` of single reads: the median; with a cold cache the mean, because the few reads that wait
-/// for the disk are what it costs there.
+/// What stands for the `seconds` of single reads: the median; with a cold cache the mean, because the few reads that
+/// wait for the disk are what it costs there.
 fn typical(operation: Operation, seconds: &mut [f64]) -> f64 {
     if operation == Operation::RandomCold {
         return seconds.iter().sum::<f64>() / seconds.len() as f64;

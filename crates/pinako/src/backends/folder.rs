@@ -20,8 +20,8 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    /// Makes a new store's folder at `path`, which is absolute, unless it is there. Those above it that are made as well
-    /// are durable when this returns; its own name is after [`sync_own_name`](Self::sync_own_name).
+    /// Makes a new store's folder at `path`, which is absolute, unless it is there. Those above it that are made as
+    /// well are durable when this returns; its own name is after [`sync_own_name`](Self::sync_own_name).
     pub(super) fn create(path: &Path) -> Result<Folder> {
         let above: Vec<&Path> = path.ancestors().skip(1).take_while(|above| !above.exists()).collect();
         fs::create_dir_all(path)
@@ -181,7 +181,8 @@ pub(super) mod faults {
         static FAULTS: RefCell<Vec<Fault>> = const { RefCell::new(Vec::new()) };
     }
 
-    /// Lets this thread's next sync of the folder or commit at `path` fail, after `meanwhile`. May be called for several.
+    /// Lets this thread's next sync of the folder or commit at `path` fail, after `meanwhile`. May be called for
+    /// several.
     pub(in super::super) fn fail_sync(path: impl Into<PathBuf>, meanwhile: impl FnOnce() + 'static) {
         FAULTS.with_borrow_mut(|faults| faults.push((path.into(), Box::new(meanwhile))));
     }

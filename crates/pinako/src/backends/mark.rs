@@ -1,8 +1,8 @@
 //! A mark: a file of one number, which says how far another file, that only ever grows, reaches at least.
 //!
 //! A file that was cut at the end of a line looks just like one that never was longer. The mark tells them apart. It is
-//! overwritten in place after each commit and not synced itself: after a crash of the machine it may be behind, which is
-//! harmless. Ahead it may only be where commits are not synced, and who reads it knows where those begin. Before the
+//! overwritten in place after each commit and not synced itself: after a crash of the machine it may be behind, which
+//! is harmless. Ahead it may only be where commits are not synced, and who reads it knows where those begin. Before the
 //! other file is replaced by a shorter one it is lowered, and that is synced. Where there is none, nothing is known.
 
 use std::fs::File;

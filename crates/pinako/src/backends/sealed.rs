@@ -5,8 +5,8 @@
 //! \_______body______/
 //! ```
 //!
-//! `crc32c` is the CRC32C of the body's bytes, as eight hexadecimal digits. Any JSON parser reads the line, and one that
-//! was torn by a crash or damaged on the disk is known from one that was not. All that is kept as text is kept so.
+//! `crc32c` is the CRC32C of the body's bytes, as eight hexadecimal digits. Any JSON parser reads the line, and one
+//! that was torn by a crash or damaged on the disk is known from one that was not. All that is kept as text is kept so.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};

@@ -34,8 +34,8 @@ pub trait Fixture: Sync {
     /// Opens the store for writing, whether or not other handles are open.
     fn open(&self) -> Box<dyn Backend>;
 
-    /// Opens the store for writing by a handle that waits for other writers for a small part of a second only, where the
-    /// backend has such a thing.
+    /// Opens the store for writing by a handle that waits for other writers for a small part of a second only, where
+    /// the backend has such a thing.
     fn open_impatient(&self) -> Box<dyn Backend>;
 
     /// Opens the store for reading only, whether or not other handles are open; `None` where the backend has no such

@@ -291,8 +291,8 @@ impl Read for SlowReader<'_> {
     }
 }
 
-/// Appends a stream by handle `one`, and while its bytes are awaited calls `meanwhile` with the `other`; `meanwhile` must
-/// meet the stream's reader to let it go on. Then the store holds what both appended.
+/// Appends a stream by handle `one`, and while its bytes are awaited calls `meanwhile` with the `other`; `meanwhile`
+/// must meet the stream's reader to let it go on. Then the store holds what both appended.
 fn beside_a_slow_writer(
     [one, other]: [Box<dyn Backend>; 2],
     meanwhile: impl FnOnce(&dyn Backend, &Barrier) -> Vec<Stored>,

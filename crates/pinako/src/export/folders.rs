@@ -101,8 +101,8 @@ impl ClassFolders {
     }
 }
 
-/// Finds a file name for each image: the last part of its name, or its id where it has none. Where two would be the same,
-/// or one is too long for a file, it ends in the id.
+/// Finds a file name for each image: the last part of its name, or its id where it has none. Where two would be the
+/// same, or one is too long for a file, it ends in the id.
 #[derive(Default)]
 struct TakenNames {
     /// Hashes, for a million names take memory: two different names with one hash only cost the second its name.

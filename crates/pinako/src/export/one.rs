@@ -44,8 +44,8 @@ impl FileFormat {
 /// The bytes of the file that an image, or a region of it, is outside of the store.
 ///
 /// # Errors
-/// `NotFound` where there is no such image, `InvalidInput` where the region is not inside it, `Unsupported` where such a
-/// file cannot hold the image or is none that we write.
+/// `NotFound` where there is no such image, `InvalidInput` where the region is not inside it, `Unsupported` where such
+/// a file cannot hold the image or is none that we write.
 pub fn image_file(store: &Store, id: Id, region: Option<Region>, format: FileFormat) -> Result<Vec<u8>> {
     let descriptor = store.descriptor(id)?;
     if let (FileFormat::Image(format), None) = (format, region)

@@ -43,15 +43,16 @@ pub struct Copied {
 
 impl Store {
     /// Copies all images into `to`, which gives them new ids in the same order. Names, labels, attributes and payloads
-    /// stay as they are; label names are matched by name. A linked image is linked to the same file, be it there or not.
+    /// stay as they are; label names are matched by name. A linked image is linked to the same file, be it there or
+    /// not.
     ///
     /// Where all that `to` holds is what a copy of this store would have put there first, only the rest is copied: a
     /// copy that was interrupted goes on where it was. Elsewhere an image is known again by its name, and not copied
     /// twice.
     ///
     /// # Errors
-    /// `Conflict` where another image has a name in `to`; `Interrupted` where the watch says so; what is read and written may
-    /// fail. Whole batches that were copied before stay.
+    /// `Conflict` where another image has a name in `to`; `Interrupted` where the watch says so; what is read and
+    /// written may fail. Whole batches that were copied before stay.
     pub fn copy_to(&self, to: &Store, watch: &mut Watch<'_>) -> Result<Copied> {
         let labels = to.merge_label_names(&self.label_names()?)?;
         let total = self.count()?;
@@ -149,8 +150,8 @@ impl Store {
         Ok(Batch::Many(chunks.into_iter().flatten().flatten().collect()))
     }
 
-    /// The payload of one image as a reader that holds a piece of it at a time. It checks the checksum whether or not the
-    /// store does: where the payload goes, it gets one of its own.
+    /// The payload of one image as a reader that holds a piece of it at a time. It checks the checksum whether or not
+    /// the store does: where the payload goes, it gets one of its own.
     pub(super) fn payload_stream(&self, descriptor: &Descriptor) -> PayloadStream<'_> {
         PayloadStream {
             store: self,

@@ -237,8 +237,8 @@ impl Store {
         self.backend.set_label_names(names, None).map_err(|error| self.here(error))
     }
 
-    /// Replaces the names of the labels, if they are still those of `before`: so that of two who add a name at once none
-    /// takes away the other's.
+    /// Replaces the names of the labels, if they are still those of `before`: so that of two who add a name at once
+    /// none takes away the other's.
     ///
     /// # Errors
     /// `Conflict` where they are not.

@@ -132,7 +132,8 @@ fn disk_bytes(path: &Path) -> u64 {
     metadata.blocks() * 512 + inside
 }
 
-/// A process is killed in the middle of an append. Before, this one tries to change the store too, with little patience.
+/// A process is killed in the middle of an append. Before, this one tries to change the store too, with little
+/// patience.
 fn survives_an_append_that_never_ends(scheme: &str) {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("{scheme}:{}", folder.path().join("store").display());

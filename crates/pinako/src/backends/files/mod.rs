@@ -1,11 +1,12 @@
-//! `files:DIR` keeps one image file each, and what is known of them in `metadata.jsonl`, as the *imagefolder* convention
-//! of Hugging Face `datasets` has it: any image program reads the one, `datasets` or a few lines of Python both.
+//! `files:DIR` keeps one image file each, and what is known of them in `metadata.jsonl`, as the *imagefolder*
+//! convention of Hugging Face `datasets` has it: any image program reads the one, `datasets` or a few lines of Python
+//! both.
 //!
 //! The lines of `metadata.jsonl` are the store: a file without a line is none of its images. So an append writes the
 //! files, makes them durable, and only then appends the line that ends the batch; a removal replaces
 //! `metadata.jsonl` as a whole before it unlinks files. Whatever a crash leaves behind in between is invisible, and the
-//! next writer cuts it off or overwrites it. A mark beside the lines tells what a crash has torn from what was committed
-//! and is lost. FORMAT.md has the details.
+//! next writer cuts it off or overwrites it. A mark beside the lines tells what a crash has torn from what was
+//! committed and is lost. FORMAT.md has the details.
 
 mod images;
 mod index;
@@ -187,8 +188,8 @@ impl Files {
         Ok(())
     }
 
-    /// Appends the lines of a batch, from byte `end` on. All but the last are durable, as the files are, before the last
-    /// is written: it alone makes the batch count.
+    /// Appends the lines of a batch, from byte `end` on. All but the last are durable, as the files are, before the
+    /// last is written: it alone makes the batch count.
     fn append_lines(&self, end: u64, first: Id, names: Vec<String>, entries: &[Entry<'_>]) -> Result<()> {
         let mut lines = Vec::new();
         let mut last_line = 0;
@@ -239,8 +240,8 @@ impl Files {
         MARK.create(&self.folder, next_id)
     }
 
-    /// Puts the first `end` bytes of `file`, which is `metadata.jsonl`, in its place. To cut a whole batch off would not
-    /// do: readers that have read it already would not notice once another batch stands there.
+    /// Puts the first `end` bytes of `file`, which is `metadata.jsonl`, in its place. To cut a whole batch off would
+    /// not do: readers that have read it already would not notice once another batch stands there.
     fn take_back(&self, mut file: &File, end: u64) -> Result<()> {
         let cannot = |error| self.folder.cannot("write", METADATA, error);
         file.rewind().map_err(cannot)?;
@@ -254,8 +255,8 @@ impl Files {
         file.set_len(end).and_then(|()| file.sync_data()).map_err(cannot)
     }
 
-    /// Cuts off what a crash has left behind the last whole batch, and makes durable whatever is not yet: after that all
-    /// that `metadata.jsonl` has in it counts.
+    /// Cuts off what a crash has left behind the last whole batch, and makes durable whatever is not yet: after that
+    /// all that `metadata.jsonl` has in it counts.
     fn settle(&self) -> Result<PinakoJson> {
         let (end, seen) = self.index()?.ends();
         self.ensure_mark()?;

@@ -1,9 +1,9 @@
 //! The manifest log as a file: one line a commit, appended and synced.
 //!
-//! Readers keep it open and look at its length before each call: a longer one has commits to read, and where the path leads
-//! to another file it was replaced: by a compaction, by a writer that could not make its commit durable, or together with
-//! the whole store. A crash while a line is appended leaves a torn line at the end, which readers pass over and the next
-//! writer cuts off.
+//! Readers keep it open and look at its length before each call: a longer one has commits to read, and where the path
+//! leads to another file it was replaced: by a compaction, by a writer that could not make its commit durable, or
+//! together with the whole store. A crash while a line is appended leaves a torn line at the end, which readers pass
+//! over and the next writer cuts off.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -158,8 +158,8 @@ impl Log {
         Ok(())
     }
 
-    /// Appends a commit and syncs it, unless it is one that need not be. The caller is the only writer and has refreshed
-    /// the log.
+    /// Appends a commit and syncs it, unless it is one that need not be. The caller is the only writer and has
+    /// refreshed the log.
     pub(super) fn append(&mut self, commit: Commit) -> Result<()> {
         let sync = commit.unsynced.is_none();
         let mut text = Vec::new();
@@ -184,8 +184,8 @@ impl Log {
         Ok(())
     }
 
-    /// Puts a log in the place of this one that has no line beyond those that were read. To cut a whole line off would not
-    /// do: readers that have read it already would not notice once another line stands there.
+    /// Puts a log in the place of this one that has no line beyond those that were read. To cut a whole line off would
+    /// not do: readers that have read it already would not notice once another line stands there.
     fn take_back(&mut self) -> Result<()> {
         let mut text = vec![0; self.read as usize];
         self.file.read_exact_at(&mut text, 0).map_err(|error| self.cannot("read", error))?;

@@ -12,7 +12,8 @@
 //! store, and reads go to the known places of its datasets in a map, past the library.
 //!
 //! - [`form`] knows the HDF5 library: how a file is laid out, where its datasets are;
-//! - [`part`] reads what is in one part, [`open`](mod@open) keeps parts open, [`view`] is the store as one call sees it;
+//! - [`part`] reads what is in one part, [`open`](mod@open) keeps parts open, [`view`] is the store as one call sees
+//!   it;
 //! - [`write`](mod@write) cuts a batch into parts and writes them, [`syncs`] brings them to the disk meanwhile,
 //!   [`compact`] writes the parts that are there anew;
 //! - [`log`] is the manifest log as a file; what its lines mean is [`manifest`](super::manifest)'s.

@@ -1,8 +1,8 @@
 //! A part that is open for reading: its file mapped, its datasets found, its rows looked up.
 //!
 //! A part never changes and its length is checked when it is mapped, so that its bytes can be lent as they lie in the
-//! map. Nothing is loaded: what an image needs is found by arithmetic (dense ids, equal payloads) or by binary search in
-//! the map, so an open part takes the same memory whatever it holds.
+//! map. Nothing is loaded: what an image needs is found by arithmetic (dense ids, equal payloads) or by binary search
+//! in the map, so an open part takes the same memory whatever it holds.
 
 use std::fs::File;
 use std::io;

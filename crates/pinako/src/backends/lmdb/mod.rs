@@ -2,8 +2,8 @@
 //!
 //! LMDB is a B+ tree in a memory map: a read lends slices of the map, so that what is in the page cache costs no copy
 //! and no system call; a write is one transaction that copies the pages it changes. [`environment`] shares it and grows
-//! its map, [`open`](mod@open) opens it, [`append`] stores batches, [`payload`] cuts long payloads into pieces, [`compact`]
-//! shrinks the file. FORMAT.md says what the databases hold.
+//! its map, [`open`](mod@open) opens it, [`append`] stores batches, [`payload`] cuts long payloads into pieces,
+//! [`compact`] shrinks the file. FORMAT.md says what the databases hold.
 //!
 //! With [`Durability::Buffered`] a commit still waits until the disk has the pages, but not until it has the note that
 //! makes them the current ones. A commit that waits for neither (LMDB's `MDB_NOSYNC`) may leave a note on the disk that

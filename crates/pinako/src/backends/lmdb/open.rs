@@ -203,7 +203,8 @@ fn open_env(folder: &Path, mode: Mode, map_size: u64) -> Result<(Env<WithoutTls>
         let mut options = EnvOpenOptions::new().read_txn_without_tls();
         options.max_dbs(4).max_readers(MAX_READERS).map_size(map_size as usize);
         // SAFETY: the module's text says how heed's conditions are kept. NO_META_SYNC costs durability of the last
-        // transaction only, which `Full` makes up for; NO_LOCK comes where the folder or the disk cannot be written anyway.
+        // transaction only, which `Full` makes up for; NO_LOCK comes where the folder or the disk cannot be written
+        // anyway.
         let opened = unsafe { options.flags(way | EnvFlags::NO_READ_AHEAD | EnvFlags::NO_META_SYNC).open(folder) };
         match opened {
             Ok(env) => return Ok((env, way.is_empty())),

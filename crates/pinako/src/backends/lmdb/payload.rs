@@ -4,10 +4,10 @@
 //! shorter: the first is the value of the id, the others of the id and the piece's number. LMDB keeps a value in
 //! neighbouring pages and makes them in memory first; pieces bound both.
 //!
-//! To find a thumbnail costs more than to copy it, and its descriptor would have to be found as well. So before a payload
-//! of [`WITH_RECORD`] bytes its value has the image's record, after four bytes of the record's length. Smaller ones would
-//! take a noticeable share more space, larger ones would gain nothing. A value's length says whether it has a record,
-//! wherever it is one of these lengths: the payloads that stand alone are shorter or longer.
+//! To find a thumbnail costs more than to copy it, and its descriptor would have to be found as well. So before a
+//! payload of [`WITH_RECORD`] bytes its value has the image's record, after four bytes of the record's length. Smaller
+//! ones would take a noticeable share more space, larger ones would gain nothing. A value's length says whether it has
+//! a record, wherever it is one of these lengths: the payloads that stand alone are shorter or longer.
 
 use std::ops::{Range, RangeInclusive};
 
@@ -124,8 +124,9 @@ impl<'t> Image<'t> {
     }
 }
 
-/// Finds an image; `describe` looks its descriptor up where it stands alone. `is_given` says whether an id whose payload
-/// is there has been given away: an append that is under way, or was broken off, has put payloads of later ones.
+/// Finds an image; `describe` looks its descriptor up where it stands alone. `is_given` says whether an id whose
+/// payload is there has been given away: an append that is under way, or was broken off, has put payloads of later
+/// ones.
 pub(super) fn image<'t>(
     tables: &'t Tables,
     txn: &'t RoTxn<'t>,

@@ -32,8 +32,8 @@ pub(crate) const PARTS: &str = "parts";
 /// Most bytes of a log's first line, which is its [`Header`].
 pub(crate) const MAX_HEADER: u64 = 4096;
 
-/// Whether there is a log of `kind` in the folder `path`, as far as its first line tells. One whose first line is damaged
-/// or cannot be read is taken for one if there are parts beside it: opening it says what is wrong with it.
+/// Whether there is a log of `kind` in the folder `path`, as far as its first line tells. One whose first line is
+/// damaged or cannot be read is taken for one if there are parts beside it: opening it says what is wrong with it.
 pub(crate) fn is_at(path: &Path, kind: &str) -> bool {
     let log = path.join(LOG_NAME);
     let first_line = || {
@@ -245,8 +245,8 @@ impl Manifest {
         Ok(())
     }
 
-    /// Checks a commit that is to be added, in time proportional to what it holds; a removal also takes time proportional
-    /// to what was removed before.
+    /// Checks a commit that is to be added, in time proportional to what it holds; a removal also takes time
+    /// proportional to what was removed before.
     ///
     /// # Errors
     /// `Corrupt` where it does not go with those before it.

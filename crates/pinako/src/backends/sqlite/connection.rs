@@ -3,11 +3,11 @@
 //! A payload is written once and never changed, which SQLite's two journals serve very differently. The *rollback
 //! journal* saves what the old pages held, and an append of many images changes next to no old page: the payloads go
 //! straight to their place in the file, but readers wait while they do. The *write-ahead log* keeps readers going and
-//! makes small commits cheap, but writes every payload twice. So a large batch, which takes well under a second for each
-//! 100 MB, goes through the rollback journal where nobody else is using the store, and everything else through the log,
-//! above all streams, which take as long as they take. SQLite notes in the file which journal is in use, so that any
-//! client follows. The last writer to close the store leaves it without a log: one file that can be copied, mailed, and
-//! read where nothing can be written.
+//! makes small commits cheap, but writes every payload twice. So a large batch, which takes well under a second for
+//! each 100 MB, goes through the rollback journal where nobody else is using the store, and everything else through the
+//! log, above all streams, which take as long as they take. SQLite notes in the file which journal is in use, so that
+//! any client follows. The last writer to close the store leaves it without a log: one file that can be copied, mailed,
+//! and read where nothing can be written.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -30,8 +30,8 @@ const MOST_IDLE: usize = 16;
 /// Bytes of a log that is done with that are kept for the next one.
 const LOG_KEPT: i64 = 64 << 20;
 
-/// Most bytes of one value: pieces have 1 MiB, attributes as well, and label names are a list. What a file claims beyond
-/// is not even read.
+/// Most bytes of one value: pieces have 1 MiB, attributes as well, and label names are a list. What a file claims
+/// beyond is not even read.
 pub(super) const LONGEST_VALUE: i32 = 16 << 20;
 
 /// What every connection is told. The schema is not trusted, and cells are checked before they are used: the file may

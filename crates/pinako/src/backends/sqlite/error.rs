@@ -52,8 +52,8 @@ pub(super) fn is_busy(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
 }
 
-/// Whether the error, met when the header was read, is one that opening the file as a store should tell: it is a database,
-/// or nobody can know.
+/// Whether the error, met when the header was read, is one that opening the file as a store should tell: it is a
+/// database, or nobody can know.
 pub(super) fn is_ours_to_tell(error: &rusqlite::Error) -> bool {
     matches!(
         error.sqlite_error_code(),

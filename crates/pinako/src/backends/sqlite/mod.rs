@@ -33,8 +33,8 @@ use crate::backend::{
 use crate::descriptor::Id;
 use crate::error::{Error, Result};
 
-/// Ends the name of an empty file beside the store's from before that is made until it has its tables. SQLite makes a file
-/// empty first; so what a creation leaves that was killed is told from a store that has lost everything.
+/// Ends the name of an empty file beside the store's from before that is made until it has its tables. SQLite makes a
+/// file empty first; so what a creation leaves that was killed is told from a store that has lost everything.
 const MAKING: &str = "-new";
 
 /// Bytes of payload from which on a batch is worth a change of the journal.
@@ -86,8 +86,8 @@ pub(crate) fn open(path: &Path, mode: Mode, durability: Durability, patience: Du
     Ok(Box::new(Sqlite { path, connections, durability }))
 }
 
-/// Whether there is such a store at `path`, as far as a quick look tells. A file that cannot be read, or a database whose
-/// header is damaged, is taken for one: opening it says what is wrong with it.
+/// Whether there is such a store at `path`, as far as a quick look tells. A file that cannot be read, or a database
+/// whose header is damaged, is taken for one: opening it says what is wrong with it.
 pub(crate) fn is_at(path: &Path) -> bool {
     // Not by opening the file: to close it again would drop the locks of all other connections of this process to it.
     // As one that nobody changes: then SQLite neither waits for writers nor undoes what one that died left half done,
