@@ -69,7 +69,7 @@ pub(crate) fn write<T: Serialize>(value: &T, out: &mut Vec<u8>) -> Result<()> {
 /// The value of a line.
 ///
 /// # Errors
-/// `Corrupt` where it is not what [`write`] made.
+/// `Corrupt` where it is not what [`write()`] made.
 pub(crate) fn read<T: DeserializeOwned>(line: &[u8]) -> Result<T> {
     let object = [check(line)?, b"}"].concat();
     serde_json::from_slice(&object).map_err(|error| {
