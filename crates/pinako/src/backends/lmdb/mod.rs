@@ -1,9 +1,13 @@
 //! `lmdb:DIR` keeps everything in one LMDB environment.
 //!
 //! LMDB is a B+ tree in a memory map: a read lends slices of the map, so that what is in the page cache costs no copy
-//! and no system call; a write is one transaction that copies the pages it changes. [`environment`] shares it and grows
-//! its map, [`open`](mod@open) opens it, [`append`] stores batches, [`payload`] cuts long payloads into pieces,
-//! [`compact`] shrinks the file. FORMAT.md says what the databases hold.
+//! and no system call; a write is one transaction that copies the pages it changes. FORMAT.md says what the databases
+//! hold.
+//!
+//! - [`environment`] shares the environment and grows its map, [`open`](mod@open) opens it; LMDB believes its files, so
+//!   [`header`] and [`table`] look at what it would follow, and [`lock_file`] takes the room that it needs;
+//! - [`payload`] knows how a payload is kept, [`lookup`] finds many at once, [`properties`] are the store's own;
+//! - [`append`] stores batches, [`remove`] takes images out, [`compact`] shrinks the file.
 //!
 //! With [`Durability::Buffered`] a commit still waits until the disk has the pages, but not until it has the note that
 //! makes them the current ones. A commit that waits for neither (LMDB's `MDB_NOSYNC`) may leave a note on the disk that
@@ -18,6 +22,7 @@ mod lookup;
 mod open;
 mod payload;
 mod properties;
+mod remove;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -44,7 +49,8 @@ use crate::error::{Error, Result};
 use environment::{Environment, TURN_FILE, Turn};
 use lookup::{Lookup, Surroundings, will_need};
 use open::{DATA_FILE, LOCK_FILE, Tables, failed};
-use payload::{Pieces, Remains};
+use payload::Pieces;
+use remove::remove_images;
 
 /// Requests of a batch whose places are found, and asked of the disk, before the first is pushed.
 const WINDOW: usize = 256;
@@ -152,25 +158,6 @@ impl Lmdb {
         self.given.fetch_max(next, Ordering::Relaxed);
         Ok(id < next)
     }
-}
-
-/// Removes the images with these ids and says how many there were.
-fn remove_images(turn: &Turn<'_>, ids: &[Id]) -> Result<u64> {
-    turn.rewrite(ids.len() as u64, |txn, tables| {
-        let mut payload_bytes = properties::payload_bytes(&tables.store, txn)?;
-        let mut removed = 0;
-        // All are looked at before the first goes: values in pages that were changed cannot be checked.
-        let found: Vec<_> = ids.iter().filter_map(|&id| Remains::of(tables, txn, id).transpose()).collect();
-        for remains in found {
-            let remains = remains?;
-            if remains.remove(tables, txn)? {
-                removed += 1;
-                payload_bytes = payload_bytes.saturating_sub(remains.payload_length);
-            }
-        }
-        properties::set_payload_bytes(&tables.store, txn, payload_bytes)?;
-        Ok(removed)
-    })
 }
 
 impl Backend for Lmdb {

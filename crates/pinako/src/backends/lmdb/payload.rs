@@ -11,13 +11,13 @@
 
 use std::ops::{Range, RangeInclusive};
 
-use heed::{RoTxn, RwTxn};
+use heed::RoTxn;
 
 use super::lookup::{Lookup, will_need};
 use super::open::{Tables, failed};
 use super::table::Table;
 use crate::descriptor::{Descriptor, Id, record};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 
 /// Bytes of a piece of a payload; the last one has fewer.
 pub(super) const PIECE: usize = 16 << 20;
@@ -43,7 +43,10 @@ pub(super) fn put_record(id: Id, descriptor: &Descriptor, value: &mut Vec<u8>) {
 }
 
 /// The descriptor and the payload in a value that has both.
-fn split_record(id: Id, value: &[u8]) -> Result<(Descriptor, &[u8])> {
+///
+/// # Errors
+/// `Corrupt` where it has not, or they are damaged.
+pub(super) fn split_record(id: Id, value: &[u8]) -> Result<(Descriptor, &[u8])> {
     let split = value
         .split_first_chunk::<RECORD_LENGTH>()
         .and_then(|(length, rest)| rest.split_at_checked(u32::from_le_bytes(*length) as usize));
@@ -145,7 +148,7 @@ pub(super) fn image<'t>(
     Ok(Some(Image::Apart(descriptor, whole.find(0..length)?)))
 }
 
-/// Finds the payload of an image; `None` where there is no such image. `is_given` as for [`image`].
+/// Finds the payload of an image; `None` where there is no such image. `is_given` as for [`image()`].
 pub(super) fn payload<'t>(
     tables: &'t Tables,
     txn: &'t RoTxn<'t>,
@@ -256,63 +259,4 @@ impl<'t> Pieces<'t> {
 
 fn cannot_read(id: Id, error: heed::Error) -> Error {
     failed("cannot read it", error).at_id(id)
-}
-
-/// All that there is of an image: what it takes to remove it.
-pub(super) struct Remains {
-    id: Id,
-    name: Option<String>,
-    pub(super) payload_length: u64,
-}
-
-impl Remains {
-    /// Those of the image `id`, where there is one.
-    pub(super) fn of(tables: &Tables, txn: &RoTxn<'_>, id: Id) -> Result<Option<Self>> {
-        match descriptor(tables, txn, id) {
-            Ok(found) => Ok(found.map(|Descriptor { name, payload_length, .. }| Remains { id, name, payload_length })),
-            // To be rid of a damaged image is all that can be done about it.
-            Err(error) if error.kind() == ErrorKind::Corrupt => Remains::without_descriptor(tables, txn, id).map(Some),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Those of an image whose descriptor cannot be read.
-    fn without_descriptor(tables: &Tables, txn: &RoTxn<'_>, id: Id) -> Result<Self> {
-        let cannot = |error| cannot_read(id, error);
-        let mut remains = Remains { id, name: None, payload_length: 0 };
-        for entry in tables.name.iter(txn).map_err(cannot)? {
-            let (name, of) = entry.map_err(cannot)?;
-            if tables.name.check(of).map_err(cannot)? == id.to_be_bytes() {
-                remains.name = String::from_utf8(name.to_vec()).ok();
-            }
-        }
-        for number in 0.. {
-            let piece = tables.payload.get(txn, Key::new(id, number).as_bytes()).map_err(cannot)?;
-            let Some(piece) = piece else { break };
-            let payload = match piece.split_first_chunk::<RECORD_LENGTH>() {
-                Some((length, rest)) if number == 0 && has_record(piece.len() as u64) => {
-                    rest.get(u32::from_le_bytes(*length) as usize..).unwrap_or(rest)
-                }
-                _ => piece,
-            };
-            remains.payload_length += payload.len() as u64;
-        }
-        Ok(remains)
-    }
-
-    /// Removes them; says whether they were there.
-    pub(super) fn remove(&self, tables: &Tables, txn: &mut RwTxn<'_>) -> Result<bool> {
-        let cannot = |error| failed("cannot remove it", error).at_id(self.id);
-        if !tables.descriptor.delete(txn, &self.id.to_be_bytes()).map_err(cannot)? {
-            return Ok(false); // it was named twice
-        }
-        if let Some(name) = &self.name {
-            tables.name.delete(txn, name.as_bytes()).map_err(cannot)?;
-        }
-        let mut number = 0;
-        while tables.payload.delete(txn, Key::new(self.id, number).as_bytes()).map_err(cannot)? {
-            number += 1;
-        }
-        Ok(true)
-    }
 }

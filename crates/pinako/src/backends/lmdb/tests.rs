@@ -272,6 +272,21 @@ fn a_damaged_record_before_a_payload_is_corrupt() {
 }
 
 #[test]
+fn of_damaged_images_that_are_removed_nothing_is_left() {
+    let folder = Folder::new();
+    // Alone, behind a record, in a value too long to tell, in pieces; and one that is sound.
+    let lengths = [0, 100, 2000, 32 << 10, PIECE + 10, 500_000];
+    append(&*folder.create(), &lengths.map(|length| vec![1; length])).unwrap();
+    let ids: [Id; 5] = [0, 1, 2, 3, 4];
+    for id in ids {
+        folder.put("descriptor", &[(&id.to_be_bytes(), b"damaged")]);
+    }
+    let store = folder.open(Mode::Write).unwrap();
+    assert_eq!(store.remove(&ids).unwrap(), 5);
+    assert_eq!((store.properties().unwrap().count, store.footprint().unwrap().payload_bytes), (1, 500_000));
+}
+
+#[test]
 fn verify_compares_the_record_before_a_payload_with_the_other() {
     let folder = Folder::new();
     let payload = [7; 2000];
