@@ -16,6 +16,8 @@ pub fn expected() -> Vec<Row> {
     for (place, sample) in SampleType::ALL.into_iter().enumerate() {
         all.push((4 + place as u64, ramp(sample, 3, 2 + place as u32, 2), None, Some(place as i64 % 2), None));
     }
+    // More than a KiB: in lmdb: its record stands before it.
+    all.push((10, ramp(SampleType::U8, 20, 20, 3), Some("thumbnail"), Some(1), None));
     all
 }
 
