@@ -61,7 +61,6 @@ impl SourceImages {
     /// The first images of the source at `path`, decoded, at most as many as `largest` and as memory allows.
     pub(super) fn read(path: &Path, largest: u64, watch: &mut Watch<'_>) -> Result<Self> {
         let mut source = source::open(path)?;
-        let decoder = Store::create("memory:")?;
         let mut images = Vec::new();
         let mut bytes = 0;
         while (images.len() as u64) < largest
@@ -70,7 +69,7 @@ impl SourceImages {
             let item = item?;
             let image = match item.content {
                 Content::Pixels(image) => image,
-                Content::File(path) => decode(&decoder, &path)?,
+                Content::File(path) => decode(&path)?,
             };
             bytes += image.bytes().len() as u64;
             if bytes > MOST_BYTES && !images.is_empty() {
@@ -155,15 +154,9 @@ fn sheet(shape: Shape, images: &[(Image, Option<Label>)]) -> Result<Option<Vec<u
     encoder.payload(id).map(Some)
 }
 
-/// Decodes an image file, by storing it.
-fn decode(decoder: &Store, path: &Path) -> Result<Image> {
-    let decoded = fs::read(path).map_err(|error| Error::io("cannot read the file", error)).and_then(|bytes| {
-        let id = decoder.append([NewImage::file(bytes)])?.start;
-        let image = decoder.image(id);
-        decoder.remove(&[id])?;
-        image
-    });
-    decoded.map_err(|error| error.context(path.display()))
+fn decode(path: &Path) -> Result<Image> {
+    let file = fs::read(path).map_err(|error| Error::io("cannot read the file", error));
+    file.and_then(|file| Image::decode(&file, MOST_BYTES)).map_err(|error| error.context(path.display()))
 }
 
 #[cfg(test)]

@@ -85,6 +85,15 @@ fn images_of_different_shapes_are_measured_too() {
 }
 
 #[test]
+fn a_file_that_is_no_image_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("text.png");
+    fs::write(&source, "no image").unwrap();
+    let error = run(&Options { data: Some(source.clone()), ..tiny(&folder) }, &mut to_the_end).unwrap_err().to_string();
+    assert!(error.starts_with(&format!("{}: not an image file", source.display())), "{error}");
+}
+
+#[test]
 fn a_store_that_gives_other_images_ends_the_run() {
     let folder = tempfile::tempdir().unwrap();
     let liar = Contender::new("liar", |path, opening| {
