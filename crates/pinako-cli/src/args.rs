@@ -150,7 +150,7 @@ impl ImportArgs {
 #[command(after_help = "\
 Examples:
   pinako export photos.lmdb photos/               a folder for each label
-  pinako export sqlite:cifar.db cifar.npy         one (N, height, width, channels) array, and cifar.labels.npy
+  pinako export sqlite:cifar.db cifar.npy         one N,H,W,C array, and cifar.labels.npy
   pinako export cifar.lmdb cifar.h5               datasets images and meta
   pinako export cifar.lmdb batches --format cifar CIFAR-10's Python batches")]
 pub struct ExportArgs {

@@ -252,7 +252,7 @@ impl Log {
         };
         let expected = head().unwrap_or_default();
         let (path, expected) = (self.path.display(), String::from_utf8_lossy(expected.trim_ascii_end()));
-        Error::corrupt(format!("{path} is damaged: its first line is {expected}, but {found}"))
+        Error::corrupt(format!("{path} is damaged: its first line should be {expected}, but {found}"))
             .with_hint("restore it from a copy; where nothing but that line is damaged, put it in its place")
             .with_source(error)
     }

@@ -73,6 +73,7 @@ impl OpenFiles {
     pub(super) fn gone(&self, number: u64) -> Error {
         let path = file_of(&self.folder, number);
         Error::corrupt(format!("{} is missing, which the manifest names", path.display()))
+            .with_hint("restore it from a copy")
     }
 
     /// Reads a part and its payloads and says whether all is as it was written.

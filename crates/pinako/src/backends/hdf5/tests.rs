@@ -402,7 +402,9 @@ fn failures(store: &Hdf5) -> usize {
         Ok(()) => {}
         Err(error) => {
             let kinds = [ErrorKind::Corrupt, ErrorKind::Unsupported];
-            assert!(kinds.contains(&error.kind()) && error.to_string().contains(".h5"), "{error:?}");
+            let text = error.to_string();
+            assert!(kinds.contains(&error.kind()) && text.contains(".h5"), "{error:?}");
+            assert!(error.hint().is_some() || !text.contains("missing") && !text.contains("written with"), "{error:?}");
             failed += 1;
         }
     };
