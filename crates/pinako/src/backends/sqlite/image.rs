@@ -1,5 +1,7 @@
 //! Descriptors as rows of the table `image`.
 
+use std::sync::LazyLock;
+
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, Row, Statement, Transaction, ffi, params};
 
@@ -31,15 +33,13 @@ pub(super) const COLUMNS: [&str; 12] = [
 pub(super) const PAYLOAD_LENGTH: usize = 9;
 
 /// All columns of the images from an id on.
-pub(super) const SELECT_FROM: &str = "
-    SELECT id, name, height, width, channels, sample_type, encoding, label, attributes, payload_length, checksum,
-        descriptor_checksum
-    FROM image WHERE id >= ?1 ORDER BY id";
+pub(super) static SELECT_FROM: LazyLock<String> = LazyLock::new(|| select("id >= ?1 ORDER BY id"));
 
-const SELECT_NAMED: &str = "
-    SELECT id, name, height, width, channels, sample_type, encoding, label, attributes, payload_length, checksum,
-        descriptor_checksum
-    FROM image WHERE name = ?1";
+static SELECT_NAMED: LazyLock<String> = LazyLock::new(|| select("name = ?1"));
+
+fn select(which: &str) -> String {
+    format!("SELECT {} FROM image WHERE {which}", COLUMNS.join(", "))
+}
 
 const INSERT: &str = "INSERT INTO image VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
 
@@ -124,7 +124,7 @@ pub(super) fn visit<W: Copy>(
 
 /// The id of the image of that name.
 pub(super) fn find(connection: &Connection, name: &str) -> Result<Option<Id>> {
-    let mut select = connection.prepare_cached(SELECT_NAMED).map_err(failed)?;
+    let mut select = connection.prepare_cached(&SELECT_NAMED).map_err(failed)?;
     let mut rows = select.query([name]).map_err(failed)?;
     // The row is found by an index, which has names of its own.
     let found = rows.next().map_err(failed)?.map(descriptor).transpose()?;
