@@ -219,6 +219,27 @@ fn a_damaged_image_larger_than_a_batch_is_found_by_a_store_that_reads_without_ch
     assert_eq!(store.verify(&mut drop, &mut go_on).unwrap().problems, 1);
 }
 
+#[cfg(feature = "hdf5")]
+#[test]
+fn images_whose_payloads_are_not_where_they_should_be_can_be_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = create("hdf5", folder.path(), "store");
+    let images = [3, 4, 5].map(|height| image(1, height, 10, 1, SampleType::U8));
+    store.append(images.iter().map(NewImage::pixels)).unwrap();
+    let part = folder.path().join("store/parts/00000000.h5");
+    let mut bytes = std::fs::read(&part).unwrap();
+    let offsets = [30u64, 70, 120].map(u64::to_le_bytes).concat();
+    let place = bytes.windows(24).position(|found| found == offsets).unwrap();
+    bytes[place + 8..place + 16].fill(0xff);
+    std::fs::write(&part, bytes).unwrap();
+    let store = Store::open(store.url()).unwrap();
+    assert_eq!(store.image(1).unwrap_err().kind(), ErrorKind::Corrupt);
+    assert_eq!(store.remove(&[1, 2]).unwrap(), 2);
+    store.compact().unwrap();
+    assert_eq!(store.verify(&mut drop, &mut go_on).unwrap().problems, 0);
+    assert_eq!(store.image(0).unwrap(), images[0]);
+}
+
 /// A watch that breaks off once something was done.
 fn stop_midway(progress: Progress) -> ControlFlow<()> {
     if progress.images > 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }

@@ -201,7 +201,7 @@ impl Backend for Sqlite {
     }
 
     fn describe(&self, ids: &[Id], sink: &mut DescribeSink<'_>) -> Result<()> {
-        self.visit(ids.iter().copied(), image::SELECT_FROM, |place, row, _| {
+        self.visit(ids.iter().copied(), &image::SELECT_FROM, |place, row, _| {
             sink(place, row.map(image::descriptor).transpose()?)
         })
     }
@@ -211,7 +211,7 @@ impl Backend for Sqlite {
             return Ok(());
         }
         let connection = self.connections.reader()?;
-        let mut select = connection.prepare_cached(image::SELECT_FROM).map_err(failed)?;
+        let mut select = connection.prepare_cached(&image::SELECT_FROM).map_err(failed)?;
         let mut rows = select.query([first as i64]).map_err(failed)?;
         while let Some(row) = rows.next().map_err(failed)? {
             if let ControlFlow::Break(()) = sink(image::descriptor(row)?)? {
@@ -231,20 +231,22 @@ impl Backend for Sqlite {
         let mut totals = Totals::load(&transaction)?;
         let mut removed = 0;
         {
+            // What is damaged is to be removed too, and its length may be no number.
             let mut image = transaction
-                .prepare_cached("DELETE FROM image WHERE id = ?1 RETURNING payload_length")
+                .prepare_cached("DELETE FROM image WHERE id = ?1 RETURNING CAST(payload_length AS INTEGER)")
                 .map_err(failed)?;
             let mut payload = transaction.prepare_cached("DELETE FROM payload WHERE id = ?1").map_err(failed)?;
             for &id in ids.iter().filter(|&&id| id <= payload::MAX_ID) {
                 let length: Option<i64> = image.query_row([id as i64], |row| row.get(0)).optional().map_err(failed)?;
                 let Some(length) = length else { continue };
-                let length = length.max(0) as u64;
-                for row in payload::row_ids(id, length) {
-                    payload.execute([row]).map_err(failed)?;
+                for row in payload::row_ids(id, payload::MAX_LENGTH) {
+                    if payload.execute([row]).map_err(failed)? == 0 {
+                        break;
+                    }
                 }
                 removed += 1;
                 totals.images = totals.images.saturating_sub(1);
-                totals.payload_bytes = totals.payload_bytes.saturating_sub(length);
+                totals.payload_bytes = totals.payload_bytes.saturating_sub(length.max(0) as u64);
             }
         }
         totals.save(&transaction)?;

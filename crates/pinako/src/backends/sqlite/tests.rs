@@ -224,7 +224,7 @@ fn a_newer_format_is_refused_by_its_number() {
 }
 
 #[test]
-fn values_that_make_no_sense_are_errors_that_name_the_image() {
+fn values_that_make_no_sense_are_errors_that_name_the_image_which_can_be_removed() {
     use ErrorKind::{Corrupt, Unsupported};
     for (sql, kind) in [
         ("UPDATE image SET height = -1", Corrupt),
@@ -259,6 +259,12 @@ fn values_that_make_no_sense_are_errors_that_name_the_image() {
             tamper(&path, &format!("{sql} WHERE id = {id}"));
             let error = assert_kind(read_all(&path, &images), kind);
             assert_eq!(error.id(), Some(id), "{sql}: {error}");
+            let store = open(&path, Mode::Write, Durability::Buffered).unwrap();
+            assert_eq!(store.remove(&[id]).unwrap(), 1, "{sql}");
+            drop(store);
+            let left = format!("SELECT count(*) FROM payload WHERE id & ((1 << 40) - 1) = {id}");
+            let left: i64 = Connection::open(&path).unwrap().query_row(&left, [], |row| row.get(0)).unwrap();
+            assert_eq!(left, 0, "{sql}");
         }
     }
 }
