@@ -1,10 +1,12 @@
 """What Pinako writes, read by the ecosystem's own packages as FORMAT.md says."""
 import hashlib
 import pickle
+import subprocess
+import sys
 
 import h5py
 import numpy as np
-from conftest import check, path_of, pinako
+from conftest import ROOT, check, path_of, pinako
 from PIL import Image
 
 CHECKS = {"files": "files_check.py", "lmdb": "lmdb_check.py", "hdf5": "hdf5_check.py", "sqlite": "sqlite_check.py"}
@@ -72,3 +74,16 @@ def test_exported_folders_hold_the_pictures(url, class_folders, tmp_path):
         out = tmp_path / "out" / file.relative_to(class_folders)
         assert out.read_bytes() == file.read_bytes()
         assert Image.open(out).size == (32, 32)
+
+
+def test_the_example_reads_an_lmdb_store_of_thumbnails(array, images, class_folders, tmp_path):
+    def example(store):
+        script = [sys.executable, ROOT / "examples" / "read_without_pinako.py", store]
+        return subprocess.run(script, capture_output=True, text=True, check=True).stdout.splitlines()
+
+    pinako("import", array, f"lmdb:{tmp_path / 'raw'}")
+    means = [f"mean {image.mean():.1f}" for image in images]
+    assert [line.split("uint8 ")[1] for line in example(tmp_path / "raw")] == means
+    pinako("import", class_folders, f"lmdb:{tmp_path / 'kept'}")
+    lengths = sorted(f"{file.stat().st_size} bytes" for file in class_folders.rglob("*.*"))
+    assert sorted(line.split(" ", 2)[2].partition(" of")[0] for line in example(tmp_path / "kept")) == lengths
