@@ -241,6 +241,64 @@ fn images_whose_payloads_are_not_where_they_should_be_can_be_removed() {
 }
 
 /// A watch that breaks off once something was done.
+/// What goes wrong in a part: it is gone, or nothing of it is left, or it cannot be opened, even by root.
+#[cfg(feature = "hdf5")]
+const LOSSES: [fn(&Path); 3] = [
+    |part| std::fs::remove_file(part).unwrap(),
+    |part| std::fs::write(part, "").unwrap(),
+    |part| {
+        std::fs::remove_file(part).unwrap();
+        std::os::unix::fs::symlink(part, part).unwrap();
+    },
+];
+
+#[cfg(feature = "hdf5")]
+#[test]
+fn a_store_that_lost_parts_goes_on_without_their_images() {
+    for lose in LOSSES {
+        let folder = tempfile::tempdir().unwrap();
+        let pixels = image(1, 1, 1, 1, SampleType::U8);
+        let named = |name: u64| NewImage::pixels(&pixels).name(format!("image {name}"));
+        let store = create("hdf5", folder.path(), "store");
+        // So many names that the manifest does not list them; and gaps in the first part that is lost.
+        store.append((0..20).map(named)).unwrap();
+        store.append((20..40).map(named)).unwrap();
+        store.remove(&[5, 25, 26]).unwrap();
+        store.compact().unwrap();
+        store.append((40..60).map(named)).unwrap();
+        store.append((60..80).map(named)).unwrap();
+        let parts = folder.path().join("store/parts");
+        let mut files: Vec<_> = parts.read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
+        files.sort();
+        let [first, _, last] = &files[..] else { panic!("{files:?}") };
+        [first, last].into_iter().for_each(|part| lose(part));
+
+        let store = Store::open(store.url()).unwrap();
+        let mut problems = Vec::new();
+        store.verify(&mut |problem| problems.push(problem.id), &mut go_on).unwrap();
+        let named_by_verify: Vec<u64> = problems.into_iter().flatten().collect();
+        let lost: Vec<u64> = (0..40).chain(60..80).collect();
+        let is_named = |id: &u64| [5, 25, 26].contains(id) || named_by_verify.contains(id);
+        assert!(lost.iter().all(is_named), "{named_by_verify:?}");
+        assert!(named_by_verify.iter().all(|id| lost.contains(id)), "the others are sound: {named_by_verify:?}");
+        assert_eq!(store.find("image 50").unwrap(), Some(50));
+        assert_eq!(store.descriptors(&[3]).unwrap_err().id(), Some(3));
+
+        assert_eq!(store.remove(&[41]).unwrap(), 1);
+        assert_eq!(store.remove(&named_by_verify).unwrap(), 37 + 20, "as many as there were");
+        assert_eq!(store.remove(&named_by_verify).unwrap(), 0);
+        let ids = || store.scan(0).map(|found| found.unwrap().id).collect::<Vec<_>>();
+        let left: Vec<u64> = (40..60).filter(|id| *id != 41).collect();
+        assert_eq!((ids(), store.properties().unwrap().count), (left.clone(), 19));
+        store.append([named(0)]).unwrap();
+        store.remove(&[80]).unwrap();
+        store.compact().unwrap();
+        let _ = [first, last].map(std::fs::remove_file); // a compaction removes files only, no links
+        assert_eq!((ids(), store.footprint().unwrap().payload_bytes), (left, 19));
+        assert_eq!(store.verify(&mut |_| (), &mut go_on).unwrap().problems, 0);
+    }
+}
+
 fn stop_midway(progress: Progress) -> ControlFlow<()> {
     if progress.images > 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
 }

@@ -19,10 +19,8 @@ pub fn remove(args: &RemoveArgs) -> Result<ExitCode> {
             (Ok(Some(id)), _) => ids.push(id),
             (Ok(None), _) if missing.contains(image) => {}
             (Ok(None), _) => missing.push(image.clone()),
-            // It is there, but damaged: all the more reason to remove it.
-            (Err(error), ImagePick::Id(id)) if error.kind() == ErrorKind::Corrupt && error.id() == Some(*id) => {
-                ids.push(*id);
-            }
+            // It is there, but cannot be read: all the more reason to remove it.
+            (Err(error), ImagePick::Id(id)) if error.id() == Some(*id) => ids.push(*id),
             (Err(error), _) => return Err(error),
         }
     }

@@ -43,10 +43,10 @@ fn groups<'a>(store: &Hdf5, manifest: &'a Manifest) -> Vec<Group<'a>> {
     let mut groups: Vec<Group<'a>> = Vec::new();
     let (mut bytes, mut images) = (0u64, 0u64);
     for part in manifest.parts() {
-        let removed = manifest.removed().count_within(part.first, part.last);
-        if removed == part.count {
+        if manifest.is_used_up(part) {
             continue;
         }
+        let removed = manifest.removed().count_within(part.first, part.last);
         let small =
             part.payload_bytes <= store.limits.payload_bytes / 2 && part.count <= store.limits.images as u64 / 2;
         if removed == 0 && (!small || part.kind == Kind::Pieces) {

@@ -198,9 +198,10 @@ impl Hdf5 {
         }
         for &number in manifest.unsynced() {
             let path = file_of(self.files.folder(), number);
-            File::open(&path)
-                .and_then(|file| file.sync_data())
-                .map_err(|error| Error::io(format!("cannot sync {}", path.display()), error))?;
+            match File::open(&path).and_then(|file| file.sync_data()) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {} // lost: whoever reads it is told
+                synced => synced.map_err(|error| Error::io(format!("cannot sync {}", path.display()), error))?,
+            }
         }
         Folder::open(self.files.folder())?.sync_names()
     }
@@ -218,7 +219,10 @@ impl Hdf5 {
         }
         let names: Vec<(u64, &str)> = names.into_iter().map(|name| (name_hash(name), name)).collect();
         let check = |part: &Part, names: &[(u64, &str)]| {
-            let open = self.files.part(part)?.ok_or_else(|| self.files.gone(part.part))?;
+            let open = match self.files.part(part).and_then(|open| open.ok_or_else(|| self.files.gone(part.part))) {
+                Err(_) if manifest.is_used_up(part) => return Ok(()),
+                open => open?,
+            };
             for &(hash, name) in names {
                 let found = open.find(name, hash, manifest.removed()).map_err(|error| self.at_part(part, error))?;
                 if found.is_some() {
@@ -334,14 +338,24 @@ impl Backend for Hdf5 {
         // A compaction may put other parts in place of those not looked at yet: then it begins anew.
         'anew: loop {
             let manifest = Arc::clone(&view.manifest);
+            // A part that cannot be opened does not matter where another has the name.
+            let mut lost = None;
             for part in manifest.parts_listing(hash).chain(manifest.parts_of_many_names().rev()) {
-                let Some(open) = view.open(part)? else { continue 'anew };
+                let open = match view.open(part) {
+                    Ok(Some(open)) => open,
+                    Ok(None) => continue 'anew,
+                    Err(_) if manifest.is_used_up(part) => continue,
+                    Err(error) => {
+                        lost.get_or_insert(error);
+                        continue;
+                    }
+                };
                 let found = open.find(name, hash, manifest.removed()).map_err(|error| self.at_part(part, error))?;
                 if found.is_some() {
                     return Ok(found);
                 }
             }
-            return Ok(None);
+            return lost.map_or(Ok(None), Err);
         }
     }
 
@@ -351,14 +365,27 @@ impl Backend for Hdf5 {
         ids.dedup();
         self.change(|manifest| {
             let mut view = View::new(self)?;
-            let mut removed_bytes = 0;
-            let mut present = Vec::new();
+            let mut removed_bytes = 0u64;
+            let mut present: Vec<Id> = Vec::new();
             for &id in &ids {
-                if let Some((open, row)) = view.find(id)? {
-                    // What is damaged is to be removed too, and its payload may not be where it should be.
-                    removed_bytes = open.payload_length(row).unwrap_or(0).saturating_add(removed_bytes);
-                    present.push(id);
-                }
+                // What is damaged is to be removed too, and its payload may not be where it should be.
+                let bytes = match view.find(id) {
+                    Ok(None) => continue,
+                    Ok(Some((open, row))) => open.payload_length(row).unwrap_or(0),
+                    Err(error) => {
+                        // Of a part that is lost, what the manifest says must do: its range of ids, how many of them
+                        // there are, and the bytes of all.
+                        let part = manifest.part_of(id).ok_or(error)?;
+                        let listed = present.len() - present.partition_point(|&other| other < part.first);
+                        let before = manifest.removed().count_within(part.first, part.last);
+                        if before + listed as u64 >= part.count {
+                            continue;
+                        }
+                        part.payload_bytes / part.count
+                    }
+                };
+                removed_bytes = bytes.saturating_add(removed_bytes).min(manifest.payload_bytes());
+                present.push(id);
             }
             drop(view);
             if !present.is_empty() {

@@ -8,10 +8,13 @@ use super::part::{OpenPart, OpenPiece};
 use super::write::file_of;
 use crate::backends::manifest::{Manifest, Part, Piece};
 use crate::checksum;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// Most parts, and most pieces, that stay open. A process may have some 65,000 maps on Linux.
 const MOST_OPEN: usize = 4096;
+
+/// The hint for who needs a file that is lost.
+const LOST: &str = "restore it from a copy, or remove the images that `pinako verify` says are in it";
 
 /// Opens parts and keeps them open.
 #[derive(Debug)]
@@ -52,7 +55,10 @@ impl OpenFiles {
             return Ok(Some(found));
         }
         let path = file_of(&self.folder, number);
-        let opened = open(&path).map_err(|error| error.context(path.display()))?;
+        let opened = open(&path).map_err(|error| match error.kind() {
+            ErrorKind::Corrupt => error.context(path.display()).with_hint(LOST),
+            _ => error.context(path.display()),
+        })?;
         Ok(opened.map(|opened| lock(recent).insert(number, Arc::new(opened))))
     }
 
@@ -72,8 +78,7 @@ impl OpenFiles {
     /// The error for a part whose file is gone although the manifest names it.
     pub(super) fn gone(&self, number: u64) -> Error {
         let path = file_of(&self.folder, number);
-        Error::corrupt(format!("{} is missing, which the manifest names", path.display()))
-            .with_hint("restore it from a copy")
+        Error::corrupt(format!("{} is missing, which the manifest names", path.display())).with_hint(LOST)
     }
 
     /// Reads a part and its payloads and says whether all is as it was written.

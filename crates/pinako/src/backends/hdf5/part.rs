@@ -83,8 +83,7 @@ impl Mapped {
         };
         let found = file.metadata().map_err(cannot)?.len();
         if found != length {
-            return Err(Error::corrupt(format!("it has {found} bytes, not the {length} that it was written with"))
-                .with_hint("restore it from a copy"));
+            return Err(Error::corrupt(format!("it has {found} bytes, not the {length} that it was written with")));
         }
         // SAFETY: parts never change once a commit names them, and none is read before; compaction unlinks them, which
         // leaves maps whole. That somebody else cuts a part while it is mapped cannot be ruled out on any system; the

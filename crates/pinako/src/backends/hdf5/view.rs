@@ -42,6 +42,9 @@ impl<'a> View<'a> {
     }
 
     /// The part and row of the image `id`.
+    ///
+    /// # Errors
+    /// Where the part that has it cannot be opened, the error names the image.
     pub(super) fn find(&mut self, id: Id) -> Result<Option<(&Arc<OpenPart>, u64)>> {
         let open = loop {
             let Some(part) = self.manifest.part_of(id) else { return Ok(None) };
@@ -49,7 +52,7 @@ impl<'a> View<'a> {
                 break last;
             }
             let part = part.clone();
-            if let Some(open) = self.open(&part)? {
+            if let Some(open) = self.open(&part).map_err(|error| error.at_id(id))? {
                 break open;
             }
         };
@@ -69,6 +72,7 @@ impl<'a> View<'a> {
             let Some(part) = self.manifest.parts().get(after).cloned() else { return Ok(None) };
             match self.manifest.removed().first_without(part.first.max(from)) {
                 first if first > part.last => from = first,
+                _ if self.manifest.is_used_up(&part) => from = part.last + 1,
                 first => {
                     if let Some(open) = self.open(&part).map_err(|error| error.at_id(first))? {
                         return Ok(Some(open));

@@ -193,6 +193,11 @@ impl Manifest {
         self.many_names.iter().map(|&place| &self.parts[place])
     }
 
+    /// Whether none of a part's images are left.
+    pub(crate) fn is_used_up(&self, part: &Part) -> bool {
+        self.removed.count_within(part.first, part.last) >= part.count
+    }
+
     /// The ids that were removed and still are in parts.
     pub(crate) fn removed(&self) -> &IdSet {
         &self.removed
