@@ -133,7 +133,8 @@ pub struct Progress<'a> {
 pub type Watch<'a> = dyn FnMut(Progress<'_>) -> ControlFlow<()> + 'a;
 
 /// Measures, and leaves in [`Options::out`] `report.json` (every sample), `report.csv` (their summaries), `index.html`
-/// (for people) and the plots as SVG and PNG files. What was there under these names is replaced, at the end.
+/// (for people) and the plots as SVG and PNG files. What was there under these names is replaced, at the end; plots
+/// of an older report that this one has not are removed.
 ///
 /// At most 512 MiB of source images are kept in memory, and as much of images that were read.
 ///

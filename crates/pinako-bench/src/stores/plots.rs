@@ -4,6 +4,10 @@ use super::report::{Measurement, Operation, Report};
 use crate::chart::{Body, Chart, Color, Dot, Line, Point};
 use crate::figures;
 
+/// The names of all plots that a report may have.
+pub(super) const NAMES: [&str; 8] =
+    ["store-log", "read-log", "store-linear", "read-linear", "store-and-read", "random", "disk", "disk-per-image"];
+
 /// All plots of `report`, in the order of the page.
 pub(super) fn charts(report: &Report) -> Vec<Chart> {
     let mut charts = Vec::new();

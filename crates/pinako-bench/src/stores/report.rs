@@ -1,7 +1,7 @@
 //! What was measured, as data: for programs as JSON with every sample, for spreadsheets as CSV with their summaries.
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use pinako::{Error, ErrorKind, Result};
 use serde::Serialize;
@@ -225,7 +225,19 @@ impl Report {
             write(&format!("{}.svg", chart.name), chart.svg().as_bytes())?;
             write(&format!("{}.png", chart.name), &chart.png()?)?;
         }
-        write("index.html", page::page(self, &charts).as_bytes())
+        write("index.html", page::page(self, &charts).as_bytes())?;
+        // Those of an older report that this one lacks would be taken for its own.
+        for name in plots::NAMES.iter().filter(|&name| charts.iter().all(|chart| chart.name != *name)) {
+            for path in ["svg", "png"].map(|kind| folder.join(format!("{name}.{kind}"))) {
+                match fs::remove_file(&path) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        return Err(Error::io(format!("cannot remove {}", path.display()), error));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
     }
 
     fn csv(&self) -> Result<Vec<u8>> {

@@ -230,15 +230,13 @@ fn the_report_is_complete_and_needs_nothing_from_elsewhere() {
     let mut names: Vec<String> =
         fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
-    let plots =
-        ["disk", "disk-per-image", "random", "read-linear", "read-log", "store-and-read", "store-linear", "store-log"];
     let mut expected: Vec<String> =
-        plots.iter().flat_map(|name| [format!("{name}.png"), format!("{name}.svg")]).collect();
+        plots::NAMES.iter().flat_map(|name| [format!("{name}.png"), format!("{name}.svg")]).collect();
     expected.extend(["index.html", "report.csv", "report.json"].map(str::to_owned));
     expected.sort();
     assert_eq!(names, expected);
 
-    for name in plots {
+    for name in plots::NAMES {
         let png = fs::read(folder.path().join(format!("{name}.png"))).unwrap();
         assert!(png.starts_with(b"\x89PNG\r\n\x1a\n"), "{name}");
         let svg = fs::read_to_string(folder.path().join(format!("{name}.svg"))).unwrap();
@@ -270,4 +268,20 @@ fn one_count_of_one_image_is_enough_for_a_report() {
     let report = run(&options, &mut to_the_end).unwrap();
     assert_eq!(report.recommendation.headline, "Only lmdb was measured, so there is nothing to choose from.");
     assert!(options.out.join("index.html").exists() && !options.out.join("store-log.png").exists());
+}
+
+#[test]
+fn a_report_replaces_an_older_one_with_more_plots_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let mine = folder.path().join("mine.png");
+    fs::write(&mine, "mine").unwrap();
+    let mut report = made_up();
+    report.write(folder.path()).unwrap();
+    report.counts = vec![1];
+    report.write(folder.path()).unwrap();
+    let is_there = |name: &str| folder.path().join(name).exists();
+    assert!(mine.exists() && is_there("disk.png") && is_there("disk.svg"));
+    for plot in plots::NAMES.into_iter().filter(|name| *name != "disk") {
+        assert!(!is_there(&format!("{plot}.png")) && !is_there(&format!("{plot}.svg")), "{plot}");
+    }
 }
