@@ -18,8 +18,12 @@ pub const NOT_SOUND: u8 = 3;
 pub const INTERRUPTED: u8 = 130;
 
 /// What the library calls its options and methods in hints, and what the command does.
-const OPTIONS: [(&str, &str); 3] =
-    [("max_image_bytes", "--max-image-bytes"), ("skip_bad", "--skip-bad"), ("set_label_names", "`pinako labels`")];
+const OPTIONS: [(&str, &str); 4] = [
+    ("max_image_bytes", "--max-image-bytes"),
+    ("skip_bad", "--skip-bad"),
+    ("name_prefix", "--name-prefix"),
+    ("set_label_names", "`pinako labels`"),
+];
 
 /// Writes one line to the standard error.
 pub fn say(line: impl Display) {

@@ -15,10 +15,17 @@ fn a_store_that_is_not_there_is_told() {
     exit code 4
     ");
     insta::assert_snapshot!(place.run("list lmdb:nothing"), @"
-    ! error: lmdb:nothing: cannot open nothing
-    ! caused by: No such file or directory (os error 2)
+    ! error: lmdb:nothing: there is no store at nothing
+    ! hint: give the path of a store, or files:DIR, lmdb:DIR, hdf5:DIR or sqlite:FILE
     exit code 4
     ");
+    for kind in ["files", "lmdb", "hdf5", "sqlite"] {
+        let ended = place.run(&format!("list {kind}:nothing"));
+        assert_eq!(ended.code, 4, "{ended}");
+        assert!(ended.talk.contains("there is no store at") && ended.talk.contains("hint: "), "{ended}");
+        let ended = place.run(&format!("list {kind}:folder"));
+        assert_eq!(ended.code, 1, "something else stands there: {ended}");
+    }
     insta::assert_snapshot!(place.run("info folder"), @"
     ! error: folder is no Pinako store
     ! hint: to put the images in it into a store: pinako import folder STORE
@@ -55,6 +62,16 @@ fn a_place_where_no_store_can_be_made_is_told() {
     ! hint: write files:, lmdb:, hdf5: or sqlite:, or ./sqlit:pets.db if it is a path
     exit code 1
     ");
+    insta::assert_snapshot!(place.run("put sqlite:pets pets/a.ppm"), @"
+    ! error: sqlite:pets: a folder, not a SQLite database
+    ! hint: a new store needs a path of its own
+    exit code 1
+    ");
+    insta::assert_snapshot!(place.run("put lmdb:pets pets/a.ppm"), @"
+    ! error: lmdb:pets: pets is no LMDB environment: it has no data.mdb
+    ! hint: a new store needs a path of its own, or an empty folder
+    exit code 1
+    ");
     insta::assert_snapshot!(place.run("put store pets"), @"
     ! error: pets is a folder, not an image file
     ! hint: pinako import pets store stores all images in it
@@ -80,6 +97,23 @@ fn a_store_that_was_emptied_is_not_begun_anew() {
             assert!(ended.talk.contains("restore it from a copy"), "{kind}: {ended}");
         }
         assert_eq!(place.read(file), b"", "{kind}");
+    }
+    std::fs::remove_file(place.path("c/data.mdb")).unwrap();
+    for args in ["put lmdb:c a.ppm --unnamed", "put c a.ppm --unnamed", "info lmdb:c", "info c"] {
+        let ended = place.run(args);
+        assert!(ended.code == 1 && ended.talk.contains("but images were stored in it"), "{ended}");
+    }
+}
+
+#[test]
+fn a_store_given_as_a_source_is_to_be_copied() {
+    let place = Place::new();
+    place.picture("a.ppm", 1);
+    for kind in ["files", "lmdb", "hdf5", "sqlite"] {
+        place.ok(&format!("put {kind}:{kind} a.ppm"));
+        let ended = place.run(&format!("import {kind}:{kind} files:new"));
+        let hint = format!("hint: pinako copy {kind}:{kind} STORE");
+        assert!(ended.code == 1 && ended.talk.contains(&hint), "{ended}");
     }
 }
 

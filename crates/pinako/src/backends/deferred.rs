@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use parking_lot::Mutex;
 
-use super::{Location, Memory, Mode, OWN_PATH, open_at};
+use super::{Location, Memory, Mode, open_at};
 use crate::backend::{
     Backend, DescribeSink, Durability, Entry, FetchSink, Footprint, IoHints, Properties, ReadRequest, ReadSink,
     ScanSink, WRITER_PATIENCE,
@@ -65,9 +65,9 @@ pub(super) fn open_or_create<T>(open: impl Fn(Mode) -> Result<T>) -> Result<T> {
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidInput) => match open(Mode::Create)
         {
             // Another process was faster, or something else is there.
-            Err(error) if error.kind() == ErrorKind::Conflict => {
-                open(Mode::Write).map_err(|error| match error.kind() {
-                    ErrorKind::InvalidInput => error.with_hint(OWN_PATH),
+            Err(conflict) if conflict.kind() == ErrorKind::Conflict => {
+                open(Mode::Write).map_err(|error| match (error.kind(), conflict.hint()) {
+                    (ErrorKind::InvalidInput, Some(hint)) => error.with_hint(hint),
                     _ => error,
                 })
             }

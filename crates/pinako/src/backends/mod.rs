@@ -200,12 +200,13 @@ fn open_at(location: &Location, mode: Mode, durability: Durability, patience: Du
         Kind::Memory if mode == Mode::Create => Ok(Box::new(Memory::new())),
         Kind::Memory => Err(Error::not_found("a store in memory ends with the process that made it")
             .with_hint("create it, or name a store on the disk")),
+        #[cfg(not(feature = "hdf5"))]
+        Kind::Hdf5 => Err(left_out("hdf5")),
+        _ if mode != Mode::Create && is_missing(path) => Err(no_store(path)),
         Kind::Files => files::open(path, mode, durability, patience),
         Kind::Lmdb => lmdb::open(path, mode, durability, patience),
         #[cfg(feature = "hdf5")]
         Kind::Hdf5 => hdf5::open(path, mode, durability, patience),
-        #[cfg(not(feature = "hdf5"))]
-        Kind::Hdf5 => Err(left_out("hdf5")),
         Kind::Sqlite => sqlite::open(path, mode, durability, patience),
     };
     let begun = || mode != Mode::Create && location.kind.is_begun_at(path);
@@ -227,9 +228,10 @@ fn locate(url: &str, mode: Mode) -> Result<Location> {
     }
 }
 
-/// Whether a store of ours is at `path`; an LMDB environment may be anybody's and is not looked into.
+/// Whether `path` is a store's, or its URL; an LMDB environment at a bare path may be anybody's and is not looked into.
 pub(crate) fn is_store(path: &Path) -> bool {
-    recognise(path, Mode::Read).is_ok_and(|location| location.kind != Kind::Lmdb)
+    let location = path.to_str().map_or_else(|| recognise(path, Mode::Read), |url| locate(url, Mode::Read));
+    location.is_ok_and(|Location { kind, path: at }| kind.is_at(&at) && (kind != Kind::Lmdb || at != path))
 }
 
 fn recognise(path: &Path, mode: Mode) -> Result<Location> {
@@ -246,6 +248,7 @@ fn recognise(path: &Path, mode: Mode) -> Result<Location> {
     if sqlite::is_emptied(path) {
         return Err(sqlite::emptied(path));
     }
+    lmdb::check_never_written(path)?;
     if path.exists() && !(mode == Mode::Create && path.is_dir()) {
         return Err(Error::invalid(format!("{name} is no Pinako store")).with_hint(match mode {
             Mode::Create => OWN_PATH.to_owned(),
@@ -262,8 +265,17 @@ fn recognise(path: &Path, mode: Mode) -> Result<Location> {
             _ => Ok(Location { kind: Kind::Lmdb, path: path.to_owned() }),
         };
     }
-    Err(Error::not_found(format!("there is no store at {name}"))
-        .with_hint("give the path of a store, or files:DIR, lmdb:DIR, hdf5:DIR or sqlite:FILE"))
+    Err(no_store(path))
+}
+
+fn is_missing(path: &Path) -> bool {
+    path.metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+}
+
+/// The error for a path where nothing is.
+fn no_store(path: &Path) -> Error {
+    Error::not_found(format!("there is no store at {}", path.display()))
+        .with_hint("give the path of a store, or files:DIR, lmdb:DIR, hdf5:DIR or sqlite:FILE")
 }
 
 /// What an HDF5 file of `count` images and their labels starts with: the bytes of `images` (count,H,W,C) and of `meta`

@@ -101,11 +101,11 @@ impl fmt::Debug for Content {
 /// `NotFound` where nothing is there, `Unsupported` where it is no source that is known, `Corrupt` where it is one
 /// that is damaged from its very start.
 pub fn open(path: &Path) -> Result<Box<dyn Source>> {
-    let metadata = path.metadata().map_err(|error| Error::io(format!("cannot open {}", path.display()), error))?;
     if backends::is_store(path) {
         return Err(Error::invalid(format!("{} is a Pinako store, which is copied, not imported", path.display()))
             .with_hint(format!("pinako copy {} STORE", path.display())));
     }
+    let metadata = path.metadata().map_err(|error| Error::io(format!("cannot open {}", path.display()), error))?;
     let opened = match metadata.is_dir() {
         true => open_folder(path),
         false if metadata.is_file() => open_file(path),

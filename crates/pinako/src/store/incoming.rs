@@ -101,5 +101,5 @@ fn check_same(image: &Incoming<'_>, there: &Descriptor) -> Result<()> {
         "{}: the store has an image {} named {name:?} with another {other}",
         image.origin, there.id
     ))
-    .with_hint("remove that image first, or choose another store; an import may put a prefix before its names"))
+    .with_hint("remove that image first, or choose another store; an import may put a name_prefix before its names"))
 }

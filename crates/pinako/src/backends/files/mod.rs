@@ -48,8 +48,6 @@ const CHUNK: usize = 1024;
 pub(crate) fn open(path: &Path, mode: Mode, durability: Durability, patience: Duration) -> Result<Box<dyn Backend>> {
     if mode == Mode::Create {
         create(path, patience)?;
-    } else if !path.exists() {
-        return Err(Error::not_found(format!("there is no folder {}", path.display())));
     }
     let folder = Folder::open(path)?;
     PinakoJson::read(&folder)?;

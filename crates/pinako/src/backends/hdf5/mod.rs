@@ -96,12 +96,8 @@ impl Hdf5 {
             create(path, patience)?;
         }
         if !path.join(LOG_NAME).exists() {
-            let shown = path.display();
-            return Err(match path.exists() {
-                true => Error::invalid(format!("{shown} is no store of HDF5 parts: it has no {LOG_NAME}"))
-                    .with_hint("to read HDF5 files that others made, import them"),
-                false => Error::not_found(format!("there is no store at {shown}")),
-            });
+            return Err(Error::invalid(format!("{} is no store of HDF5 parts: it has no {LOG_NAME}", path.display()))
+                .with_hint("to read HDF5 files that others made, import them"));
         }
         let files = OpenFiles::new(path.join(PARTS));
         let log = Log::open(path, mode, &|part| files.is_whole(part))?;

@@ -48,6 +48,7 @@ use crate::descriptor::{Descriptor, Id, record};
 use crate::error::{Error, Result};
 use environment::{Environment, TURN_FILE, Turn};
 use lookup::{Lookup, Surroundings, will_need};
+pub(crate) use open::check_never_written;
 use open::{DATA_FILE, LOCK_FILE, Tables, failed};
 use payload::Pieces;
 use remove::remove_images;
@@ -63,8 +64,9 @@ pub(crate) fn open(path: &Path, mode: Mode, durability: Durability, patience: Du
     if mode == Mode::Create {
         prepare_folder(path)?;
     } else if !is_at(path) {
+        check_never_written(path)?;
         return Err(match path.metadata() {
-            Ok(_) => Error::not_found(format!("there is no {DATA_FILE} in {}", path.display()))
+            Ok(_) => Error::invalid(format!("{} is no LMDB environment: it has no {DATA_FILE}", path.display()))
                 .with_hint("give the folder of a store; to make one of image files: pinako import IMAGES lmdb:STORE"),
             Err(error) => Error::io(format!("cannot open {}", path.display()), error),
         });

@@ -16,7 +16,7 @@ use super::environment::TURN_FILE;
 use super::table::{Map, Table};
 use super::{header, lock_file, properties};
 use crate::backend::WRITER_PATIENCE;
-use crate::backends::{Kind, Mode, broken_off};
+use crate::backends::{Kind, Mode, OWN_PATH, broken_off};
 use crate::error::{Error, ErrorKind, Result};
 
 pub(super) const DATA_FILE: &str = "data.mdb";
@@ -177,7 +177,7 @@ impl Open {
 }
 
 /// Checks that a folder in which there is no environment never had one with images.
-pub(super) fn check_never_written(folder: &Path) -> Result<()> {
+pub(crate) fn check_never_written(folder: &Path) -> Result<()> {
     // Only who has made a store, or opened one, takes a turn to write to it.
     if !folder.join(TURN_FILE).exists() {
         return Ok(());
@@ -307,7 +307,7 @@ pub(super) fn check_address_space(size: usize) -> Result<()> {
 }
 
 pub(super) fn exists() -> Error {
-    Error::conflict("there is an LMDB environment already").with_hint("open it, or choose another folder")
+    Error::conflict("there is an LMDB environment already").with_hint(OWN_PATH)
 }
 
 fn not_ours(folder: &Path) -> Error {

@@ -61,7 +61,7 @@ pub(crate) fn open(path: &Path, mode: Mode, durability: Durability, patience: Du
             if !there.is_file() || there.len() > 0 && !with_suffix(&path, "-journal").exists() =>
         {
             return Err(Error::conflict(format!("there is something at {} already", path.display()))
-                .with_hint("open it if it is a store; else choose another path"));
+                .with_hint("a new store needs a path of its own"));
         }
         (Mode::Create, _) => {
             let making = with_suffix(&path, MAKING);
