@@ -16,10 +16,15 @@ def record_of(image):
     """The descriptor record of a row, but for the checksum at its end."""
     encoding, *details = image["encoding"].split(":")
     code = {"raw": 0, "png": 1, "kept": 2, "linked": 3}[encoding]
+    detail = 0
+    if code > 1:
+        detail = FORMATS.index(details[0])
+    elif details[:1] == ["hilbert"]:
+        detail = int(details[1]).bit_length()
     name, attributes = ((image[key] or "").encode() for key in ("name", "attributes"))
     flags = sum(flag for flag, key in [(1, "label"), (2, "name"), (4, "attributes")] if image[key] is not None)
     fixed = struct.pack(
-        "<BBBBIIIHHQqII", 1, SAMPLE_TYPES.index(image["sample_type"]), code, FORMATS.index(details[0]) if code > 1 else 0,
+        "<BBBBIIIHHQqII", 1, SAMPLE_TYPES.index(image["sample_type"]), code, detail,
         image["checksum"], image["height"], image["width"], image["channels"], flags, image["payload_length"],
         image["label"] or 0, len(name), len(attributes),
     )

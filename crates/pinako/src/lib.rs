@@ -27,6 +27,8 @@
 //! | [`image`] | what is an image in memory? [`Image`], [`Shape`], [`Region`] |
 //! | [`descriptor`] | what is known of an image without its pixels? |
 //! | `encoding` | how do pixels become bytes? |
+//! | [`layout`] | where does each pixel stand in a raw payload? |
+//! | [`plan`] | how does a rectangle become reads? |
 //! | `checksum` | are the bytes those that were stored? |
 //! | [`export`] | how do images leave a store? |
 //! | [`source`] | what are images imported from? |
@@ -45,12 +47,14 @@ mod encoding;
 pub mod error;
 pub mod export;
 pub mod image;
+pub mod layout;
+pub mod plan;
 pub mod source;
 pub mod store;
 pub mod wrappers;
 
 pub use backend::Durability;
-pub use descriptor::{Attributes, Descriptor, Encoding, Id, ImageFormat, Label, Layout};
+pub use descriptor::{Attributes, BlockSide, Descriptor, Encoding, Id, ImageFormat, Label, Layout};
 pub use encoding::PixelEncoding;
 pub use error::{Error, ErrorKind, Result};
 pub use image::{Image, ImageView, Region, Sample, SampleType, Shape};

@@ -11,6 +11,68 @@ use crate::error::{Error, Result};
 pub enum Layout {
     /// Row after row from the top, each from the left.
     Row,
+    /// Blocks of pixels along the Hilbert curve, row after row inside; see [`pinako_curve::Order`].
+    Hilbert(BlockSide),
+}
+
+/// The pixels on a side of a block of the Hilbert layout: a power of two from 1 to 256.
+///
+/// With 1 the pixels themselves stand along the curve, as in CS-TR-3991; with 64, the default, a region is copied in
+/// pieces of rows instead of pixel by pixel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct BlockSide {
+    /// The binary logarithm.
+    log: u8,
+}
+
+impl BlockSide {
+    /// A block of `side` x `side` pixels; `None` where that is no power of two from 1 to 256.
+    pub const fn new(side: u32) -> Option<Self> {
+        if side.is_power_of_two() && side <= pinako_curve::Order::MAX_BLOCK {
+            Some(BlockSide { log: side.trailing_zeros() as u8 })
+        } else {
+            None
+        }
+    }
+
+    /// The pixels on a side.
+    pub const fn side(self) -> u32 {
+        1 << self.log
+    }
+}
+
+impl Default for BlockSide {
+    fn default() -> Self {
+        BlockSide { log: 6 }
+    }
+}
+
+/// `row`, `hilbert:64`.
+impl fmt::Display for Layout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Layout::Row => f.write_str("row"),
+            Layout::Hilbert(block) => write!(f, "hilbert:{}", block.side()),
+        }
+    }
+}
+
+/// `row`, `hilbert:64`, or `hilbert` for the default block.
+impl FromStr for Layout {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let layout = match text.split_once(':') {
+            None if text == "row" => Some(Layout::Row),
+            None if text == "hilbert" => Some(Layout::Hilbert(BlockSide::default())),
+            Some(("hilbert", side)) => side.parse().ok().and_then(BlockSide::new).map(Layout::Hilbert),
+            _ => None,
+        };
+        layout.ok_or_else(|| {
+            Error::invalid(format!("{text:?} is no layout"))
+                .with_hint("give row, hilbert, or hilbert:B with blocks of B x B pixels, a power of two from 1 to 256")
+        })
+    }
 }
 
 /// The formats of image files that are kept as they came, or linked.
@@ -75,7 +137,7 @@ pub struct Link {
 
 /// How pixels become payload.
 ///
-/// The text form ([`Display`](fmt::Display), [`FromStr`]) is `raw:row`, `png`, `kept:FORMAT`, or
+/// The text form ([`Display`](fmt::Display), [`FromStr`]) is `raw:row`, `raw:hilbert:64`, `png`, `kept:FORMAT`, or
 /// `linked:FORMAT:LENGTH:CHECKSUM` with the checksum as eight hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -93,7 +155,7 @@ pub enum Encoding {
 impl fmt::Display for Encoding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Encoding::Raw(Layout::Row) => f.write_str("raw:row"),
+            Encoding::Raw(layout) => write!(f, "raw:{layout}"),
             Encoding::Png => f.write_str("png"),
             Encoding::Kept(format) => write!(f, "kept:{}", format.name()),
             Encoding::Linked(Link { format, length, checksum }) => {
@@ -118,6 +180,9 @@ fn parse(text: &str) -> Option<Encoding> {
     let mut words = text.split(':');
     let encoding = match (words.next()?, words.next()) {
         ("raw", Some("row")) => Encoding::Raw(Layout::Row),
+        ("raw", Some("hilbert")) => {
+            Encoding::Raw(Layout::Hilbert(words.next()?.parse().ok().and_then(BlockSide::new)?))
+        }
         ("png", None) => Encoding::Png,
         ("kept", Some(format)) => Encoding::Kept(ImageFormat::from_name(format)?),
         ("linked", Some(format)) => Encoding::Linked(Link {
@@ -138,11 +203,25 @@ mod tests {
     fn the_text_form_goes_both_ways() {
         let link = Link { format: ImageFormat::Tiff, length: u64::MAX, checksum: 0x0a0b_0c0d };
         let mut all = vec![Encoding::Raw(Layout::Row), Encoding::Png, Encoding::Linked(link)];
+        all.extend((0..=8).map(|log| Encoding::Raw(Layout::Hilbert(BlockSide::new(1 << log).unwrap()))));
         all.extend(ImageFormat::ALL.map(Encoding::Kept));
         for encoding in all {
             assert_eq!(encoding.to_string().parse::<Encoding>().unwrap(), encoding);
         }
-        for bad in ["", "raw", "raw:row:1", "png:1", "kept", "kept:exe", "linked:png:1", "linked:png:-1:0"] {
+        for bad in [
+            "",
+            "raw",
+            "raw:row:1",
+            "raw:hilbert",
+            "raw:hilbert:3",
+            "raw:hilbert:512",
+            "raw:hilbert:1:1",
+            "png:1",
+            "kept",
+            "kept:exe",
+            "linked:png:1",
+            "linked:png:-1:0",
+        ] {
             assert!(bad.parse::<Encoding>().is_err(), "{bad:?}");
         }
     }

@@ -6,7 +6,7 @@
 mod encoding;
 pub mod record;
 
-pub use encoding::{Encoding, ImageFormat, Layout, Link};
+pub use encoding::{BlockSide, Encoding, ImageFormat, Layout, Link};
 
 use std::fmt;
 

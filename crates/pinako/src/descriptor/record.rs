@@ -8,7 +8,7 @@
 //!      0  1      record version, 1
 //!      1  1      sample type: 0 u8, 1 u16, 2 u32, 3 i16, 4 f32, 5 f64
 //!      2  1      encoding: 0 raw, 1 png, 2 kept, 3 linked
-//!      3  1      raw: layout (0 row); kept, linked: format (0 jpeg, 1 png, 2 webp, 3 tiff, 4 bmp, 5 gif, 6 qoi, 7 pnm)
+//!      3  1      raw: layout (0 row, 1 to 9 hilbert with blocks of 1, 2, 4, ... 256); kept, linked: format (0 jpeg, 1 png, 2 webp, 3 tiff, 4 bmp, 5 gif, 6 qoi, 7 pnm)
 //!      4  4      checksum, CRC32C of the payload
 //!      8  4      height
 //!     12  4      width
@@ -26,7 +26,7 @@
 //! The id is not in the record, for it is the record's key. But it is in the sum: a record that was damaged, or that
 //! stands under another id than the one it was made for, is found out.
 
-use super::{Attributes, Descriptor, Encoding, Id, ImageFormat, Layout, Link, check_name};
+use super::{Attributes, BlockSide, Descriptor, Encoding, Id, ImageFormat, Layout, Link, check_name};
 use crate::checksum;
 use crate::error::{Error, Result};
 use crate::image::{SampleType, Shape};
@@ -56,6 +56,7 @@ pub(crate) fn checksum(id: Id, descriptor: &Descriptor) -> u32 {
 fn encode_parts(descriptor: &Descriptor, out: &mut Vec<u8>) {
     let (encoding, detail) = match descriptor.encoding {
         Encoding::Raw(Layout::Row) => (0, 0),
+        Encoding::Raw(Layout::Hilbert(block)) => (0, 1 + block.side().trailing_zeros() as u8),
         Encoding::Png => (1, 0),
         Encoding::Kept(format) => (2, format_code(format)),
         Encoding::Linked(link) => (3, format_code(link.format)),
@@ -131,6 +132,7 @@ fn decode_parts(id: Id, record: &[u8]) -> Result<Descriptor> {
     let mut rest = rest;
     let encoding = match (fixed[2], fixed[3]) {
         (0, 0) => Encoding::Raw(Layout::Row),
+        (0, log @ 1..=9) => Encoding::Raw(Layout::Hilbert(BlockSide::new(1 << (log - 1)).ok_or_else(cut)?)),
         (1, 0) => Encoding::Png,
         (2, _) => Encoding::Kept(format()?),
         (3, _) => {

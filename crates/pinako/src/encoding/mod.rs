@@ -10,19 +10,25 @@ mod raw;
 use std::borrow::Cow;
 use std::path::PathBuf;
 
-use crate::descriptor::{Descriptor, Encoding, Layout, Link};
+use crate::descriptor::{BlockSide, Descriptor, Encoding, Layout, Link};
 use crate::error::{Error, Result};
 use crate::image::{ImageView, SampleType, Shape};
 
 pub(crate) use file::{decode as decode_file, encode_png, format_of_extension, header, is_image_file};
 pub(crate) use link::{link, no_regular_file, read_file, relink};
+pub(crate) use raw::to_native;
+
+/// Images of so many pixels are large: they are read by regions rather than as a whole.
+pub const LARGE: u64 = 1_000_000;
 
 /// How pixels that are given as pixels become payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PixelEncoding {
-    /// The samples themselves.
+    /// The samples themselves: row after row, or along the Hilbert curve where there are [`LARGE`] pixels or more.
     Raw,
+    /// The samples themselves, in this layout.
+    RawIn(Layout),
     /// A PNG file: u8 and u16 samples of 1 to 4 channels only.
     Png,
 }
@@ -31,7 +37,7 @@ impl PixelEncoding {
     /// Whether images like this can be encoded so.
     pub fn fits(self, shape: Shape, sample: SampleType) -> bool {
         match self {
-            PixelEncoding::Raw => true,
+            PixelEncoding::Raw | PixelEncoding::RawIn(_) => true,
             PixelEncoding::Png => {
                 matches!(sample, SampleType::U8 | SampleType::U16)
                     && shape.channels() <= 4
@@ -41,13 +47,19 @@ impl PixelEncoding {
         }
     }
 
+    /// The layout of raw payloads where nobody says which.
+    pub(crate) fn layout_for(shape: Shape) -> Layout {
+        if shape.pixels() < LARGE { Layout::Row } else { Layout::Hilbert(BlockSide::default()) }
+    }
+
     /// The payload for `view`, and what to call it.
     ///
     /// # Errors
     /// `InvalidInput` where the image does not [`fit`](Self::fits).
     pub(crate) fn encode<'a>(self, view: ImageView<'a>) -> Result<(Encoding, Cow<'a, [u8]>)> {
         match self {
-            PixelEncoding::Raw => Ok((Encoding::Raw(Layout::Row), raw::encode(view))),
+            PixelEncoding::Raw => PixelEncoding::RawIn(Self::layout_for(view.shape())).encode(view),
+            PixelEncoding::RawIn(layout) => Ok((Encoding::Raw(layout), raw::encode(view, layout)?)),
             PixelEncoding::Png => Ok((Encoding::Png, Cow::Owned(file::encode_png(view)?))),
         }
     }
@@ -69,7 +81,7 @@ impl Decoder {
     pub(crate) fn decode_into(&self, descriptor: &Descriptor, payload: &[u8], out: &mut [u8]) -> Result<()> {
         debug_assert_eq!(out.len() as u64, descriptor.image_bytes());
         match descriptor.encoding {
-            Encoding::Raw(Layout::Row) => raw::decode_into(descriptor, payload, out),
+            Encoding::Raw(_) => raw::decode_into(descriptor, payload, out),
             Encoding::Png => file::decode_into(crate::ImageFormat::Png, descriptor, payload, self.max_image_bytes, out),
             Encoding::Kept(format) => file::decode_into(format, descriptor, payload, self.max_image_bytes, out),
             Encoding::Linked(link) => {
@@ -87,7 +99,7 @@ impl Decoder {
 
     /// Decodes `payload` into fresh memory.
     pub(crate) fn decode(&self, descriptor: &Descriptor, payload: &[u8]) -> Result<Vec<u8>> {
-        if let Encoding::Raw(Layout::Row) = descriptor.encoding {
+        if let Encoding::Raw(_) = descriptor.encoding {
             return raw::decode(descriptor, payload).map_err(|error| error.at_id(descriptor.id));
         }
         let length = self.check_size(descriptor).map_err(|error| error.at_id(descriptor.id))?;

@@ -1,25 +1,39 @@
-//! Raw payloads: the samples themselves, little endian, row after row.
+//! Raw payloads: the samples themselves, little endian, in a layout.
 
 use std::borrow::Cow;
 
-use crate::descriptor::Descriptor;
+use crate::descriptor::{Descriptor, Encoding, Layout};
 use crate::error::{Error, Result};
 use crate::image::{ImageView, SampleType};
+use crate::layout::Arrangement;
 
-/// The payload of `view`: its very bytes, except on a big-endian machine.
-pub(super) fn encode(view: ImageView<'_>) -> Cow<'_, [u8]> {
-    if cfg!(target_endian = "little") || view.sample_type().size() == 1 {
-        return Cow::Borrowed(view.bytes());
+/// The payload of `view`: its very bytes where it is row by row, except on a big-endian machine.
+pub(super) fn encode(view: ImageView<'_>, layout: Layout) -> Result<Cow<'_, [u8]>> {
+    let mut payload = Cow::Borrowed(view.bytes());
+    if layout != Layout::Row {
+        let (shape, sample) = (view.shape(), view.sample_type());
+        let arrangement = Arrangement::new(layout, shape, sample)?;
+        let mut packed = vec![0; view.bytes().len()];
+        arrangement.pack(view.bytes(), &mut packed);
+        payload = Cow::Owned(packed);
     }
-    let mut bytes = view.bytes().to_vec();
-    swap_endianness(view.sample_type(), &mut bytes);
-    Cow::Owned(bytes)
+    if cfg!(target_endian = "big") && view.sample_type().size() > 1 {
+        swap_endianness(view.sample_type(), payload.to_mut());
+    }
+    Ok(payload)
 }
 
 /// The pixels of a whole payload.
 pub(super) fn decode(descriptor: &Descriptor, payload: &[u8]) -> Result<Vec<u8>> {
     check_length(descriptor, payload.len() as u64)?;
-    let mut bytes = payload.to_vec();
+    let mut bytes = match arrangement(descriptor)? {
+        None => payload.to_vec(),
+        Some(arrangement) => {
+            let mut bytes = vec![0; payload.len()];
+            arrangement.unpack(payload, &mut bytes);
+            bytes
+        }
+    };
     to_native(descriptor.sample_type, &mut bytes);
     Ok(bytes)
 }
@@ -27,9 +41,21 @@ pub(super) fn decode(descriptor: &Descriptor, payload: &[u8]) -> Result<Vec<u8>>
 /// The pixels of a whole payload, into `out`.
 pub(super) fn decode_into(descriptor: &Descriptor, payload: &[u8], out: &mut [u8]) -> Result<()> {
     check_length(descriptor, payload.len() as u64)?;
-    out.copy_from_slice(payload);
+    match arrangement(descriptor)? {
+        None => out.copy_from_slice(payload),
+        Some(arrangement) => arrangement.unpack(payload, out),
+    }
     to_native(descriptor.sample_type, out);
     Ok(())
+}
+
+/// How the pixels stand, where it is not row by row.
+fn arrangement(descriptor: &Descriptor) -> Result<Option<Arrangement>> {
+    match descriptor.encoding {
+        Encoding::Raw(Layout::Row) => Ok(None),
+        Encoding::Raw(layout) => Arrangement::new(layout, descriptor.shape, descriptor.sample_type).map(Some),
+        _ => Ok(None),
+    }
 }
 
 /// Checks the length of a payload.
@@ -44,7 +70,8 @@ pub(super) fn check_length(descriptor: &Descriptor, length: u64) -> Result<()> {
     )))
 }
 
-fn to_native(sample: SampleType, bytes: &mut [u8]) {
+/// Turns little-endian samples into those of this machine.
+pub(crate) fn to_native(sample: SampleType, bytes: &mut [u8]) {
     if cfg!(target_endian = "big") {
         swap_endianness(sample, bytes);
     }

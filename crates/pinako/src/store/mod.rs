@@ -10,6 +10,7 @@ mod import;
 mod incoming;
 mod labels;
 mod read;
+mod region;
 mod verify;
 mod watched;
 

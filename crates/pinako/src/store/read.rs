@@ -1,4 +1,4 @@
-//! Getting images out: one, many, or a rectangle.
+//! Getting images out: one or many.
 //!
 //! Many images are read in chunks, on all cores; each chunk is one batch to the backend. A chunk is small enough that
 //! the last one to finish does not keep the others waiting, and large enough that a backend's cost of a batch (a
@@ -10,7 +10,7 @@ use super::Store;
 use crate::checksum;
 use crate::descriptor::{Descriptor, Id, Link};
 use crate::error::{Error, Result};
-use crate::image::{Image, Region};
+use crate::image::Image;
 
 /// Images a chunk.
 const CHUNK: usize = 256;
@@ -101,24 +101,6 @@ impl Store {
     pub(crate) fn linked_file(&self, id: Id, link: Link) -> Result<Vec<u8>> {
         let path = self.payload(id)?;
         self.decoder.linked_file(&path, link).map_err(|error| self.here(error.at_id(id)))
-    }
-
-    /// A rectangle of one image.
-    ///
-    /// # Errors
-    /// `InvalidInput` where it is not inside the image; else as [`image`](Self::image).
-    pub fn region(&self, id: Id, region: Region) -> Result<Image> {
-        let at_id = |error: Error| self.here(error.at_id(id));
-        region.check_inside(self.descriptor(id)?.shape).map_err(at_id)?;
-        self.image(id)?.view().crop(region).map_err(at_id)
-    }
-
-    /// Many rectangles, in the order asked.
-    ///
-    /// # Errors
-    /// As [`region`](Self::region).
-    pub fn regions(&self, regions: &[(Id, Region)]) -> Result<Vec<Image>> {
-        regions.par_iter().map(|&(id, region)| self.region(id, region)).collect()
     }
 
     fn decode(&self, descriptor: &Descriptor, payload: &[u8]) -> Result<Image> {

@@ -1,6 +1,6 @@
 //! What every golden store holds.
 
-use pinako::{Attributes, Image, NewImage, PixelEncoding, Sample, SampleType, Shape, Store};
+use pinako::{Attributes, BlockSide, Image, Layout, NewImage, PixelEncoding, Sample, SampleType, Shape, Store};
 
 /// Id, image, name, label, attributes.
 type Row = (u64, Image, Option<&'static str>, Option<i64>, Option<&'static str>);
@@ -18,6 +18,8 @@ pub fn expected() -> Vec<Row> {
     }
     // More than a KiB: in lmdb: its record stands before it.
     all.push((10, ramp(SampleType::U8, 20, 20, 3), Some("thumbnail"), Some(1), None));
+    // In the hilbert layout.
+    all.push((11, ramp(SampleType::U16, 9, 13, 3), Some("curve"), None, None));
     all
 }
 
@@ -31,6 +33,10 @@ pub fn write(store: &Store) -> pinako::Result<()> {
         let attributes = attributes.map(|text| Attributes::parse(text).expect("a JSON object"));
         let new = match place {
             1 => NewImage::encoded(image.view(), PixelEncoding::Png),
+            _ if *name == Some("curve") => {
+                let block = BlockSide::new(4).expect("a power of two");
+                NewImage::encoded(image.view(), PixelEncoding::RawIn(Layout::Hilbert(block)))
+            }
             _ => NewImage::encoded(image.view(), PixelEncoding::Raw),
         };
         let new = new.label(*label).attributes(attributes);

@@ -36,7 +36,7 @@ fn stores_of_version_1_are_read() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::options().open_read_only(&copy_of(scheme, "v1", folder.path())).unwrap();
         let expected = content::expected();
-        assert_eq!(store.properties().unwrap().next_id, 11, "{scheme}");
+        assert_eq!(store.properties().unwrap().next_id, 12, "{scheme}");
         assert_eq!(store.label_names().unwrap(), ["cat", "dog"]);
         let found: Vec<_> = store.scan(0).collect::<Result<_, _>>().unwrap();
         assert_eq!(found.len(), expected.len());
@@ -58,9 +58,9 @@ fn stores_of_version_1_take_more_images() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&copy_of(scheme, "v1", folder.path())).unwrap();
         let image = &content::expected()[0].1;
-        assert_eq!(store.append([pinako::NewImage::pixels(image)]).unwrap(), 11..12, "{scheme}");
+        assert_eq!(store.append([pinako::NewImage::pixels(image)]).unwrap(), 12..13, "{scheme}");
         store.compact().unwrap();
-        assert_eq!(&store.image(11).unwrap(), image);
+        assert_eq!(&store.image(12).unwrap(), image);
         assert_eq!(&store.image(0).unwrap(), image);
     }
 }

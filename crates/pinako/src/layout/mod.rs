@@ -1,0 +1,140 @@
+//! Where each pixel stands in a raw payload: a region's runs of bytes, and pixels between the two orders.
+//!
+//! An image in memory is row-major. Its payload may be in another layout, whose pixels have to be moved; this is the hot
+//! loop of every read. It goes block by block, so that both sides stay in the cache, and has a loop of its own for each
+//! usual pixel size, so that a pixel is a register and not a call.
+
+mod hilbert;
+mod row;
+#[cfg(test)]
+mod tests;
+
+use std::ops::Range;
+
+use pinako_curve::Order;
+
+use crate::descriptor::Layout;
+use crate::error::{Error, Result};
+use crate::image::{Region, SampleType, Shape};
+
+/// The layout of one image's payload.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrangement {
+    order: PixelOrder,
+    width: u32,
+    height: u32,
+    /// Bytes of a pixel.
+    pixel: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum PixelOrder {
+    Row,
+    Hilbert(Order),
+}
+
+impl Arrangement {
+    /// That of a raw payload in `layout`.
+    pub fn new(layout: Layout, shape: Shape, sample: SampleType) -> Result<Self> {
+        let (width, height) = (shape.width(), shape.height());
+        let order = match layout {
+            Layout::Row => PixelOrder::Row,
+            Layout::Hilbert(block) => Order::new(width, height, block.side())
+                .map(PixelOrder::Hilbert)
+                .ok_or_else(|| Error::invalid("an image has at least one pixel"))?,
+        };
+        Ok(Arrangement { order, width, height, pixel: shape.pixel_size(sample) as usize })
+    }
+
+    /// Bytes of a pixel.
+    pub fn pixel_size(&self) -> u64 {
+        self.pixel as u64
+    }
+
+    /// Bytes of the payload.
+    pub fn payload_bytes(&self) -> u64 {
+        u64::from(self.width) * u64::from(self.height) * self.pixel as u64
+    }
+
+    /// `region` grown outward to multiples of 2^`n` pixels, as far as the image reaches. The border that is rounded up is
+    /// the first column or row that is not in the region.
+    pub fn grow(&self, region: Region, n: u32) -> Region {
+        let grown = |start: u32, length: u32, end: u32| {
+            let grid = 1u64 << n;
+            let first = u64::from(start) / grid * grid;
+            let last = (u64::from(start) + u64::from(length)).next_multiple_of(grid).min(end.into());
+            (first as u32, (last - first) as u32)
+        };
+        let (x, width) = grown(region.x(), region.width(), self.width);
+        let (y, height) = grown(region.y(), region.height(), self.height);
+        Region::new(x, y, width, height).unwrap_or(region)
+    }
+
+    /// The exact runs of bytes that the pixels of `region`, which is inside the image, have in the payload: ascending,
+    /// none of them touching the next.
+    pub fn runs(&self, region: Region) -> Vec<Range<u64>> {
+        let pixel = self.pixel as u64;
+        match &self.order {
+            PixelOrder::Row => row::runs(self.width, pixel, region),
+            PixelOrder::Hilbert(order) => hilbert::runs(order, pixel, region),
+        }
+    }
+
+    /// Puts the pixels of a whole payload in order, into a row-major image of as many bytes.
+    ///
+    /// # Panics
+    /// Where one of them has not exactly [`payload_bytes`](Self::payload_bytes).
+    pub fn unpack(&self, payload: &[u8], image: &mut [u8]) {
+        self.check_lengths(payload, image);
+        match &self.order {
+            PixelOrder::Row => image.copy_from_slice(payload),
+            PixelOrder::Hilbert(order) => hilbert::unpack(order, self.pixel, payload, image),
+        }
+    }
+
+    /// Puts the pixels of a row-major image into a whole payload of as many bytes.
+    ///
+    /// # Panics
+    /// Where one of them has not exactly [`payload_bytes`](Self::payload_bytes).
+    pub fn pack(&self, image: &[u8], payload: &mut [u8]) {
+        self.check_lengths(payload, image);
+        match &self.order {
+            PixelOrder::Row => payload.copy_from_slice(image),
+            PixelOrder::Hilbert(order) => hilbert::pack(order, self.pixel, image, payload),
+        }
+    }
+
+    fn check_lengths(&self, payload: &[u8], image: &[u8]) {
+        let expected = self.payload_bytes();
+        assert_eq!((payload.len() as u64, image.len() as u64), (expected, expected), "bytes of payload and image");
+    }
+
+    /// Prepares to put together `region`, which is inside the image, from pieces of the payload.
+    pub fn gather(&self, region: Region) -> Gather {
+        let blocks = match &self.order {
+            PixelOrder::Row => Vec::new(),
+            PixelOrder::Hilbert(order) => hilbert::blocks(order, region),
+        };
+        Gather { arrangement: *self, region, blocks }
+    }
+}
+
+/// Puts a region together from pieces of the payload, in any order.
+pub struct Gather {
+    arrangement: Arrangement,
+    region: Region,
+    /// Those that the region has pixels of, ascending.
+    blocks: Vec<pinako_curve::Block>,
+}
+
+impl Gather {
+    /// Copies those pixels of the region that are in `bytes`, which stand from `offset` on in the payload, into `out`, the
+    /// row-major pixels of the region. Pixels that are cut by an end of `bytes` are left out.
+    pub fn place(&self, offset: u64, bytes: &[u8], out: &mut [u8]) {
+        let Arrangement { order, width, pixel, .. } = self.arrangement;
+        match order {
+            PixelOrder::Row => row::place(width, pixel, self.region, offset, bytes, out),
+            PixelOrder::Hilbert(_) => hilbert::place(pixel, &self.blocks, self.region, offset, bytes, out),
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Pixels there and back, against the curve's own ranks.
+
+use proptest::prelude::{Just, ProptestConfig};
+use proptest::{prop_assert, prop_assert_eq, prop_compose, proptest};
+
+use super::*;
+use crate::descriptor::BlockSide;
+
+/// An image of pixels of any size whose every byte tells where it is.
+struct Sample {
+    arrangement: Arrangement,
+    shape: Shape,
+    pixel: usize,
+    image: Vec<u8>,
+    payload: Vec<u8>,
+}
+
+fn sample(layout: Layout, width: u32, height: u32, pixel: u16) -> Sample {
+    let shape = Shape::new(height, width, pixel).unwrap();
+    let arrangement = Arrangement::new(layout, shape, SampleType::U8).unwrap();
+    let pixel = usize::from(pixel);
+    let length = width as usize * height as usize * pixel;
+    let image: Vec<u8> = (0..length).map(|at| (at * 31 + at / 251) as u8).collect();
+    let mut payload = vec![0; length];
+    for (at, bytes) in image.chunks(pixel).enumerate() {
+        let (x, y) = (at as u32 % width, at as u32 / width);
+        let rank = match layout {
+            Layout::Row => at,
+            Layout::Hilbert(block) => Order::new(width, height, block.side()).unwrap().rank(x, y).unwrap() as usize,
+        };
+        payload[rank * pixel..][..pixel].copy_from_slice(bytes);
+    }
+    Sample { arrangement, shape, pixel, image, payload }
+}
+
+prop_compose! {
+    fn layouts()(log in 0..=9u32) -> Layout {
+        match log {
+            9 => Layout::Row,
+            log => Layout::Hilbert(BlockSide::new(1 << log).unwrap()),
+        }
+    }
+}
+
+prop_compose! {
+    fn samples()(layout in layouts(), width in 1..100u32, height in 1..100u32, pixel in 1..=64u16)
+        (x in 0..width, y in 0..height, w in 1..=width, h in 1..=height, layout in Just(layout),
+         size in Just((width, height, pixel)))
+        -> (Sample, Region) {
+        let (width, height, pixel) = size;
+        let region = Region::new(x, y, w.min(width - x), h.min(height - y)).unwrap();
+        (sample(layout, width, height, pixel), region)
+    }
+}
+
+impl std::fmt::Debug for Sample {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {:?}", self.shape, self.arrangement)
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn images_are_packed_and_unpacked((sample, _) in samples()) {
+        let mut payload = vec![0; sample.payload.len()];
+        sample.arrangement.pack(&sample.image, &mut payload);
+        prop_assert!(payload == sample.payload);
+        let mut image = vec![0; sample.image.len()];
+        sample.arrangement.unpack(&payload, &mut image);
+        prop_assert!(image == sample.image);
+    }
+
+    #[test]
+    fn a_region_is_gathered_from_its_runs_and_from_pieces_cut_anywhere((sample, region) in samples(), cuts: [u16; 4]) {
+        let view = crate::image::ImageView::new(sample.shape, SampleType::U8, &sample.image).unwrap();
+        let expected = view.crop(region).unwrap().into_bytes();
+        let gather = sample.arrangement.gather(region);
+
+        let mut out = vec![0; expected.len()];
+        let runs = sample.arrangement.runs(region);
+        prop_assert_eq!(runs.iter().map(|run| run.end - run.start).sum::<u64>(), expected.len() as u64);
+        for run in runs.iter().rev() {
+            gather.place(run.start, &sample.payload[run.start as usize..run.end as usize], &mut out);
+        }
+        prop_assert!(out == expected);
+
+        // Pieces overlap by a pixel less one byte, so that one that is cut by an end is whole in the next.
+        let mut cuts: Vec<usize> = cuts.iter().map(|&cut| usize::from(cut) % sample.payload.len()).collect();
+        cuts.extend([0, sample.payload.len()]);
+        cuts.sort_unstable();
+        let mut out = vec![0; expected.len()];
+        for pair in cuts.windows(2) {
+            let start = pair[0].saturating_sub(sample.pixel - 1);
+            gather.place(start as u64, &sample.payload[start..pair[1]], &mut out);
+        }
+        prop_assert!(out == expected);
+    }
+
+    #[test]
+    fn what_grows_holds_the_region_and_stays_in_the_image((sample, region) in samples(), n in 0..=16u32) {
+        let grown = sample.arrangement.grow(region, n);
+        prop_assert!(grown.check_inside(sample.shape).is_ok());
+        prop_assert!(grown.x() <= region.x() && grown.y() <= region.y());
+        prop_assert!(grown.x() + grown.width() >= region.x() + region.width());
+        prop_assert!(grown.y() + grown.height() >= region.y() + region.height());
+        prop_assert_eq!((grown.x() % (1 << n), grown.y() % (1 << n)), (0, 0));
+    }
+}

@@ -1,0 +1,195 @@
+//! How a rectangle becomes reads.
+//!
+//! A region's pixels are runs of bytes of the payload; [`layout`](crate::layout) says which. To read each of them by
+//! itself is one plan of many: a read costs t1 however short it is, so it may pay to read what is between two runs, too,
+//! and throw it away. [`Cost`] is what reads cost, a [`Strategy`] chooses, a [`Plan`] is what was chosen, and the
+//! [`Frontier`] all that could have been. Row-major payloads are planned just so: their runs are rows.
+
+mod cost;
+mod frontier;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::ops::Range;
+use std::str::FromStr;
+
+pub use cost::Cost;
+pub use frontier::{Frontier, Point};
+
+use crate::error::{Error, Result};
+use crate::image::Region;
+use crate::layout::Arrangement;
+
+/// The largest exponent that a region is grown by: to multiples of 2^16 pixels.
+pub const MAX_GROWTH: u32 = 16;
+
+/// How reads are chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Strategy {
+    /// Each run is a read: the normal range query of CS-TR-3991, its n = 0.
+    Exact,
+    /// The exact runs of the region grown outward to multiples of 2^n pixels: algorithm 2 of CS-TR-3991, for n = 1 its
+    /// algorithm 1.
+    Grow(u32),
+    /// [`Grow`](Self::Grow) by the n* of CS-TR-3991, which follows from the costs.
+    Paper,
+    /// The plan that takes the least time of all that there are. In no case slower than the others.
+    #[default]
+    Optimal,
+}
+
+/// `exact`, `grow:2`, `paper`, `optimal`.
+impl fmt::Display for Strategy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Strategy::Exact => f.pad("exact"),
+            Strategy::Grow(n) => f.pad(&format!("grow:{n}")),
+            Strategy::Paper => f.pad("paper"),
+            Strategy::Optimal => f.pad("optimal"),
+        }
+    }
+}
+
+impl FromStr for Strategy {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let grow = |n: &str| n.parse().ok().filter(|&n| n <= MAX_GROWTH).map(Strategy::Grow);
+        let strategy = match text {
+            "exact" => Some(Strategy::Exact),
+            "paper" => Some(Strategy::Paper),
+            "optimal" => Some(Strategy::Optimal),
+            _ => text.strip_prefix("grow:").and_then(grow),
+        };
+        strategy.ok_or_else(|| {
+            Error::invalid(format!("{text:?} is no strategy"))
+                .with_hint(format!("give exact, grow:N with N from 0 to {MAX_GROWTH}, paper, or optimal"))
+        })
+    }
+}
+
+/// What an optimal plan may not exceed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Budget {
+    /// The most reads.
+    pub max_reads: Option<usize>,
+    /// The most bytes beside those of the region itself.
+    pub max_extra_bytes: Option<u64>,
+}
+
+/// The reads that give a region.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// What chose it; never [`Strategy::Paper`], but what that comes to.
+    pub strategy: Strategy,
+    /// The region itself, or what it was grown to.
+    pub grown: Region,
+    /// Ranges of bytes of the payload: ascending, none touching the next.
+    pub reads: Vec<Range<u64>>,
+    /// The region's runs.
+    pub runs: usize,
+    /// Bytes of the region's pixels.
+    pub region_bytes: u64,
+}
+
+impl Plan {
+    /// Bytes of all reads.
+    pub fn bytes(&self) -> u64 {
+        self.reads.iter().map(|read| read.end - read.start).sum()
+    }
+
+    /// Bytes that are read and thrown away.
+    pub fn extra_bytes(&self) -> u64 {
+        self.bytes().saturating_sub(self.region_bytes)
+    }
+
+    /// What it takes, in seconds.
+    pub fn seconds(&self, cost: &Cost) -> f64 {
+        cost.seconds(self.reads.len(), self.bytes())
+    }
+}
+
+/// What one image's regions are planned with.
+#[derive(Debug, Clone, Copy)]
+pub struct Planner {
+    /// Where the pixels stand.
+    pub arrangement: Arrangement,
+    /// What reading costs.
+    pub cost: Cost,
+}
+
+impl Planner {
+    /// The plan for `region`, which is inside the image.
+    ///
+    /// # Errors
+    /// `InvalidInput` where no plan keeps to `budget`, or one is given for another strategy than [`Strategy::Optimal`].
+    pub fn plan(&self, region: Region, strategy: Strategy, budget: Budget) -> Result<Plan> {
+        if strategy != Strategy::Optimal && budget != Budget::default() {
+            return Err(Error::invalid(format!("a budget is for optimal plans only, not for {strategy}")));
+        }
+        let runs = self.arrangement.runs(region);
+        let region_bytes = runs.iter().map(|run| run.end - run.start).sum();
+        let grown = |n: u32| {
+            let grown = self.arrangement.grow(region, n);
+            let reads = if n == 0 { runs.clone() } else { self.arrangement.runs(grown) };
+            (Strategy::Grow(n), grown, self.whole_blocks(reads))
+        };
+        let (strategy, grown, reads) = match strategy {
+            Strategy::Exact => (strategy, region, self.whole_blocks(runs.clone())),
+            Strategy::Grow(n) => grown(n.min(MAX_GROWTH)),
+            Strategy::Paper => grown(self.cost.best_growth(self.arrangement.pixel_size())),
+            Strategy::Optimal => {
+                let blocks = self.whole_blocks(runs.clone());
+                (strategy, region, self.within(&blocks, region_bytes, budget)?)
+            }
+        };
+        Ok(Plan { strategy, grown, reads, runs: runs.len(), region_bytes })
+    }
+
+    /// All sensible plans for `region`, which is inside the image.
+    pub fn frontier(&self, region: Region) -> Frontier {
+        Frontier::new(&self.whole_blocks(self.arrangement.runs(region)))
+    }
+
+    /// The optimal reads for `runs`, wherever they come from.
+    pub(crate) fn optimal(&self, runs: &[Range<u64>]) -> Result<Vec<Range<u64>>> {
+        self.within(runs, 0, Budget::default())
+    }
+
+    fn within(&self, runs: &[Range<u64>], wanted_bytes: u64, budget: Budget) -> Result<Vec<Range<u64>>> {
+        let frontier = Frontier::new(runs);
+        let reads = budget.max_reads.unwrap_or(usize::MAX);
+        let bytes = budget.max_extra_bytes.map_or(u64::MAX, |extra| wanted_bytes.saturating_add(extra));
+        let point = frontier.fastest(&self.cost, reads, bytes).ok_or_else(|| {
+            let fewest = frontier.points().filter(|point| point.bytes <= bytes).last();
+            let error = Error::invalid("no plan keeps to the budget");
+            match fewest {
+                Some(point) => error.with_hint(format!("with these bytes it takes at least {} reads", point.reads)),
+                None => {
+                    let least = frontier.points().next().map_or(0, |point| point.bytes - wanted_bytes);
+                    error.with_hint(format!("the device's blocks alone make {least} extra bytes"))
+                }
+            }
+        })?;
+        Ok(frontier::join(runs, &frontier, point.reads))
+    }
+
+    /// Rounds `runs` outward to the device's blocks, and joins those that then touch.
+    pub(crate) fn whole_blocks(&self, runs: Vec<Range<u64>>) -> Vec<Range<u64>> {
+        let block = self.cost.block();
+        if block == 1 {
+            return runs;
+        }
+        let end = self.arrangement.payload_bytes();
+        let mut rounded: Vec<Range<u64>> = Vec::new();
+        for run in runs {
+            let run = run.start / block * block..run.end.next_multiple_of(block).min(end);
+            match rounded.last_mut() {
+                Some(last) if run.start <= last.end => last.end = run.end,
+                _ => rounded.push(run),
+            }
+        }
+        rounded
+    }
+}

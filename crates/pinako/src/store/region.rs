@@ -1,0 +1,199 @@
+//! Rectangles of images.
+//!
+//! Of a raw payload only the bytes that a [`Plan`] says are read. What is planned together, many rectangles of one image,
+//! is read together: bytes that several of them want once. Images in files (PNG, JPEG, ...) have no pixels that could be
+//! found without decoding them all; of these a region is cut out.
+//!
+//! A payload's checksum is that of the whole, so what is read of it is not checked; `verify` does that.
+
+use std::ops::Range;
+
+use super::Store;
+use crate::backend::ReadRequest;
+use crate::descriptor::{Descriptor, Encoding, Id};
+use crate::encoding;
+use crate::error::{Error, Result};
+use crate::image::{Image, Region};
+use crate::layout::{Arrangement, Gather};
+use crate::plan::{Budget, Cost, Plan, Planner, Strategy};
+
+impl Store {
+    /// A rectangle of one image. Of raw payloads only what the optimal plan asks for is read; its checksum, which is that
+    /// of the whole payload, is not checked.
+    ///
+    /// # Errors
+    /// `InvalidInput` where it is not inside the image; else as [`image`](Self::image).
+    pub fn region(&self, id: Id, region: Region) -> Result<Image> {
+        let mut images = self.regions(&[(id, region)])?;
+        images.pop().ok_or_else(|| self.no_image(id))
+    }
+
+    /// A rectangle of one image into `out`: row-major, channels last, native endian.
+    ///
+    /// # Errors
+    /// `InvalidInput` where `out` has not exactly its bytes; else as [`region`](Self::region).
+    pub fn region_into(&self, id: Id, region: Region, out: &mut [u8]) -> Result<()> {
+        let descriptor = self.descriptor(id)?;
+        let expected = self.region_bytes(&descriptor, region)?;
+        if out.len() != expected {
+            return Err(self.here(
+                Error::invalid(format!("a buffer of {} bytes for a region of {expected}", out.len())).at_id(id),
+            ));
+        }
+        self.read_regions(&[descriptor], &[(0, region)], optimal, &mut [out])
+    }
+
+    /// Many rectangles, in the order asked. Those of one image are planned together, so that what several of them have is
+    /// read once.
+    ///
+    /// # Errors
+    /// As [`region`](Self::region).
+    pub fn regions(&self, regions: &[(Id, Region)]) -> Result<Vec<Image>> {
+        let mut ids: Vec<Id> = regions.iter().map(|&(id, _)| id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let descriptors = self.descriptors(&ids)?.into_iter().zip(&ids);
+        let descriptors = descriptors.map(|(descriptor, &id)| descriptor.ok_or_else(|| self.no_image(id)));
+        let descriptors: Vec<Descriptor> = descriptors.collect::<Result<_>>()?;
+        let wanted: Vec<(usize, Region)> =
+            regions.iter().map(|&(id, region)| (ids.partition_point(|&other| other < id), region)).collect();
+        let mut pixels = Vec::with_capacity(wanted.len());
+        for &(image, region) in &wanted {
+            pixels.push(vec![0; self.region_bytes(&descriptors[image], region)?]);
+        }
+        let mut out: Vec<&mut [u8]> = pixels.iter_mut().map(Vec::as_mut_slice).collect();
+        self.read_regions(&descriptors, &wanted, optimal, &mut out)?;
+        let images = wanted.iter().zip(pixels).map(|(&(image, region), pixels)| {
+            let Descriptor { shape, sample_type, .. } = descriptors[image];
+            Image::from_bytes(region.shape(shape.channels())?, sample_type, pixels)
+        });
+        images.collect()
+    }
+
+    /// A rectangle of one image, read as `strategy` says: for experiments. [`region`](Self::region) is never slower.
+    ///
+    /// # Errors
+    /// As [`plan`](Self::plan) and [`region`](Self::region).
+    pub fn region_by(&self, id: Id, region: Region, strategy: Strategy, budget: Budget) -> Result<Image> {
+        let descriptor = self.descriptor(id)?;
+        let mut pixels = vec![0; self.region_bytes(&descriptor, region)?];
+        let (shape, sample) = (region.shape(descriptor.shape.channels())?, descriptor.sample_type);
+        let choose = |planner: &Planner, regions: &[Region]| Ok(planner.plan(regions[0], strategy, budget)?.reads);
+        self.read_regions(&[descriptor], &[(0, region)], choose, &mut [&mut pixels])?;
+        Image::from_bytes(shape, sample, pixels)
+    }
+
+    /// How a region would be read by `strategy`, at the costs that this store reads at. Nothing is read.
+    ///
+    /// # Errors
+    /// `Unsupported` where the image is not raw: of such the whole is read; `InvalidInput` where the region is not inside,
+    /// or no plan keeps to the budget.
+    pub fn plan(&self, id: Id, region: Region, strategy: Strategy, budget: Budget) -> Result<Plan> {
+        let descriptor = self.descriptor(id)?;
+        self.region_bytes(&descriptor, region)?;
+        let arrangement = arrangement(&descriptor)?.ok_or_else(|| {
+            let encoding = descriptor.encoding;
+            self.here(Error::unsupported(format!("it is {encoding}: all of it is read and decoded")).at_id(id))
+        })?;
+        let planner = Planner { arrangement, cost: Cost::try_from(self.io_hints())? };
+        planner.plan(region, strategy, budget).map_err(|error| self.here(error.at_id(id)))
+    }
+
+    /// The bytes of a region of an image, which is checked to be inside, and the image's claim to be sound.
+    fn region_bytes(&self, descriptor: &Descriptor, region: Region) -> Result<usize> {
+        let at_id = |error: Error| self.here(error.at_id(descriptor.id));
+        region.check_inside(descriptor.shape).map_err(at_id)?;
+        self.check_claim(descriptor)?;
+        let bytes = region.shape(descriptor.shape.channels()).map_err(at_id)?.byte_length(descriptor.sample_type);
+        usize::try_from(bytes).map_err(|_| at_id(Error::invalid(format!("{bytes} bytes do not fit in memory"))))
+    }
+
+    /// Reads `regions`, each of the image at that place of `images` and inside it, into the buffers at the same places of
+    /// `out`, which have their lengths; `choose` says which bytes of a payload are read for the regions of its image.
+    fn read_regions(
+        &self,
+        images: &[Descriptor],
+        regions: &[(usize, Region)],
+        choose: impl Fn(&Planner, &[Region]) -> Result<Vec<Range<u64>>>,
+        out: &mut [&mut [u8]],
+    ) -> Result<()> {
+        let cost = Cost::try_from(self.io_hints())?;
+        let mut requests = Vec::new();
+        let mut gathers: Vec<Option<Gather>> = Vec::with_capacity(regions.len());
+        let mut of_image: Vec<Vec<usize>> = vec![Vec::new(); images.len()];
+        for (place, &(image, _)) in regions.iter().enumerate() {
+            of_image[image].push(place);
+            gathers.push(None);
+        }
+        for (descriptor, places) in images.iter().zip(&of_image) {
+            let Some(arrangement) = arrangement(descriptor)? else {
+                let whole = self.image(descriptor.id)?;
+                for &place in places {
+                    let crop = whole.view().crop(regions[place].1).map_err(|error| self.here(error))?;
+                    out[place].copy_from_slice(crop.bytes());
+                }
+                continue;
+            };
+            let wanted: Vec<Region> = places.iter().map(|&place| regions[place].1).collect();
+            let reads = choose(&Planner { arrangement, cost }, &wanted)
+                .map_err(|error| self.here(error.at_id(descriptor.id)))?;
+            places.iter().zip(wanted).for_each(|(&place, region)| gathers[place] = Some(arrangement.gather(region)));
+            requests.extend(reads.into_iter().map(|range| ReadRequest::new(descriptor.id, range)));
+        }
+        let of_id = |id: Id| images.binary_search_by_key(&id, |image| image.id).ok();
+        self.backend
+            .read(&requests, &mut |place, bytes| {
+                let ReadRequest { id, range } = &requests[place];
+                let bytes = bytes.ok_or_else(|| self.no_image(*id))?;
+                if bytes.len() as u64 != range.end - range.start {
+                    let (found, start, end) = (bytes.len(), range.start, range.end);
+                    return Err(
+                        Error::corrupt(format!("the bytes {start}..{end} of its payload are only {found}")).at_id(*id)
+                    );
+                }
+                for &region in of_id(*id).map_or(&[][..], |image| &of_image[image]) {
+                    if let Some(gather) = &gathers[region] {
+                        gather.place(range.start, bytes, out[region]);
+                    }
+                }
+                Ok(())
+            })
+            .map_err(|error| self.here(error))?;
+        for (place, &(image, _)) in regions.iter().enumerate() {
+            if gathers[place].is_some() {
+                encoding::to_native(images[image].sample_type, out[place]);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where the pixels of a raw payload are; `None` where they are encoded otherwise.
+fn arrangement(descriptor: &Descriptor) -> Result<Option<Arrangement>> {
+    match descriptor.encoding {
+        Encoding::Raw(layout) => Arrangement::new(layout, descriptor.shape, descriptor.sample_type).map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// The optimal reads for all `regions` together.
+fn optimal(planner: &Planner, regions: &[Region]) -> Result<Vec<Range<u64>>> {
+    let mut runs: Vec<Range<u64>> = regions.iter().flat_map(|&region| planner.arrangement.runs(region)).collect();
+    if regions.len() > 1 {
+        runs = union(runs);
+    }
+    planner.optimal(&planner.whole_blocks(runs))
+}
+
+/// Runs of several regions as runs: ascending, none touching the next.
+fn union(mut runs: Vec<Range<u64>>) -> Vec<Range<u64>> {
+    runs.sort_unstable_by_key(|run| run.start);
+    let mut union: Vec<Range<u64>> = Vec::with_capacity(runs.len());
+    for run in runs {
+        match union.last_mut() {
+            Some(last) if run.start <= last.end => last.end = last.end.max(run.end),
+            _ => union.push(run),
+        }
+    }
+    union
+}

@@ -1,0 +1,151 @@
+//! A rectangle of an image equals the crop of the whole, whatever the image, its layout, encoding and backend.
+//!
+//! `PINAKO_REGION_CASES=10000` runs as many cases a backend.
+
+mod schemes;
+
+use pinako::backends::{self, Mode};
+use pinako::plan::{self, Budget};
+use pinako::wrappers::{Counted, Fault, Faulty, Operation};
+use pinako::{
+    BlockSide, Durability, ErrorKind, Image, Layout, NewImage, PixelEncoding, Region, SampleType, Shape, Store,
+};
+use proptest::prelude::{Just, ProptestConfig, Strategy};
+use proptest::test_runner::TestRunner;
+use proptest::{collection, prop_assert, prop_assert_eq, prop_oneof};
+use schemes::SCHEMES;
+
+const SAMPLES: [SampleType; 6] = SampleType::ALL;
+
+/// An image and how it is stored.
+fn images() -> impl Strategy<Value = (Image, PixelEncoding)> {
+    let encodings = prop_oneof![
+        Just(PixelEncoding::RawIn(Layout::Row)),
+        (0..=8u32).prop_map(|log| PixelEncoding::RawIn(Layout::Hilbert(BlockSide::new(1 << log).unwrap()))),
+        Just(PixelEncoding::Png),
+    ];
+    (1..90u32, 1..90u32, 1..9u16, 0..SAMPLES.len(), encodings, 0..256usize).prop_map(
+        |(height, width, channels, sample, encoding, seed)| {
+            let (shape, sample) = (Shape::new(height, width, channels).unwrap(), SAMPLES[sample]);
+            let bytes = (0..shape.byte_length(sample) as usize).map(|at| (at * 37 + at / 241 + seed) as u8).collect();
+            let encoding = if encoding.fits(shape, sample) { encoding } else { PixelEncoding::Raw };
+            (Image::from_bytes(shape, sample, bytes).unwrap(), encoding)
+        },
+    )
+}
+
+/// A region inside an image of that shape, from parts of its sides.
+fn region(shape: Shape, [x, y, width, height]: [u16; 4]) -> Region {
+    let part = |part: u16, side: u32| u32::from(part) * side / 65_536;
+    let (x, y) = (part(x, shape.width()), part(y, shape.height()));
+    Region::new(x, y, 1 + part(width, shape.width() - x), 1 + part(height, shape.height() - y)).unwrap()
+}
+
+#[test]
+fn regions_are_crops_on_every_backend() {
+    let cases = std::env::var("PINAKO_REGION_CASES").map_or(400, |cases| cases.parse().expect("a number of cases"));
+    for scheme in ["memory"].iter().chain(SCHEMES) {
+        println!("on {scheme}:");
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("{scheme}:{}", folder.path().join("store").display());
+        let store = match *scheme {
+            "memory" => Store::create("memory:").unwrap(),
+            _ => Store::options().durability(Durability::Buffered).create(&url).unwrap(),
+        };
+        // A batch of images a case and some regions of each.
+        let batches = collection::vec((images(), collection::vec(proptest::array::uniform4(0..=u16::MAX), 5)), 1..5);
+        let config = ProptestConfig { cases: cases / 12 + 1, failure_persistence: None, ..ProptestConfig::default() };
+        let run = TestRunner::new(config).run(&batches, |batch| {
+            let new = batch.iter().map(|((image, encoding), _)| NewImage::encoded(image.view(), *encoding));
+            let ids = store.append(new).unwrap();
+            let mut asked = Vec::new();
+            let mut expected = Vec::new();
+            for (id, ((image, _), parts)) in ids.zip(&batch) {
+                for &part in parts {
+                    let region = region(image.shape(), part);
+                    let crop = image.view().crop(region).unwrap();
+                    let mut out = vec![0; crop.bytes().len()];
+                    store.region_into(id, region, &mut out).unwrap();
+                    prop_assert!(out == crop.bytes(), "{region} of image {id}");
+                    let strategy =
+                        [plan::Strategy::Exact, plan::Strategy::Grow(part[0] as u32 % 9), plan::Strategy::Paper];
+                    let strategy = strategy[part[1] as usize % 3];
+                    match store.region_by(id, region, strategy, Budget::default()) {
+                        Ok(image) => prop_assert_eq!(image, crop.clone(), "{} of image {}", region, id),
+                        Err(error) => prop_assert_eq!(error.kind(), ErrorKind::Unsupported),
+                    }
+                    asked.push((id, region));
+                    expected.push(crop);
+                }
+            }
+            prop_assert!(store.regions(&asked).unwrap() == expected);
+            prop_assert_eq!(store.region(asked[0].0, asked[0].1).unwrap(), expected[0].clone());
+            Ok(())
+        });
+        run.unwrap_or_else(|error| panic!("on {scheme}: {error}"));
+    }
+}
+
+/// An image of 600 x 700 pixels.
+fn large() -> Image {
+    let bytes = (0..600 * 700 * 3).map(|at| (at % 251) as u8).collect();
+    Image::from_bytes(Shape::new(600, 700, 3).unwrap(), SampleType::U8, bytes).unwrap()
+}
+
+fn memory() -> Box<dyn pinako::backend::Backend> {
+    backends::open("memory:", Mode::Create, Durability::Full).unwrap()
+}
+
+#[test]
+fn only_what_is_planned_is_read_and_shared_bytes_once() {
+    let image = large();
+    for layout in ["row", "hilbert:1", "hilbert:64"] {
+        let counted = Counted::new(memory());
+        let counts = counted.counts();
+        let store = Store::from_backend(counted);
+        let encoding = PixelEncoding::RawIn(layout.parse().unwrap());
+        let id = store.append([NewImage::encoded(image.view(), encoding)]).unwrap().start;
+        let region: Region = "100,200,64,50".parse().unwrap();
+        let planned = store.plan(id, region, Default::default(), Default::default()).unwrap();
+        counts.reset();
+        store.region(id, region).unwrap();
+        assert_eq!(counts.read_requests(), planned.reads.len() as u64, "{layout}");
+        assert_eq!(counts.bytes_read(), planned.bytes(), "{layout}");
+        assert!(counts.bytes_read() < image.bytes().len() as u64 / 2, "{layout}");
+        assert_eq!(counts.calls(Operation::Fetch), 0, "{layout}");
+
+        counts.reset();
+        store.regions(&[(id, region), (id, "110,210,20,20".parse().unwrap()), (id, region)]).unwrap();
+        assert_eq!(counts.bytes_read(), planned.bytes(), "{layout}");
+    }
+}
+
+#[test]
+fn a_backend_that_gives_too_little_or_nothing_is_an_error_and_no_wrong_pixel() {
+    let faulty = Faulty::new(memory());
+    let faults = faulty.faults();
+    let store = Store::from_backend(faulty);
+    let id = store.append([NewImage::encoded(large().view(), PixelEncoding::Raw)]).unwrap().start;
+    let region: Region = "100,200,64,50".parse().unwrap();
+    faults.order(Fault::ShortRead, 0);
+    let error = store.region(id, region).unwrap_err();
+    assert_eq!((error.kind(), error.id()), (ErrorKind::Corrupt, Some(id)), "{error}");
+    faults.order(Fault::Before(Operation::Read), 0);
+    assert_eq!(store.region(id, region).unwrap_err().kind(), ErrorKind::Backend);
+    assert_eq!(store.region(id, region).unwrap(), large().view().crop(region).unwrap());
+}
+
+#[test]
+fn regions_that_are_not_there_are_refused() {
+    let store = Store::create("memory:").unwrap();
+    let id = store.append([NewImage::pixels(&large())]).unwrap().start;
+    for (region, text) in [("690,0,11,1", "not inside"), ("0,599,1,2", "not inside"), ("700,600,1,1", "not inside")] {
+        let error = store.region(id, region.parse().unwrap()).unwrap_err();
+        assert_eq!((error.kind(), error.id()), (ErrorKind::InvalidInput, Some(id)));
+        assert!(error.to_string().contains(text), "{error}");
+    }
+    assert_eq!(store.region(id + 1, "0,0,1,1".parse().unwrap()).unwrap_err().kind(), ErrorKind::NotFound);
+    let error = store.region_into(id, "0,0,2,2".parse().unwrap(), &mut [0; 11]).unwrap_err();
+    assert!(error.to_string().contains("11 bytes for a region of 12"), "{error}");
+    assert_eq!(store.regions(&[]).unwrap(), []);
+}
