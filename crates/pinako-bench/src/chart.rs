@@ -95,7 +95,7 @@ pub enum Color {
 }
 
 /// As hexadecimal RGB on a light ground; a page has the CSS variables `--hue-0` and so on.
-const HUES: [&str; 6] = ["#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"];
+pub(crate) const HUES: [&str; 6] = ["#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"];
 const STEPS: [&str; 6] = ["#dbe9f6", "#bad6eb", "#89bedc", "#539ecd", "#2b7bba", "#0b559f"];
 
 const MARKERS: [MarkerShape; 6] = [

@@ -19,6 +19,7 @@
 //! | module | answers |
 //! | --- | --- |
 //! | [`stores`] | which backend stores and reads many small images best? |
+//! | [`explain`] | how is a region of an image read, and what would other ways cost? |
 //! | [`pictures`] | what is measured where nobody gives images? |
 //! | [`figures`] | how are figures written for people? |
 //! | [`summary`] | what do many samples say in a few numbers? |
@@ -28,6 +29,7 @@
 
 mod chart;
 pub mod cold;
+pub mod explain;
 pub mod figures;
 pub mod machine;
 pub mod memory;

@@ -1,15 +1,20 @@
 //! The command line as plain values. Nothing here opens, reads or decides anything.
 
+mod regions;
+
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser};
+use clap::error::ErrorKind as UsageError;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
-use pinako::{Id, Region};
+use pinako::{Id, ImportEncoding, Layout, Region};
 use pinako_bench::stores::Options;
 
 use crate::pick::{ImagePick, LabelPick};
+
+pub use regions::ExplainArgs;
 
 const EXIT_CODES: &str = "\
 Stores:
@@ -51,6 +56,7 @@ pub enum Command {
     Export(ExportArgs),
     Copy(CopyArgs),
     Get(GetArgs),
+    Explain(ExplainArgs),
     Put(PutArgs),
     Remove(RemoveArgs),
     Labels(LabelsArgs),
@@ -88,6 +94,7 @@ Examples:
   pinako import photos/ photos.lmdb
   pinako import cifar-10-batches-py sqlite:cifar.db
   pinako import train-images-idx3-ubyte.gz files:mnist
+  pinako import --layout hilbert earth.npy earth.lmdb
   pinako import --link --skip-bad /mnt/archive lmdb:archive")]
 pub struct ImportArgs {
     // One list, because clap does not take an option between a list and what follows it.
@@ -95,13 +102,18 @@ pub struct ImportArgs {
     #[arg(required = true, value_name = "PATH", value_hint = ValueHint::AnyPath)]
     paths: Vec<PathBuf>,
 
-    /// How image files are stored
-    #[arg(long, value_name = "HOW", default_value = "keep")]
-    pub encoding: EncodingArg,
+    /// How image files are stored [default: keep]
+    #[arg(long, value_name = "HOW")]
+    encoding: Option<EncodingArg>,
+
+    /// Store the samples themselves, in this order: row, or hilbert[:B] for blocks of B x B pixels along the Hilbert curve,
+    /// where rectangles are fast to read [default: hilbert:64 from a million pixels on]
+    #[arg(long, value_name = "LAYOUT", conflicts_with = "link")]
+    layout: Option<Layout>,
 
     /// Leave image files where they are and store only their paths
     #[arg(long, conflicts_with = "encoding")]
-    pub link: bool,
+    link: bool,
 
     /// Leave out images that cannot be read, and list them at the end, instead of stopping at the first
     #[arg(long)]
@@ -125,20 +137,39 @@ impl ImportArgs {
     /// # Errors
     /// A usage error where there are not both.
     pub fn sources_and_store(&self) -> Result<(&[PathBuf], &str), clap::Error> {
-        let usage = |kind, message: &str| {
-            let mut command = Args::command();
-            command.build();
-            match command.find_subcommand_mut("import") {
-                Some(import) => import.error(kind, message),
-                None => command.error(kind, message),
-            }
-        };
         match self.paths.split_last() {
             Some((store, sources)) if !sources.is_empty() => match store.to_str() {
                 Some(store) => Ok((sources, store)),
-                None => Err(usage(clap::error::ErrorKind::InvalidUtf8, "the path of the store is not UTF-8")),
+                None => Err(Self::usage(UsageError::InvalidUtf8, "the path of the store is not UTF-8")),
             },
-            _ => Err(usage(clap::error::ErrorKind::MissingRequiredArgument, "a SOURCE and a STORE are expected")),
+            _ => Err(Self::usage(UsageError::MissingRequiredArgument, "a SOURCE and a STORE are expected")),
+        }
+    }
+
+    /// What becomes of the images.
+    ///
+    /// # Errors
+    /// A usage error where a layout is given for what has none.
+    pub fn how(&self) -> Result<ImportEncoding, clap::Error> {
+        match (self.encoding, self.layout) {
+            _ if self.link => Ok(ImportEncoding::Link),
+            (None | Some(EncodingArg::Raw), Some(layout)) => Ok(ImportEncoding::RawIn(layout)),
+            (Some(EncodingArg::Keep | EncodingArg::Png), Some(_)) => {
+                let message = "--layout is for raw samples: give no --encoding with it, or --encoding raw";
+                Err(Self::usage(UsageError::ArgumentConflict, message))
+            }
+            (None | Some(EncodingArg::Keep), None) => Ok(ImportEncoding::AsTheyCame),
+            (Some(EncodingArg::Raw), None) => Ok(ImportEncoding::Raw),
+            (Some(EncodingArg::Png), None) => Ok(ImportEncoding::Png),
+        }
+    }
+
+    fn usage(kind: UsageError, message: &str) -> clap::Error {
+        let mut command = Args::command();
+        command.build();
+        match command.find_subcommand_mut("import") {
+            Some(import) => import.error(kind, message),
+            None => command.error(kind, message),
         }
     }
 }

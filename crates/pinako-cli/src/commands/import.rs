@@ -3,10 +3,10 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use pinako::{Error, ImportEncoding, ImportOptions, Imported, Result, source};
+use pinako::{Error, ImportOptions, Imported, Result, source};
 
 use super::{durability, open_or_create};
-use crate::args::{EncodingArg, ImportArgs};
+use crate::args::ImportArgs;
 use crate::progress::{self, Job, images_text};
 use crate::report;
 
@@ -15,17 +15,13 @@ const MOST_SKIPPED: usize = 10_000;
 
 pub fn run(args: &ImportArgs) -> Result<ExitCode> {
     let (paths, store) = args.sources_and_store().unwrap_or_else(|usage| usage.exit());
+    let encoding = args.how().unwrap_or_else(|usage| usage.exit());
     // All sources first: one that cannot be opened must not leave an empty store behind.
     let sources = paths.iter().map(|path| source::open(path)).collect::<Result<Vec<_>>>()?;
     let options = args.decode.options().durability(durability(args.buffered));
     let store = open_or_create(&options, store)?;
     let how = ImportOptions {
-        encoding: match args.encoding {
-            _ if args.link => ImportEncoding::Link,
-            EncodingArg::Keep => ImportEncoding::AsTheyCame,
-            EncodingArg::Raw => ImportEncoding::Raw,
-            EncodingArg::Png => ImportEncoding::Png,
-        },
+        encoding,
         skip_bad: args.skip_bad,
         name_prefix: (!args.name_prefix.is_empty()).then(|| args.name_prefix.clone()),
     };

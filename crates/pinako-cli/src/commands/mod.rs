@@ -3,6 +3,7 @@
 mod bench;
 mod completions;
 mod copy;
+mod explain;
 mod export;
 mod get;
 mod import;
@@ -25,6 +26,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         Command::Export(args) => export::run(&args),
         Command::Copy(args) => copy::run(&args),
         Command::Get(args) => get::run(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Put(args) => put::run(&args),
         Command::Remove(args) => upkeep::remove(&args),
         Command::Labels(args) => upkeep::labels(&args),

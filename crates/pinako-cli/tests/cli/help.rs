@@ -1,10 +1,11 @@
 use crate::support::Place;
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 14] = [
     "import",
     "export",
     "copy",
     "get",
+    "explain",
     "put",
     "remove",
     "labels",

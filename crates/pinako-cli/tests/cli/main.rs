@@ -4,4 +4,5 @@ mod errors;
 mod help;
 mod images;
 mod jobs;
+mod regions;
 mod support;

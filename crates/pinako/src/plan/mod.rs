@@ -87,7 +87,7 @@ pub struct Plan {
     pub grown: Region,
     /// Ranges of bytes of the payload: ascending, none touching the next.
     pub reads: Vec<Range<u64>>,
-    /// The region's runs.
+    /// The runs of the region, or of what it was grown to.
     pub runs: usize,
     /// Bytes of the region's pixels.
     pub region_bytes: u64,
@@ -132,19 +132,20 @@ impl Planner {
         let region_bytes = runs.iter().map(|run| run.end - run.start).sum();
         let grown = |n: u32| {
             let grown = self.arrangement.grow(region, n);
-            let reads = if n == 0 { runs.clone() } else { self.arrangement.runs(grown) };
-            (Strategy::Grow(n), grown, self.whole_blocks(reads))
+            (Strategy::Grow(n), grown, if n == 0 { runs.clone() } else { self.arrangement.runs(grown) })
         };
-        let (strategy, grown, reads) = match strategy {
-            Strategy::Exact => (strategy, region, self.whole_blocks(runs.clone())),
+        let (strategy, grown, runs) = match strategy {
+            Strategy::Exact | Strategy::Optimal => (strategy, region, runs),
             Strategy::Grow(n) => grown(n.min(MAX_GROWTH)),
             Strategy::Paper => grown(self.cost.best_growth(self.arrangement.pixel_size())),
-            Strategy::Optimal => {
-                let blocks = self.whole_blocks(runs.clone());
-                (strategy, region, self.within(&blocks, region_bytes, budget)?)
-            }
         };
-        Ok(Plan { strategy, grown, reads, runs: runs.len(), region_bytes })
+        let count = runs.len();
+        let blocks = self.whole_blocks(runs);
+        let reads = match strategy {
+            Strategy::Optimal => self.within(&blocks, region_bytes, budget)?,
+            _ => blocks,
+        };
+        Ok(Plan { strategy, grown, reads, runs: count, region_bytes })
     }
 
     /// All sensible plans for `region`, which is inside the image.

@@ -17,6 +17,7 @@ use super::incoming::{Incoming, Intake};
 use super::labels::LabelMap;
 use super::watched::interrupted;
 use super::{Progress, Store, Watch, Watched};
+use crate::descriptor::Layout;
 use crate::encoding::{PixelEncoding, decode_file, header, read_file};
 use crate::error::{Error, Result};
 use crate::image::Image;
@@ -34,12 +35,26 @@ pub enum ImportEncoding {
     /// Image files keep their bytes; pixels are encoded as suits the store.
     #[default]
     AsTheyCame,
-    /// All are stored raw.
+    /// All are stored raw, in the layout that suits their size.
     Raw,
+    /// All are stored raw, in this layout.
+    RawIn(Layout),
     /// All are stored as PNG.
     Png,
     /// Image files stay where they are, only their paths are stored.
     Link,
+}
+
+impl ImportEncoding {
+    /// How all pixels are encoded, be they from files or not; `None` where files are stored as such.
+    fn pixels(self) -> Option<PixelEncoding> {
+        match self {
+            ImportEncoding::AsTheyCame | ImportEncoding::Link => None,
+            ImportEncoding::Raw => Some(PixelEncoding::Raw),
+            ImportEncoding::RawIn(layout) => Some(PixelEncoding::RawIn(layout)),
+            ImportEncoding::Png => Some(PixelEncoding::Png),
+        }
+    }
 }
 
 /// How a source is imported.
@@ -216,7 +231,7 @@ impl Importer<'_> {
 
     /// Whether image files are stored decoded.
     fn is_decoded(&self) -> bool {
-        matches!(self.options.encoding, ImportEncoding::Raw | ImportEncoding::Png)
+        self.options.encoding.pixels().is_some()
     }
 
     /// How many of the images may be made ready at once. Files that are stored decoded may take far more than they have
@@ -251,7 +266,7 @@ impl Importer<'_> {
                     match encoding {
                         ImportEncoding::AsTheyCame => NewImage::file(file),
                         ImportEncoding::Link => NewImage::linked(path),
-                        ImportEncoding::Raw | ImportEncoding::Png => pixels(&image, encoding),
+                        _ => pixels(&image, encoding),
                     }
                 }
             };
@@ -292,10 +307,9 @@ fn cannot_link(item: &Item) -> Error {
 }
 
 fn pixels(image: &Image, encoding: ImportEncoding) -> NewImage<'_> {
-    match encoding {
-        ImportEncoding::AsTheyCame | ImportEncoding::Link => NewImage::pixels(image),
-        ImportEncoding::Raw => NewImage::encoded(image.view(), PixelEncoding::Raw),
-        ImportEncoding::Png => NewImage::encoded(image.view(), PixelEncoding::Png),
+    match encoding.pixels() {
+        None => NewImage::pixels(image),
+        Some(encoding) => NewImage::encoded(image.view(), encoding),
     }
 }
 

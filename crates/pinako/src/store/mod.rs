@@ -31,6 +31,7 @@ use crate::backends::{self, Habits, Mode};
 use crate::descriptor::{Descriptor, Id, check_name};
 use crate::encoding::{Decoder, PixelEncoding};
 use crate::error::{Error, Result};
+use crate::wrappers::Delayed;
 
 /// How a store is opened; made by [`Store::options`].
 #[derive(Debug, Clone)]
@@ -38,11 +39,12 @@ pub struct OpenOptions {
     durability: Durability,
     verify_checksums: bool,
     max_image_bytes: u64,
+    device: Option<IoHints>,
 }
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        OpenOptions { durability: Durability::Full, verify_checksums: true, max_image_bytes: 1 << 29 }
+        OpenOptions { durability: Durability::Full, verify_checksums: true, max_image_bytes: 1 << 29, device: None }
     }
 }
 
@@ -63,6 +65,13 @@ impl OpenOptions {
     /// have no limit.
     pub fn max_image_bytes(mut self, bytes: u64) -> Self {
         self.max_image_bytes = bytes;
+        self
+    }
+
+    /// Plans for another device than the one that the store is on, and makes reads as slow as they would be there: to try
+    /// out what would be. See [`Delayed`](crate::wrappers::Delayed).
+    pub fn device(mut self, costs: IoHints) -> Self {
+        self.device = Some(costs);
         self
     }
 
@@ -106,6 +115,10 @@ impl OpenOptions {
 
     fn on_backend(&self, (backend, habits): (Box<dyn Backend>, Habits)) -> Result<Store> {
         let Habits { url, folder, pixel_encoding } = habits;
+        let backend = match self.device {
+            Some(costs) => Box::new(Delayed::new(backend, costs)?),
+            None => backend,
+        };
         Ok(Store {
             backend,
             url,

@@ -91,12 +91,29 @@ impl Store {
     pub fn plan(&self, id: Id, region: Region, strategy: Strategy, budget: Budget) -> Result<Plan> {
         let descriptor = self.descriptor(id)?;
         self.region_bytes(&descriptor, region)?;
-        let arrangement = arrangement(&descriptor)?.ok_or_else(|| {
+        let plan = self.planner(&descriptor)?.plan(region, strategy, budget);
+        plan.map_err(|error| self.here(error.at_id(id)))
+    }
+
+    /// What regions of an image are planned with: where its pixels are, and what reading costs here.
+    ///
+    /// # Errors
+    /// `Unsupported` where the image is not raw: of such the whole is read.
+    pub fn planner(&self, descriptor: &Descriptor) -> Result<Planner> {
+        let arrangement = arrangement(descriptor)?.ok_or_else(|| {
             let encoding = descriptor.encoding;
-            self.here(Error::unsupported(format!("it is {encoding}: all of it is read and decoded")).at_id(id))
+            let error = Error::unsupported(format!("it is {encoding}: all of it is read and decoded"));
+            self.here(error.at_id(descriptor.id))
         })?;
-        let planner = Planner { arrangement, cost: Cost::try_from(self.io_hints())? };
-        planner.plan(region, strategy, budget).map_err(|error| self.here(error.at_id(id)))
+        Ok(Planner { arrangement, cost: self.cost()? })
+    }
+
+    /// What reading costs here, as regions are planned for.
+    ///
+    /// # Errors
+    /// `InvalidInput` where the backend's costs are none that plans can be made for.
+    pub fn cost(&self) -> Result<Cost> {
+        Cost::try_from(self.io_hints()).map_err(|error| self.here(error))
     }
 
     /// The bytes of a region of an image, which is checked to be inside, and the image's claim to be sound.
@@ -117,7 +134,7 @@ impl Store {
         choose: impl Fn(&Planner, &[Region]) -> Result<Vec<Range<u64>>>,
         out: &mut [&mut [u8]],
     ) -> Result<()> {
-        let cost = Cost::try_from(self.io_hints())?;
+        let cost = self.cost()?;
         let mut requests = Vec::new();
         let mut gathers: Vec<Option<Gather>> = Vec::with_capacity(regions.len());
         let mut of_image: Vec<Vec<usize>> = vec![Vec::new(); images.len()];

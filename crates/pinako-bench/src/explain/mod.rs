@@ -1,0 +1,236 @@
+//! How a region of an image is read, and what other ways of reading it would cost: what a database's EXPLAIN ANALYZE is
+//! for a query.
+//!
+//! [`explain`] sets the plans of all strategies side by side, with what they take by the costs and, where that is asked
+//! for, by the clock; [`picture`] draws them over the image.
+
+mod picture;
+#[cfg(test)]
+mod tests;
+
+use std::time::{Duration, Instant};
+
+use pinako::plan::{Budget, Cost, MAX_GROWTH, Strategy};
+use pinako::{Descriptor, Encoding, Error, ErrorKind, Id, Image, Region, Result, Store};
+use serde::Serialize;
+
+use crate::summary::Summary;
+
+pub use picture::picture;
+
+/// The largest exponent that a region is grown by where nobody says which: the reads are then few in any case.
+const USUAL_GROWTH: u32 = 8;
+/// Each way of reading is timed at least so often, and no more often than [`MOST_ROUNDS`] ...
+const FEWEST_ROUNDS: usize = 3;
+const MOST_ROUNDS: usize = 25;
+/// ... or until this is over.
+const MEASURING: Duration = Duration::from_secs(2);
+
+/// What is explained.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// The strategies to compare; where there is none, all that make a difference.
+    pub strategies: Vec<Strategy>,
+    /// What the optimal plan may not exceed.
+    pub budget: Budget,
+    /// Whether the region is read by each of them, and timed.
+    pub measure: bool,
+}
+
+/// How a region of an image is read.
+#[derive(Debug, Clone, Serialize)]
+pub struct Explanation {
+    /// The image.
+    pub id: Id,
+    /// How its pixels are stored.
+    pub encoding: String,
+    /// Its width in pixels.
+    pub width: u32,
+    /// Its height in pixels.
+    pub height: u32,
+    /// Bytes of a pixel.
+    pub pixel_size: u64,
+    /// X, y, width and height.
+    pub region: [u32; 4],
+    /// Bytes of the region's pixels.
+    pub region_bytes: u64,
+    /// What the predictions go by.
+    pub costs: Costs,
+    /// CS-TR-3991's n* at these costs; none where the image is not raw.
+    pub best_growth: Option<u32>,
+    /// The ways to read it: one where the image is not raw.
+    pub ways: Vec<Way>,
+}
+
+/// What reading costs.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Costs {
+    /// t1: seconds for a read.
+    pub read_seconds: f64,
+    /// t2: seconds for a byte.
+    pub byte_seconds: f64,
+    /// P: reads in flight at once.
+    pub parallel_reads: u32,
+    /// Bytes that the device reads at least.
+    pub block: u64,
+}
+
+/// One way to read a region.
+#[derive(Debug, Clone, Serialize)]
+pub struct Way {
+    /// `exact`, `grow:2`, `paper`, `optimal`; `whole` where the image is not raw.
+    pub strategy: String,
+    /// What the region was grown to: x, y, width and height; none where the image is not raw.
+    pub grown: Option<[u32; 4]>,
+    /// Runs of the grown region.
+    pub runs: usize,
+    /// Byte ranges that are asked of the store.
+    pub reads: usize,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Bytes that are read and thrown away; none where the image is not raw, and its bytes are no pixels.
+    pub extra_bytes: Option<u64>,
+    /// What the reads take by the costs.
+    pub predicted_seconds: f64,
+    /// What planning, reading and putting the pixels in order took, over and over; none where that was not asked for.
+    pub measured_seconds: Option<Summary>,
+}
+
+/// Explains how `region` of an image is read.
+///
+/// Measured times are those of a warm cache: each way was gone once before.
+///
+/// # Errors
+/// `InvalidInput` where the region is not inside the image, or no plan keeps to the budget; `Corrupt` where two ways of
+/// reading give different pixels; where `measure` says to read, as [`Store::region`].
+pub fn explain(store: &Store, id: Id, region: Region, options: &Options) -> Result<Explanation> {
+    let descriptor = store.descriptor(id)?;
+    let at_id = |error: Error| error.at_id(id).at_store(store.url());
+    region.check_inside(descriptor.shape).map_err(at_id)?;
+    if options.budget != Budget::default()
+        && !options.strategies.is_empty()
+        && !options.strategies.contains(&Strategy::Optimal)
+    {
+        return Err(Error::new(
+            ErrorKind::InvalidInput,
+            "a budget is for the optimal strategy, which is not asked for",
+        ));
+    }
+    let cost = store.cost()?;
+    let is_raw = matches!(descriptor.encoding, Encoding::Raw(_));
+    let strategies = match is_raw {
+        true => strategies(store, id, region, options)?,
+        false => Vec::new(),
+    };
+    let mut ways = Vec::with_capacity(strategies.len().max(1));
+    for &strategy in &strategies {
+        let plan = store.plan(id, region, strategy, budget(strategy, options))?;
+        ways.push(Way {
+            strategy: strategy.to_string(),
+            grown: Some(corners(plan.grown)),
+            runs: plan.runs,
+            reads: plan.reads.len(),
+            bytes: plan.bytes(),
+            extra_bytes: Some(plan.extra_bytes()),
+            predicted_seconds: plan.seconds(&cost),
+            measured_seconds: None,
+        });
+    }
+    if !is_raw {
+        ways.push(whole(&descriptor, &cost));
+    }
+    if options.measure {
+        for (way, seconds) in ways.iter_mut().zip(measure(store, id, region, &strategies, options)?) {
+            way.measured_seconds = Summary::of(&seconds);
+        }
+    }
+    let pixel_size = descriptor.shape.pixel_size(descriptor.sample_type);
+    Ok(Explanation {
+        id,
+        encoding: descriptor.encoding.to_string(),
+        width: descriptor.shape.width(),
+        height: descriptor.shape.height(),
+        pixel_size,
+        region: corners(region),
+        region_bytes: u64::from(region.width()) * u64::from(region.height()) * pixel_size,
+        costs: Costs {
+            read_seconds: cost.read_seconds(),
+            byte_seconds: cost.byte_seconds(),
+            parallel_reads: cost.parallel_reads(),
+            block: cost.block(),
+        },
+        best_growth: is_raw.then(|| cost.best_growth(pixel_size)),
+        ways,
+    })
+}
+
+/// The strategies asked for, or all: growing goes on until a single read is left.
+fn strategies(store: &Store, id: Id, region: Region, options: &Options) -> Result<Vec<Strategy>> {
+    if !options.strategies.is_empty() {
+        return Ok(options.strategies.clone());
+    }
+    let mut strategies = vec![Strategy::Exact];
+    for n in 1..=USUAL_GROWTH.min(MAX_GROWTH) {
+        strategies.push(Strategy::Grow(n));
+        if store.plan(id, region, Strategy::Grow(n), Budget::default())?.reads.len() == 1 {
+            break;
+        }
+    }
+    strategies.extend([Strategy::Paper, Strategy::Optimal]);
+    Ok(strategies)
+}
+
+fn budget(strategy: Strategy, options: &Options) -> Budget {
+    if strategy == Strategy::Optimal { options.budget } else { Budget::default() }
+}
+
+/// The only way to read an image that has to be decoded: all of its file.
+fn whole(descriptor: &Descriptor, cost: &Cost) -> Way {
+    let bytes = match descriptor.encoding {
+        Encoding::Linked(link) => link.length,
+        _ => descriptor.payload_length,
+    };
+    Way {
+        strategy: "whole".to_owned(),
+        grown: None,
+        runs: 1,
+        reads: 1,
+        bytes,
+        extra_bytes: None,
+        predicted_seconds: cost.seconds(1, bytes),
+        measured_seconds: None,
+    }
+}
+
+/// Seconds of each reading by each of `strategies`, which take turns; where there is none, of the only way there is.
+fn measure(store: &Store, id: Id, region: Region, strategies: &[Strategy], options: &Options) -> Result<Vec<Vec<f64>>> {
+    let read = |place: usize| match strategies.get(place) {
+        Some(&strategy) => store.region_by(id, region, strategy, budget(strategy, options)),
+        None => store.region(id, region),
+    };
+    let count = strategies.len().max(1);
+    let expected: Image = read(0)?;
+    for place in 1..count {
+        if read(place)? != expected {
+            let message = format!("{} and {} give different pixels", strategies[0], strategies[place]);
+            return Err(Error::new(ErrorKind::Corrupt, message).at_id(id).at_store(store.url()));
+        }
+    }
+    let mut seconds = vec![Vec::new(); count];
+    let began = Instant::now();
+    for round in 0..MOST_ROUNDS {
+        if round >= FEWEST_ROUNDS && began.elapsed() > MEASURING {
+            break;
+        }
+        for (place, seconds) in seconds.iter_mut().enumerate() {
+            let began = Instant::now();
+            std::hint::black_box(read(place)?);
+            seconds.push(began.elapsed().as_secs_f64());
+        }
+    }
+    Ok(seconds)
+}
+
+fn corners(region: Region) -> [u32; 4] {
+    [region.x(), region.y(), region.width(), region.height()]
+}

@@ -1,0 +1,110 @@
+//! The arguments of what has to do with regions of images.
+
+use std::path::PathBuf;
+
+use clap::ValueHint;
+use pinako::Region;
+use pinako::backend::IoHints;
+use pinako::plan::Strategy;
+
+use super::DecodeArgs;
+use crate::pick::ImagePick;
+
+/// Show how a rectangle of an image is read, and what other ways would cost
+///
+/// A read costs t1 seconds however short it is, and a byte t2. So it may pay to read what is between two pieces of the
+/// rectangle, too, and to throw it away. Strategies: exact reads every piece by itself; grow:N grows the rectangle to
+/// multiples of 2^N pixels; paper is grow:N with the N that CS-TR-3991 finds best at these costs; optimal, which all
+/// commands use, reads over those gaps that are cheaper to read than to leave out.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  pinako explain earth.lmdb 0 --region 4000,1200,400,400
+  pinako explain earth.lmdb 0 --region 4000,1200,400,400 --run
+  pinako explain earth.lmdb 0 --region 4000,1200,400,400 --picture plan.png
+  pinako explain earth.lmdb 0 --region 4000,1200,400,400 --device 0.02,1e-8,8 --max-reads 4
+  pinako explain earth.lmdb 0 --region 4000,1200,400,400 -S exact -S grow:3 --json")]
+pub struct ExplainArgs {
+    /// Which store
+    #[arg(value_name = "STORE", value_hint = ValueHint::AnyPath)]
+    pub store: String,
+
+    /// The image: digits are an id, all else is a name; name:TEXT is always a name
+    #[arg(value_name = "ID|NAME")]
+    pub image: ImagePick,
+
+    /// The rectangle of pixels; 0,0 is the top left
+    #[arg(long, value_name = "X,Y,WIDTH,HEIGHT")]
+    pub region: Region,
+
+    /// A strategy: exact, grow:N, paper, optimal; may be given several times [default: all]
+    #[arg(short = 'S', long = "strategy", value_name = "STRATEGY")]
+    pub strategies: Vec<Strategy>,
+
+    /// The most reads that the optimal plan may have
+    #[arg(long, value_name = "N")]
+    pub max_reads: Option<usize>,
+
+    /// The most bytes that the optimal plan may read and throw away
+    #[arg(long, value_name = "BYTES")]
+    pub max_extra_bytes: Option<u64>,
+
+    /// Plan for another device: seconds a read, seconds a byte, reads in flight at once (1 unless said). With --run, it is
+    /// played: reads wait as long as they would there
+    #[arg(long, value_name = "T1,T2[,P]", value_parser = device)]
+    pub device: Option<IoHints>,
+
+    /// Read the rectangle by each strategy, too, several times, and show the median time
+    #[arg(long)]
+    pub run: bool,
+
+    /// Draw the rectangle and the reads over the image: a PNG file
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub picture: Option<PathBuf>,
+
+    /// One JSON object instead of a table
+    #[arg(long)]
+    pub json: bool,
+
+    #[command(flatten)]
+    pub decode: DecodeArgs,
+}
+
+/// What another device costs.
+fn device(text: &str) -> Result<IoHints, String> {
+    let numbers: Vec<&str> = text.split(',').map(str::trim).collect();
+    let (read, byte, parallel) = match numbers[..] {
+        [read, byte] => (read, byte, "1"),
+        [read, byte, parallel] => (read, byte, parallel),
+        _ => return Err("two or three numbers are expected: T1,T2 or T1,T2,P".to_owned()),
+    };
+    let seconds = |text: &str| match text.parse::<f64>() {
+        Ok(seconds) if seconds > 0.0 && seconds <= 3600.0 => Ok(seconds),
+        _ => Err(format!("{text:?} is no number of seconds above 0 and up to 3600")),
+    };
+    Ok(IoHints {
+        read_seconds: seconds(read)?,
+        byte_seconds: seconds(byte)?,
+        parallel_reads: parallel
+            .parse()
+            .ok()
+            .filter(|&reads| reads > 0)
+            .ok_or_else(|| format!("{parallel:?} is no number of reads in flight, which is 1 or more"))?,
+        block: 1,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_is_two_or_three_numbers_that_can_be() {
+        let costs =
+            |read_seconds, parallel_reads| IoHints { read_seconds, byte_seconds: 1e-8, parallel_reads, block: 1 };
+        assert_eq!((device("0.02,1e-8"), device("0.02, 1e-8, 8")), (Ok(costs(0.02, 1)), Ok(costs(0.02, 8))));
+        for bad in ["", "1", "1,0", "0,1", "NaN,1", "1,inf", "1,1,0", "1,1,-1", "1,1,1,1", "-1,1", "1e9,1"] {
+            assert!(device(bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Rectangles of large images: layouts, and how rectangles are read.
+
+use serde_json::Value;
+
+use crate::support::Place;
+
+/// A gray image of 64 x 64 pixels as an IDX file.
+fn square(place: &Place, name: &str) {
+    let samples = (0..64 * 64).map(|at: u32| (at * 37 + at / 251) as u8);
+    let header = [0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 64, 0, 0, 0, 64];
+    place.write(name, header.into_iter().chain(samples).collect::<Vec<u8>>());
+}
+
+fn json(place: &Place, args: &str) -> Value {
+    serde_json::from_str(&place.ok(args)).expect("JSON")
+}
+
+#[test]
+fn explain_compares_the_ways_to_read_a_rectangle() {
+    let place = Place::new();
+    square(&place, "images-idx3-ubyte");
+    place.ok("import --layout hilbert:1 images-idx3-ubyte map");
+    insta::assert_snapshot!(place.run("explain map 0 --region 5,9,22,19 --device 1e-3,1e-5"), @"
+    image       0, 64 x 64, raw:hilbert:1
+    region      5,9,22,19, 418 B of pixels
+    costs       1.00 ms a read, 10.0 s a MB, 1 in flight: as --device says
+    paper's n*  3 for pixels of 1 B
+
+    strategy  runs  reads  bytes  extra  predicted
+    exact       25     25    418      0    29.2 ms
+    grow:1       7      7    480     62    11.8 ms
+    grow:2       7      7    480     62    11.8 ms
+    grow:3       2      2    768    350    9.68 ms
+    grow:4       1      1  1,024    606    11.2 ms
+    paper        2      2    768    350    9.68 ms
+    optimal     25      2    698    280    8.98 ms
+    exit code 0
+    ");
+    insta::assert_snapshot!(place.run("explain map 0 --region 5,9,22,19 --device 1e-3,1e-5,4 -S exact -S optimal --max-reads 1"), @"
+    image       0, 64 x 64, raw:hilbert:1
+    region      5,9,22,19, 418 B of pixels
+    costs       1.00 ms a read, 10.0 s a MB, 4 in flight: as --device says
+    paper's n*  3 for pixels of 1 B
+
+    strategy  runs  reads  bytes  extra  predicted
+    exact       25     25    418      0    11.2 ms
+    optimal     25      1    893    475    9.93 ms
+    exit code 0
+    ");
+    insta::assert_snapshot!(place.run("explain map 0 --region 5,9,22,19 --device 1e-3,1e-5 --max-reads 1 --max-extra-bytes 7"), @"
+    ! error: lmdb:map: image 0: no plan keeps to the budget
+    ! hint: with these bytes it takes at least 22 reads
+    exit code 1
+    ");
+    insta::assert_snapshot!(place.run("explain map 0 --region 5,9,60,19"), @"
+    ! error: lmdb:map: image 0: the region 5,9,60,19 is not inside the image, which is 64 wide and 64 high
+    exit code 1
+    ");
+
+    let found = json(&place, "explain map 0 --region 5,9,22,19 --run --json --picture plan.png");
+    assert!(found["ways"].as_array().unwrap().iter().all(|way| way["measured_seconds"]["median"].as_f64() > Some(0.0)));
+    assert!(place.read("plan.png").starts_with(b"\x89PNG"));
+    let ended = place.run("explain map 0 --region 5,9,22,19 --run");
+    assert!(ended.text().contains("a first guess") && ended.text().contains("measured"), "{ended}");
+}
+
+#[test]
+fn an_image_file_is_read_whole_and_explain_says_so() {
+    let place = Place::new();
+    place.picture("tom.ppm", 1);
+    place.ok("put pets tom.ppm");
+    insta::assert_snapshot!(place.run("explain pets tom.ppm --region 1,1,2,1 --device 1e-3,1e-5"), @"
+    image    0, 4 x 3, kept:pnm
+    region   1,1,2,1, 6 B of pixels
+    costs    1.00 ms a read, 10.0 s a MB, 1 in flight: as --device says
+    decoded  all of it is read and decoded, and the region is cut out
+
+    strategy  runs  reads  bytes  extra  predicted
+    whole        1      1     47      -    1.47 ms
+    exit code 0
+    ");
+    insta::assert_snapshot!(place.run("explain pets tom.ppm --region 1,1,2,1 --picture plan.png"), @"
+    ! error: lmdb:pets: image 0: it is kept:pnm: all of it is read and decoded
+    exit code 1
+    ");
+    assert!(!place.names().contains(&"plan.png".to_owned()));
+}
+
+#[test]
+fn a_rectangle_is_the_same_in_every_layout_and_costs_what_explain_says() {
+    let place = Place::new();
+    square(&place, "images-idx3-ubyte");
+    let mut tiles = Vec::new();
+    for layout in ["row", "hilbert", "hilbert:1", "hilbert:256"] {
+        let store = format!("files:{}", layout.replace(':', "-"));
+        place.ok(&format!("import --layout {layout} images-idx3-ubyte {store}"));
+        let encoding = json(&place, &format!("info {store} 0 --json"))["encoding"].clone();
+        let full = if layout == "hilbert" { "hilbert:64" } else { layout };
+        assert_eq!(encoding, format!("raw:{full}"));
+        place.ok(&format!("get {store} 0 --region 5,9,22,19 -o tile.npy"));
+        tiles.push(place.read("tile.npy"));
+        // The device is waited for once a read.
+        let found = json(
+            &place,
+            &format!(
+                "explain {store} 0 --region 5,9,22,19 --device 0.002,1e-9 -S optimal --max-extra-bytes 2000 --run --json"
+            ),
+        );
+        let way = &found["ways"][0];
+        assert_eq!(way["bytes"].as_u64(), way["extra_bytes"].as_u64().map(|extra| extra + 22 * 19));
+        let reads = way["reads"].as_f64().unwrap();
+        let measured = way["measured_seconds"]["min"].as_f64().unwrap();
+        assert!(measured >= 0.002 * reads, "{found}");
+    }
+    assert!(tiles.windows(2).all(|pair| pair[0] == pair[1]));
+}
+
+#[test]
+fn a_layout_is_for_raw_samples_only() {
+    let place = Place::new();
+    square(&place, "images-idx3-ubyte");
+    for other in ["--encoding png", "--encoding keep", "--link"] {
+        let ended = place.run(&format!("import --layout row {other} images-idx3-ubyte map"));
+        assert_eq!(ended.code, 2, "{ended}");
+        assert!(ended.talk.contains("--layout"), "{ended}");
+    }
+    place.ok("import --layout row --encoding raw images-idx3-ubyte map");
+    insta::assert_snapshot!(place.run("import --layout hilbert:3 images-idx3-ubyte map2"), @r#"
+    ! error: invalid value 'hilbert:3' for '--layout <LAYOUT>': "hilbert:3" is no layout
+    ! 
+    ! For more information, try '--help'.
+    exit code 2
+    "#);
+}
