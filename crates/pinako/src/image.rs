@@ -4,6 +4,7 @@
 //! of them fits 63 bits, so that no arithmetic after this module can overflow.
 
 use std::fmt;
+use std::io::Read;
 
 use crate::error::{Error, Result};
 
@@ -338,6 +339,21 @@ impl Image {
             sample.extend(&mut bytes);
         }
         Self::from_bytes(shape, T::TYPE, bytes)
+    }
+
+    /// An image out of a reader that has its pixels at least: row-major, channels last, little endian.
+    ///
+    /// # Errors
+    /// `Corrupt` where there are fewer, or an error of the reader.
+    pub fn read(shape: Shape, sample_type: SampleType, reader: &mut dyn Read) -> Result<Self> {
+        let expected = shape.byte_length(sample_type);
+        let mut bytes = Vec::new(); // grows as bytes come, not as somebody promised
+        reader.take(expected).read_to_end(&mut bytes).map_err(|error| Error::io("cannot read the pixels", error))?;
+        if bytes.len() as u64 != expected {
+            return Err(Error::corrupt(format!("its pixels end after {} of {expected} bytes", bytes.len())));
+        }
+        crate::encoding::to_native(sample_type, &mut bytes);
+        Self::from_bytes(shape, sample_type, bytes)
     }
 
     /// The samples as Rust values: row-major, channels last.

@@ -208,6 +208,28 @@ fn an_image_larger_than_a_batch_streams_in_and_through_a_copy() {
 }
 
 #[test]
+fn a_stream_with_too_little_or_too_much_leaves_nothing() {
+    let shape = Shape::new(1000, 1000, 1).unwrap();
+    on_every_backend(|store, _| {
+        for layout in ["row", "hilbert:64"] {
+            for length in [999_999, 1_000_001] {
+                let bytes = vec![1; length];
+                let mut stream = &bytes[..];
+                let new = NewImage::stream_in(layout.parse().unwrap(), shape, SampleType::U8, &mut stream);
+                let error = store.append([new]).unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::InvalidInput, "{layout} {length}: {error}");
+                assert_eq!(store.count().unwrap(), 0);
+            }
+        }
+        let bytes = vec![1; 1_000_000];
+        let mut stream = &bytes[..];
+        let id = store.append([NewImage::stream(shape, SampleType::U8, &mut stream)]).unwrap().start;
+        assert_eq!(store.descriptor(id).unwrap().encoding.to_string(), "raw:hilbert:64");
+        assert!(store.image(id).unwrap().bytes() == bytes);
+    });
+}
+
+#[test]
 fn a_damaged_image_larger_than_a_batch_is_found_by_a_store_that_reads_without_checking_too() {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("files:{}", folder.path().join("store").display());

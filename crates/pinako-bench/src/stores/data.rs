@@ -69,6 +69,7 @@ impl SourceImages {
             let item = item?;
             let image = match item.content {
                 Content::Pixels(image) => image,
+                Content::Stream { shape, sample_type, mut reader } => Image::read(shape, sample_type, &mut reader)?,
                 Content::File(path) => decode(&path)?,
             };
             bytes += image.bytes().len() as u64;

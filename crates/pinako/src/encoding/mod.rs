@@ -16,7 +16,7 @@ use crate::image::{ImageView, SampleType, Shape};
 
 pub(crate) use file::{decode as decode_file, encode_png, format_of_extension, header, is_image_file};
 pub(crate) use link::{link, no_regular_file, read_file, relink};
-pub(crate) use raw::to_native;
+pub(crate) use raw::{to_little_endian, to_native};
 
 /// Images of so many pixels are large: they are read by regions rather than as a whole.
 pub const LARGE: u64 = 1_000_000;
@@ -50,6 +50,15 @@ impl PixelEncoding {
     /// The layout of raw payloads where nobody says which.
     pub(crate) fn layout_for(shape: Shape) -> Layout {
         if shape.pixels() < LARGE { Layout::Row } else { Layout::Hilbert(BlockSide::default()) }
+    }
+
+    /// The layout in which images of that shape are stored; `None` where they are not raw.
+    pub(crate) fn layout(self, shape: Shape) -> Option<Layout> {
+        match self {
+            PixelEncoding::Raw => Some(Self::layout_for(shape)),
+            PixelEncoding::RawIn(layout) => Some(layout),
+            PixelEncoding::Png => None,
+        }
     }
 
     /// The payload for `view`, and what to call it.

@@ -77,6 +77,11 @@ pub(crate) fn to_native(sample: SampleType, bytes: &mut [u8]) {
     }
 }
 
+/// Turns this machine's samples into little-endian ones.
+pub(crate) fn to_little_endian(sample: SampleType, bytes: &mut [u8]) {
+    to_native(sample, bytes); // which is the same way
+}
+
 /// Turns the samples' byte order round.
 pub(super) fn swap_endianness(sample: SampleType, bytes: &mut [u8]) {
     if sample.size() > 1 {

@@ -98,6 +98,28 @@ pub(super) fn pack(order: &Order, pixel: usize, image: &[u8], payload: &mut [u8]
     }
 }
 
+/// The square, with no more than `most` bytes if blocks have not, whose first pixel has that rank.
+pub(super) fn part_at(order: &Order, pixel: u64, most: u64, rank: u64) -> Option<Rect> {
+    let mut side = Order::MAX_BLOCK;
+    while side > order.block() && u64::from(side) * u64::from(side) * pixel > most {
+        side /= 2;
+    }
+    // As if it were a block itself.
+    let (x, y) = Order::new(order.width(), order.height(), side)?.pixel(rank)?;
+    let (x, y) = (x / side * side, y / side * side);
+    Some(Rect { x, y, width: side.min(order.width() - x), height: side.min(order.height() - y) })
+}
+
+/// Packs a square of those that [`part_at`] gives, whose pixels are `rows`, into its part of the payload.
+pub(super) fn pack_part(order: &Order, pixel: usize, part: Region, rows: &[u8], payload: &mut [u8]) {
+    let part = rect(part);
+    let blocks = blocks_of(order, part);
+    if let (Some(first), Some(last)) = (blocks.first(), blocks.last()) {
+        let pixels = Pixels { frame: part, wanted: part, held: first.rank..end(last) };
+        pixels.to_payload(pixel, &blocks, rows, payload);
+    }
+}
+
 /// The pixels on a side of the tiles that whole images are moved by.
 fn tile_side(order: &Order) -> u32 {
     order.block().max(64)

@@ -11,11 +11,14 @@ mod tests;
 
 use std::ops::Range;
 
-use pinako_curve::Order;
+use pinako_curve::{Order, Rect};
 
 use crate::descriptor::Layout;
 use crate::error::{Error, Result};
 use crate::image::{Region, SampleType, Shape};
+
+/// Bytes that are packed at a time where the image is not in memory.
+const PART_BYTES: u64 = 4 << 20;
 
 /// The layout of one image's payload.
 #[derive(Debug, Clone, Copy)]
@@ -101,6 +104,30 @@ impl Arrangement {
         match &self.order {
             PixelOrder::Row => payload.copy_from_slice(image),
             PixelOrder::Hilbert(order) => hilbert::pack(order, self.pixel, image, payload),
+        }
+    }
+
+    /// The rectangle whose pixels stand in the payload from `offset` on, which is 0 or where such a one ends; `None` at the
+    /// end of the payload. It has no more than 4 MiB, unless a single block has.
+    ///
+    /// An image that is not in memory as a whole is packed rectangle by rectangle.
+    pub(crate) fn part_at(&self, offset: u64) -> Option<Region> {
+        let pixel = self.pixel as u64;
+        let rank = offset / pixel;
+        match &self.order {
+            PixelOrder::Row => row::part_at(self.width, self.height, (PART_BYTES / pixel).max(1), rank),
+            PixelOrder::Hilbert(order) => {
+                let Rect { x, y, width, height } = hilbert::part_at(order, pixel, PART_BYTES, rank)?;
+                Region::new(x, y, width, height).ok()
+            }
+        }
+    }
+
+    /// Packs the pixels of a rectangle that [`part_at`](Self::part_at) gave, row by row, into as many bytes of payload.
+    pub(crate) fn pack_part(&self, part: Region, rows: &[u8], payload: &mut [u8]) {
+        match &self.order {
+            PixelOrder::Row => payload.copy_from_slice(rows),
+            PixelOrder::Hilbert(order) => hilbert::pack_part(order, self.pixel, part, rows, payload),
         }
     }
 

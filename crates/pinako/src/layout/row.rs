@@ -16,6 +16,17 @@ pub(super) fn runs(width: u32, pixel: u64, region: Region) -> Vec<Range<u64>> {
     (0..count).map(|row| first + row * stride..first + row * stride + length).collect()
 }
 
+/// From the pixel `rank` on as many rows as have no more than `most` pixels; where a row has more, a piece of it.
+pub(super) fn part_at(width: u32, height: u32, most: u64, rank: u64) -> Option<Region> {
+    let (x, y) = ((rank % u64::from(width)) as u32, u32::try_from(rank / u64::from(width)).ok()?);
+    if y >= height {
+        return None;
+    }
+    let rows = (most / u64::from(width)).min((height - y).into()) as u32;
+    let columns = most.min((width - x).into()) as u32;
+    Region::new(x, y, columns, rows.max(1)).ok()
+}
+
 /// Copies the pixels of `region` that `bytes`, from `offset` on in the payload, has.
 pub(super) fn place(width: u32, pixel: usize, region: Region, offset: u64, bytes: &[u8], out: &mut [u8]) {
     let pixel = pixel as u64;

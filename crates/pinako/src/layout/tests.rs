@@ -99,6 +99,20 @@ proptest! {
     }
 
     #[test]
+    fn parts_follow_each_other_and_are_packed_as_the_whole_is((sample, _) in samples()) {
+        let mut payload = Vec::new();
+        while let Some(part) = sample.arrangement.part_at(payload.len() as u64) {
+            let view = crate::image::ImageView::new(sample.shape, SampleType::U8, &sample.image).unwrap();
+            let rows = view.crop(part).unwrap().into_bytes();
+            let mut packed = vec![0; rows.len()];
+            sample.arrangement.pack_part(part, &rows, &mut packed);
+            payload.extend(packed);
+            prop_assert!(payload.len() <= sample.payload.len());
+        }
+        prop_assert!(payload == sample.payload);
+    }
+
+    #[test]
     fn what_grows_holds_the_region_and_stays_in_the_image((sample, region) in samples(), n in 0..=16u32) {
         let grown = sample.arrangement.grow(region, n);
         prop_assert!(grown.check_inside(sample.shape).is_ok());
@@ -106,5 +120,31 @@ proptest! {
         prop_assert!(grown.x() + grown.width() >= region.x() + region.width());
         prop_assert!(grown.y() + grown.height() >= region.y() + region.height());
         prop_assert_eq!((grown.x() % (1 << n), grown.y() % (1 << n)), (0, 0));
+    }
+}
+
+#[test]
+fn parts_of_large_images_cover_them_and_none_is_large() {
+    for (width, height, pixel) in
+        [(3000, 700, 3), (1, 5_000_000, 8), (5_000_000, 1, 8), (600, 600, 4096), (1025, 1023, 64)]
+    {
+        for layout in ["row", "hilbert:1", "hilbert:64"] {
+            let shape = Shape::new(height, width, pixel).unwrap();
+            let arrangement = Arrangement::new(layout.parse().unwrap(), shape, SampleType::U8).unwrap();
+            let (mut offset, mut parts) = (0, 0);
+            while let Some(part) = arrangement.part_at(offset) {
+                let bytes = u64::from(part.width()) * u64::from(part.height()) * u64::from(pixel);
+                let block = 64 * 64 * u64::from(pixel);
+                assert!(bytes <= PART_BYTES.max(block), "{layout} {shape}: {part}");
+                // In the payload its pixels are one run.
+                let runs = arrangement.runs(part);
+                assert_eq!(runs.len(), 1, "{layout} {shape}: {part}");
+                assert_eq!(runs[0], offset..offset + bytes, "{layout} {shape}: {part}");
+                offset += bytes;
+                parts += 1;
+            }
+            assert_eq!(offset, arrangement.payload_bytes());
+            assert!(parts > 1, "{layout} {shape}");
+        }
     }
 }

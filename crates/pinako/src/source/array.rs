@@ -1,9 +1,10 @@
 //! Arrays of numbers in files: their element types, and images cut out of a stream of them.
 
 use std::fmt;
-use std::io::Read;
+use std::io::{self, Read};
 
 use crate::descriptor::{Label, NO_LABEL};
+use crate::encoding;
 use crate::error::{Error, Result};
 use crate::image::{Image, SampleType, Shape};
 
@@ -213,6 +214,49 @@ impl Format {
     }
 }
 
+/// The samples of one image as they come from a stream, of the sample type and little endian. Planes cannot be put
+/// together so.
+pub(super) struct Samples<R> {
+    elements: R,
+    element: Element,
+    order: Order,
+    sample_type: SampleType,
+    piece: Vec<u8>,
+    taken: usize,
+}
+
+impl<R: Read> Samples<R> {
+    /// The samples of which `elements` has the elements.
+    ///
+    /// # Errors
+    /// `Unsupported` where no sample type holds them.
+    pub(super) fn new(elements: R, Format { element, order, .. }: Format) -> Result<Self> {
+        let sample_type = element.sample_type()?;
+        Ok(Samples { elements, element, order, sample_type, piece: Vec::new(), taken: 0 })
+    }
+}
+
+impl<R: Read> Read for Samples<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        const PIECE: u64 = 1 << 20; // elements of any size fill it
+        if self.taken == self.piece.len() {
+            let mut elements = std::mem::take(&mut self.piece);
+            elements.clear();
+            (&mut self.elements).take(PIECE).read_to_end(&mut elements)?;
+            if !elements.len().is_multiple_of(self.element.size()) {
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "its last element is cut off"));
+            }
+            self.piece = self.element.samples(elements, self.order);
+            encoding::to_little_endian(self.sample_type, &mut self.piece);
+            self.taken = 0;
+        }
+        let count = out.len().min(self.piece.len() - self.taken);
+        out[..count].copy_from_slice(&self.piece[self.taken..self.taken + count]);
+        self.taken += count;
+        Ok(count)
+    }
+}
+
 /// Puts the samples of a pixel, which stand in a plane a channel, together.
 fn interleave(planes: &[u8], channels: usize, size: usize) -> Vec<u8> {
     let pixels = planes.len() / (channels * size);
@@ -329,6 +373,21 @@ mod tests {
         assert_eq!(read(Element::Signed(1), Order::Big, &[255, 1]).to_samples::<i16>().unwrap(), [-1, 1]);
         let numbers = [255, 255, 255, 255, 0, 0, 0, 7];
         assert_eq!(read(Element::Signed(4), Order::Big, &numbers).to_samples::<f64>().unwrap(), [-1.0, 7.0]);
+    }
+
+    #[test]
+    fn samples_that_are_read_piece_by_piece_are_those_of_the_whole() {
+        let numbers: Vec<i32> = (0..300_000i32).map(|at| at.wrapping_mul(0x9e37_79b9u32 as i32)).collect();
+        let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_be_bytes()).collect();
+        let shape = Shape::new(500, 600, 1).unwrap();
+        let format = Format { element: Element::Signed(4), order: Order::Big, shape, planar: false };
+        let mut samples = Samples::new(&bytes[..], format).unwrap();
+        let image = Image::read(shape, SampleType::F64, &mut samples).unwrap();
+        assert_eq!(image, format.read(&mut &bytes[..]).unwrap());
+        assert_eq!(samples.read(&mut [0]).unwrap(), 0);
+        let cut = Samples::new(&bytes[..bytes.len() - 1], format)
+            .and_then(|mut samples| Image::read(shape, SampleType::F64, &mut samples));
+        assert!(cut.is_err());
     }
 
     #[test]

@@ -34,22 +34,32 @@ impl Part {
         count: u64,
         format: Format,
         mut stream: Box<dyn Read + Send>,
+        labels: Option<Labels>,
+        stem: String,
+        origin: impl Fn(u64) -> String + Send + 'static,
+    ) -> Self {
+        let read = move |place| {
+            let image = format.read(&mut stream)?;
+            if place + 1 == count {
+                expect_end(&mut stream)?;
+            }
+            Ok(Content::Pixels(image))
+        };
+        Self::of_images(count, read, labels, stem, origin)
+    }
+
+    /// As [`of_array`](Self::of_array), with the images that `read` gives.
+    pub(super) fn of_images(
+        count: u64,
+        mut read: impl FnMut(u64) -> Result<Content> + Send + 'static,
         mut labels: Option<Labels>,
         stem: String,
         origin: impl Fn(u64) -> String + Send + 'static,
     ) -> Self {
         Self::in_sequence(count, move |place| {
             let origin = origin(place);
-            let mut read = || {
-                let image = format.read(&mut stream)?;
-                let label = labels.as_mut().map_or(Ok(None), Labels::read)?;
-                if place + 1 == count {
-                    expect_end(&mut stream)?;
-                }
-                Ok((image, label))
-            };
-            let (image, label) = read().map_err(|error: Error| error.context(&origin))?;
-            let content = Content::Pixels(image);
+            let mut read = || Ok((read(place)?, labels.as_mut().map_or(Ok(None), Labels::read)?));
+            let (content, label) = read().map_err(|error: Error| error.context(&origin))?;
             Ok(Item { name: format!("{stem}/{place}"), label, attributes: None, content, origin })
         })
     }

@@ -41,7 +41,7 @@ use crate::backends;
 use crate::descriptor::{Attributes, Label};
 use crate::encoding;
 use crate::error::{Error, ErrorKind, Result};
-use crate::image::Image;
+use crate::image::{Image, SampleType, Shape};
 
 /// Images to be imported, one after another.
 pub trait Source: Send {
@@ -82,6 +82,8 @@ pub struct Item {
 pub enum Content {
     /// Pixels.
     Pixels(Image),
+    /// Pixels that may be more than fit in memory, still to be read: row-major, channels last, little endian.
+    Stream { shape: Shape, sample_type: SampleType, reader: Box<dyn Read + Send> },
     /// An image file, not looked at yet.
     File(PathBuf),
 }
@@ -90,6 +92,7 @@ impl fmt::Debug for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Content::Pixels(image) => image.fmt(f),
+            Content::Stream { shape, sample_type, .. } => write!(f, "Stream({shape} {sample_type})"),
             Content::File(path) => write!(f, "File({})", path.display()),
         }
     }

@@ -15,13 +15,16 @@ use std::path::{Path, PathBuf};
 use flate2::read::DeflateDecoder;
 use zip::{CompressionMethod, ZipArchive};
 
-use super::array::{Element, Format, Labels, Order};
+use super::Content;
+use super::array::{Element, Format, Labels, Order, Samples};
 use super::dataset::{DataSet, Part};
 use crate::error::{Error, Result};
 
 const MAGIC: &[u8] = b"\x93NUMPY";
 /// Longest text of a header; an array of plain numbers has one of some 100 bytes.
 const MAX_HEADER: u32 = 1 << 16;
+/// Images of more bytes are not read into memory as a whole.
+const STREAMED: u64 = 32 << 20;
 /// Most arrays in an archive.
 const MAX_ARRAYS: usize = 1 << 12;
 
@@ -175,6 +178,8 @@ struct Array {
     order: Order,
     /// Its elements.
     stream: Box<dyn Read + Send>,
+    /// Where they start.
+    start: u64,
     /// Bytes of the elements.
     length: u64,
 }
@@ -210,8 +215,9 @@ impl Array {
         read(&mut text)?;
         let text = std::str::from_utf8(&text).map_err(|error| damaged().with_source(error))?;
         let (element, order, dimensions) = header(text)?;
-        let length = length.checked_sub(before + u64::from(size)).ok_or_else(damaged)?;
-        Ok(Array { dimensions, element, order, stream, length })
+        let start = before + u64::from(size);
+        let length = length.checked_sub(start).ok_or_else(damaged)?;
+        Ok(Array { dimensions, element, order, stream, start, length })
     }
 
     /// The labels in this array for `count` images.
@@ -235,9 +241,24 @@ impl Array {
             None => None,
         };
         let name = stem.clone();
+        let file = path.clone();
         let origin = move |place| format!("{}, {name}/{place}", path.display());
+        if !compressed && format.image_bytes() > STREAMED {
+            let start = self.start;
+            let open = move |place| large(&file, start, format, place);
+            return Ok(Part::of_images(count, open, labels, stem, origin));
+        }
         Ok(Part::of_array(count, format, self.stream, labels, stem, origin))
     }
+}
+
+/// The image at that place of an array in a file of its own, whose elements start at `start`.
+fn large(path: &Path, start: u64, format: Format, place: u64) -> Result<Content> {
+    let cannot = |error| Error::io("cannot read it", error);
+    let mut file = File::open(path).map_err(cannot)?;
+    file.seek(SeekFrom::Start(start + place * format.image_bytes())).map_err(cannot)?;
+    let samples = Samples::new(file.take(format.image_bytes()), format)?;
+    Ok(Content::Stream { shape: format.shape, sample_type: format.element.sample_type()?, reader: Box::new(samples) })
 }
 
 /// Opens the array with the labels of some images.

@@ -9,12 +9,17 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use super::Store;
+use super::packed::Packed;
 use crate::backend::{Entry, Payload};
 use crate::checksum;
 use crate::descriptor::{Attributes, Descriptor, Encoding, Id, Label, Layout, check_name};
 use crate::encoding::{self, PixelEncoding};
 use crate::error::{Error, Result};
 use crate::image::{Image, ImageView, SampleType, Shape};
+use crate::layout::Arrangement;
+
+/// Images of so many bytes are put in the order of a layout as they are stored, part by part; others before that.
+const PACKED_LATER: usize = 32 << 20;
 
 /// An image to be appended: its content, and what is known of it.
 ///
@@ -37,21 +42,21 @@ pub struct NewImage<'a> {
 }
 
 enum Content<'a> {
-    Pixels { view: ImageView<'a>, encoding: Option<PixelEncoding> },
+    Pixels { shape: Shape, sample_type: SampleType, bytes: Cow<'a, [u8]>, encoding: Option<PixelEncoding> },
     File(Cow<'a, [u8]>),
     Linked(PathBuf),
-    Stream { shape: Shape, sample_type: SampleType, reader: &'a mut (dyn Read + Send) },
+    Stream { shape: Shape, sample_type: SampleType, layout: Layout, reader: &'a mut (dyn Read + Send) },
 }
 
 impl fmt::Debug for Content<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Content::Pixels { view, encoding } => {
-                write!(f, "Pixels({} {}, {encoding:?})", view.shape(), view.sample_type())
+            Content::Pixels { shape, sample_type, encoding, .. } => {
+                write!(f, "Pixels({shape} {sample_type}, {encoding:?})")
             }
             Content::File(bytes) => write!(f, "File({} bytes)", bytes.len()),
             Content::Linked(path) => write!(f, "Linked({})", path.display()),
-            Content::Stream { shape, sample_type, .. } => write!(f, "Stream({shape} {sample_type})"),
+            Content::Stream { shape, sample_type, layout, .. } => write!(f, "Stream({shape} {sample_type}, {layout})"),
         }
     }
 }
@@ -68,12 +73,23 @@ impl<'a> NewImage<'a> {
 
     /// Pixels that stand in somebody else's memory, encoded as [`pixels`](Self::pixels) are.
     pub fn view(view: ImageView<'a>) -> Self {
-        Self::new(Content::Pixels { view, encoding: None })
+        Self::of_view(view, None)
     }
 
     /// Pixels, encoded as said.
     pub fn encoded(view: ImageView<'a>, encoding: PixelEncoding) -> Self {
-        Self::new(Content::Pixels { view, encoding: Some(encoding) })
+        Self::of_view(view, Some(encoding))
+    }
+
+    fn of_view(view: ImageView<'a>, encoding: Option<PixelEncoding>) -> Self {
+        let (shape, sample_type, bytes) = (view.shape(), view.sample_type(), Cow::Borrowed(view.bytes()));
+        Self::new(Content::Pixels { shape, sample_type, bytes, encoding })
+    }
+
+    /// Pixels that are given away, encoded as said or else as [`pixels`](Self::pixels) are.
+    pub(crate) fn owned(image: Image, encoding: Option<PixelEncoding>) -> Self {
+        let (shape, sample_type, bytes) = (image.shape(), image.sample_type(), Cow::Owned(image.into_bytes()));
+        Self::new(Content::Pixels { shape, sample_type, bytes, encoding })
     }
 
     /// The bytes of an image file (JPEG, PNG, WebP, TIFF, BMP, GIF, QOI, PNM), kept as they are.
@@ -87,9 +103,15 @@ impl<'a> NewImage<'a> {
     }
 
     /// Pixels that come from a reader and may be more than fit in memory: row-major, channels last, little endian.
-    /// They are stored raw.
+    /// They are stored raw, in the layout that suits their number.
     pub fn stream(shape: Shape, sample_type: SampleType, reader: &'a mut (dyn Read + Send)) -> Self {
-        Self::new(Content::Stream { shape, sample_type, reader })
+        Self::stream_in(PixelEncoding::layout_for(shape), shape, sample_type, reader)
+    }
+
+    /// Pixels that come from a reader, as [`stream`](Self::stream) takes them, stored raw in `layout`. For any layout but
+    /// [`Layout::Row`] they are first written to a file without a name in the store's folder.
+    pub fn stream_in(layout: Layout, shape: Shape, sample_type: SampleType, reader: &'a mut (dyn Read + Send)) -> Self {
+        Self::new(Content::Stream { shape, sample_type, layout, reader })
     }
 
     /// Names it; a name is unique in its store.
@@ -119,6 +141,7 @@ pub(crate) struct Prepared<'a> {
 
 pub(crate) enum PreparedPayload<'a> {
     Bytes(Cow<'a, [u8]>),
+    Packed(Box<Packed<'a>>),
     Stream(&'a mut (dyn Read + Send)),
 }
 
@@ -131,26 +154,39 @@ impl<'a> Prepared<'a> {
         let mut descriptor = self.descriptor.clone();
         let payload = match &mut self.payload {
             PreparedPayload::Bytes(bytes) => Payload::Bytes(bytes),
-            PreparedPayload::Stream(reader) => {
+            PreparedPayload::Packed(packed) => {
                 descriptor.checksum = 0; // the backend counts it
+                packed.rewind();
+                Payload::Stream(&mut **packed)
+            }
+            PreparedPayload::Stream(reader) => {
+                descriptor.checksum = 0;
                 Payload::Stream(&mut **reader)
             }
         };
         Entry { descriptor, payload }
     }
 
-    /// The same, with bytes of its own.
+    /// The payload's checksum. Of one that is packed as it is stored, it is counted now.
+    pub(crate) fn checksum(&mut self) -> Result<u32> {
+        match &mut self.payload {
+            PreparedPayload::Packed(packed) => packed.checksum(),
+            _ => Ok(self.descriptor.checksum),
+        }
+    }
+
+    /// The same, with bytes of its own; those of a stream are kept in a file in `folder`.
     ///
     /// # Errors
-    /// `InvalidInput` where it is a stream, which is not gathered in memory.
-    pub(crate) fn into_owned(self) -> Result<Prepared<'static>> {
-        match self.payload {
-            PreparedPayload::Bytes(bytes) => {
-                let payload = PreparedPayload::Bytes(Cow::Owned(bytes.into_owned()));
-                Ok(Prepared { descriptor: self.descriptor, payload })
-            }
-            PreparedPayload::Stream(_) => Err(Error::invalid("a stream cannot be kept for later")),
-        }
+    /// Those of a stream.
+    pub(crate) fn into_owned(self, folder: &Path) -> Result<Prepared<'static>> {
+        let Descriptor { shape, sample_type, .. } = self.descriptor;
+        let payload = match self.payload {
+            PreparedPayload::Bytes(bytes) => PreparedPayload::Bytes(Cow::Owned(bytes.into_owned())),
+            PreparedPayload::Packed(packed) => PreparedPayload::Packed(Box::new(packed.into_owned())),
+            PreparedPayload::Stream(reader) => spooled(Layout::Row, shape, sample_type, reader, folder)?,
+        };
+        Ok(Prepared { descriptor: self.descriptor, payload })
     }
 }
 
@@ -197,11 +233,10 @@ impl Store {
             check_name(name)?;
         }
         let (shape, sample_type, encoding, payload) = match content {
-            Content::Pixels { view, encoding } => {
-                let (shape, sample_type) = (view.shape(), view.sample_type());
+            Content::Pixels { shape, sample_type, bytes, encoding } => {
                 let encoding = encoding.unwrap_or_else(|| self.pixel_encoding_for(shape, sample_type));
-                let (encoding, payload) = encoding.encode(view)?;
-                (shape, sample_type, encoding, PreparedPayload::Bytes(payload))
+                let (encoding, payload) = encode(shape, sample_type, bytes, encoding)?;
+                (shape, sample_type, encoding, payload)
             }
             Content::File(bytes) => {
                 let header = encoding::header(&bytes, self.decoder.max_image_bytes)?;
@@ -213,13 +248,17 @@ impl Store {
                 let payload = PreparedPayload::Bytes(Cow::Owned(linked.path.into_bytes()));
                 (linked.header.shape, linked.header.sample_type, Encoding::Linked(linked.link), payload)
             }
-            Content::Stream { shape, sample_type, reader } => {
+            Content::Stream { shape, sample_type, layout: Layout::Row, reader } => {
                 (shape, sample_type, Encoding::Raw(Layout::Row), PreparedPayload::Stream(reader))
+            }
+            Content::Stream { shape, sample_type, layout, reader } => {
+                let payload = spooled(layout, shape, sample_type, reader, &self.spool_folder())?;
+                (shape, sample_type, Encoding::Raw(layout), payload)
             }
         };
         let (payload_length, checksum) = match &payload {
             PreparedPayload::Bytes(bytes) => (bytes.len() as u64, checksum::crc32c(bytes)),
-            PreparedPayload::Stream(_) => (shape.byte_length(sample_type), 0),
+            PreparedPayload::Packed(_) | PreparedPayload::Stream(_) => (shape.byte_length(sample_type), 0),
         };
         let descriptor =
             Descriptor { id: 0, name, shape, sample_type, encoding, label, attributes, payload_length, checksum };
@@ -233,6 +272,49 @@ impl Store {
             false => PixelEncoding::Raw,
         }
     }
+}
+
+/// Encodes pixels; large ones only as they are stored, so that they are not in memory twice.
+fn encode(
+    shape: Shape,
+    sample_type: SampleType,
+    bytes: Cow<'_, [u8]>,
+    encoding: PixelEncoding,
+) -> Result<(Encoding, PreparedPayload<'_>)> {
+    if let Some(layout) = encoding.layout(shape).filter(|&layout| layout != Layout::Row)
+        && bytes.len() >= PACKED_LATER
+    {
+        let arrangement = Arrangement::new(layout, shape, sample_type)?;
+        let packed = Packed::pixels(arrangement, sample_type, shape.width(), bytes);
+        return Ok((Encoding::Raw(layout), PreparedPayload::Packed(Box::new(packed))));
+    }
+    match bytes {
+        Cow::Borrowed(bytes) => {
+            let (encoding, payload) = encoding.encode(ImageView::new(shape, sample_type, bytes)?)?;
+            Ok((encoding, PreparedPayload::Bytes(payload)))
+        }
+        Cow::Owned(bytes) => {
+            let (encoding, payload) = encoding.encode(ImageView::new(shape, sample_type, &bytes)?)?;
+            let payload = match payload {
+                Cow::Owned(payload) => payload,
+                Cow::Borrowed(_) => bytes, // they are the pixels as they are
+            };
+            Ok((encoding, PreparedPayload::Bytes(Cow::Owned(payload))))
+        }
+    }
+}
+
+/// The payload of the pixels that `reader` gives.
+fn spooled<'a>(
+    layout: Layout,
+    shape: Shape,
+    sample_type: SampleType,
+    reader: &mut (dyn Read + Send),
+    folder: &Path,
+) -> Result<PreparedPayload<'a>> {
+    let arrangement = Arrangement::new(layout, shape, sample_type)?;
+    let packed = Packed::spooled(arrangement, sample_type, shape.width(), reader, folder)?;
+    Ok(PreparedPayload::Packed(Box::new(packed)))
 }
 
 /// A store with label names has labels for these names only.

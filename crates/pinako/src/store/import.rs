@@ -32,7 +32,7 @@ const LOT_TIME: Duration = Duration::from_millis(50);
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ImportEncoding {
-    /// Image files keep their bytes; pixels are encoded as suits the store.
+    /// Image files keep their bytes; pixels are encoded as suits the store, and raw where they do not fit in memory.
     #[default]
     AsTheyCame,
     /// All are stored raw, in the layout that suits their size.
@@ -161,7 +161,7 @@ impl Importer<'_> {
         while let Some(mut lot) = self.next_lot(source) {
             if self.options.encoding == ImportEncoding::Link
                 && let Some(Loaded { item, .. }) =
-                    lot.iter().flatten().find(|loaded| matches!(loaded.item.content, Content::Pixels(_)))
+                    lot.iter().flatten().find(|loaded| !matches!(loaded.item.content, Content::File(_)))
             {
                 let _ = send.send(Err(cannot_link(item)));
                 return;
@@ -244,6 +244,9 @@ impl Importer<'_> {
         let bytes_until = images.iter().map(|image| {
             let more = match image {
                 Ok(Loaded { item: Item { content: Content::Pixels(image), .. }, .. }) => image.bytes().len() as u64,
+                Ok(Loaded { item: Item { content: Content::Stream { shape, sample_type, .. }, .. }, .. }) => {
+                    shape.byte_length(*sample_type)
+                }
                 Ok(Loaded { file: Some(file), .. }) => header(file, self.store.decoder.max_image_bytes)
                     .map_or(0, |header| header.shape.byte_length(header.sample_type)),
                 Ok(Loaded { file: None, .. }) | Err(_) => 0,
@@ -258,15 +261,27 @@ impl Importer<'_> {
         let Item { name, label, attributes, content, origin } = item;
         let file = file.unwrap_or_default(); // where the item has pixels there is none
         let prepare = || {
-            let image;
-            let new = match (&content, self.options.encoding) {
-                (Content::Pixels(image), encoding) => pixels(image, encoding),
-                (Content::File(path), encoding) => {
-                    image = decode_file(&file, self.store.decoder.max_image_bytes)?;
+            let encoding = self.options.encoding;
+            let mut reader;
+            let new = match content {
+                Content::Pixels(image) => NewImage::owned(image, encoding.pixels()),
+                Content::Stream { shape, sample_type, reader: stream } => {
+                    reader = stream;
+                    let encoding = encoding.pixels().unwrap_or(PixelEncoding::Raw);
+                    match encoding.layout(shape) {
+                        Some(layout) => NewImage::stream_in(layout, shape, sample_type, &mut *reader),
+                        None => NewImage::owned(Image::read(shape, sample_type, &mut *reader)?, Some(encoding)),
+                    }
+                }
+                Content::File(path) => {
+                    let image = decode_file(&file, self.store.decoder.max_image_bytes)?;
                     match encoding {
                         ImportEncoding::AsTheyCame => NewImage::file(file),
                         ImportEncoding::Link => NewImage::linked(path),
-                        _ => pixels(&image, encoding),
+                        _ => {
+                            drop(file);
+                            NewImage::owned(image, encoding.pixels())
+                        }
                     }
                 }
             };
@@ -274,7 +289,7 @@ impl Importer<'_> {
             check_label(label, self.label_names)?;
             let prefix = self.options.name_prefix.as_deref().unwrap_or_default();
             let new = new.name(format!("{prefix}{name}")).label(label).attributes(attributes);
-            self.store.prepare(new)?.into_owned()
+            self.store.prepare(new)?.into_owned(&self.store.spool_folder())
         };
         match prepare() {
             Ok(prepared) => Ok(Incoming { prepared, origin }),
@@ -292,6 +307,7 @@ fn next_items(source: &mut dyn Source) -> Vec<Result<Item>> {
         let Some(item) = source.next() else { break };
         bytes += match &item {
             Ok(Item { content: Content::Pixels(image), .. }) => image.bytes().len() as u64,
+            Ok(Item { content: Content::Stream { shape, sample_type, .. }, .. }) => shape.byte_length(*sample_type),
             Ok(Item { content: Content::File(path), .. }) => path.metadata().map_or(0, |metadata| metadata.len()),
             Err(_) => 0,
         };
@@ -304,13 +320,6 @@ fn next_items(source: &mut dyn Source) -> Vec<Result<Item>> {
 fn cannot_link(item: &Item) -> Error {
     Error::invalid(format!("{}: only image files can be linked, and this is part of an array", item.origin))
         .with_hint("import it without linking")
-}
-
-fn pixels(image: &Image, encoding: ImportEncoding) -> NewImage<'_> {
-    match encoding.pixels() {
-        None => NewImage::pixels(image),
-        Some(encoding) => NewImage::encoded(image.view(), encoding),
-    }
 }
 
 fn how_to_go_on(error: Error) -> Error {

@@ -75,7 +75,7 @@ impl Store {
         for (image, id) in std::mem::take(images).into_iter().zip(ids) {
             match id.and_then(|_| known.next().flatten()) {
                 None => rest.push(image),
-                Some(there) => check_same(&image, &there)?,
+                Some(there) => check_same(image, &there)?,
             }
         }
         *images = rest;
@@ -84,12 +84,13 @@ impl Store {
 }
 
 /// Checks that `image` is the one that is there under its name.
-fn check_same(image: &Incoming<'_>, there: &Descriptor) -> Result<()> {
+fn check_same(mut image: Incoming<'_>, there: &Descriptor) -> Result<()> {
+    let checksum = image.prepared.checksum()?;
     let new = &image.prepared.descriptor;
     let same_content = match (new.encoding, there.encoding) {
         // Two links to one file are the same even where its path is written otherwise.
         (Encoding::Linked(new), Encoding::Linked(there)) => new == there,
-        _ => (new.payload_length, new.checksum) == (there.payload_length, there.checksum),
+        _ => (new.payload_length, checksum) == (there.payload_length, there.checksum),
     };
     let other = match same_content {
         true if new.label == there.label => return Ok(()),

@@ -9,6 +9,7 @@ mod copy;
 mod import;
 mod incoming;
 mod labels;
+mod packed;
 mod read;
 mod region;
 mod verify;
@@ -24,7 +25,7 @@ pub use watched::{Progress, Watch};
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::backend::{Backend, Durability, Footprint, IoHints, Properties};
 use crate::backends::{self, Habits, Mode};
@@ -178,6 +179,12 @@ impl Store {
     /// Its URL; one that was opened by a bare path has its scheme here.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// The folder for what has to be kept until it is stored: the store's own, or what will be above it.
+    fn spool_folder(&self) -> PathBuf {
+        let folder = self.folder().and_then(|folder| folder.ancestors().find(|folder| folder.is_dir()));
+        folder.map_or_else(std::env::temp_dir, Path::to_owned)
     }
 
     /// The folder that linked paths are relative to.
