@@ -14,7 +14,7 @@ use pinako_bench::stores::Options;
 
 use crate::pick::{ImagePick, LabelPick};
 
-pub use regions::ExplainArgs;
+pub use regions::{ExplainArgs, RelayoutArgs};
 
 const EXIT_CODES: &str = "\
 Stores:
@@ -58,6 +58,7 @@ pub enum Command {
     Get(GetArgs),
     Explain(ExplainArgs),
     Put(PutArgs),
+    Relayout(RelayoutArgs),
     Remove(RemoveArgs),
     Labels(LabelsArgs),
     Info(InfoArgs),

@@ -1,9 +1,17 @@
 //! Images too large to be held in memory, on their way into a store.
 
+mod schemes;
+
 use std::fs;
 use std::ops::ControlFlow;
 
-use pinako::{ImportEncoding, ImportOptions, SampleType, Shape, Store, source};
+use pinako::backends::{self, Mode};
+use pinako::wrappers::{Fault, Faulty, Operation};
+use pinako::{
+    Attributes, Durability, Encoding, Image, ImportEncoding, ImportOptions, Layout, NewImage, PixelEncoding,
+    SampleType, Shape, Store, source,
+};
+use schemes::SCHEMES;
 
 /// A source of one image whose pixels come from a reader; as many are missing as said.
 struct Streamed(Option<usize>);
@@ -85,5 +93,53 @@ fn a_large_array_is_imported_along_the_curve() {
         let descriptor = store.descriptor(id).unwrap();
         assert_eq!((descriptor.encoding.to_string().as_str(), descriptor.label), ("raw:hilbert:64", label));
         assert!(store.image(id).unwrap().bytes() == &bytes[id as usize * 4100 * 8200..][..4100 * 8200]);
+    }
+}
+
+#[test]
+fn a_relayout_gives_the_same_image_on_every_backend() {
+    let bytes: Vec<u8> = (0..531 * 270 * 3u32).map(|at| (at.wrapping_mul(40_503) >> 7) as u8).collect();
+    let image = Image::from_bytes(Shape::new(531, 270, 3).unwrap(), SampleType::U8, bytes).unwrap();
+    for scheme in ["memory"].iter().chain(SCHEMES) {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("{scheme}:{}", folder.path().join("store").display());
+        let store = Store::create(if *scheme == "memory" { "memory:" } else { &url }).unwrap();
+        let row = PixelEncoding::RawIn(Layout::Row);
+        let attributes = Attributes::parse(r#"{"sun":45}"#).unwrap();
+        let named = NewImage::encoded(image.view(), row).name("a").label(3).attributes(attributes.clone());
+        store.append([named, NewImage::encoded(image.view(), row)]).unwrap();
+        for (id, name, layout) in [(0, Some("a"), "hilbert:64"), (1, None, "hilbert:1"), (3, Some("a"), "row")] {
+            let layout = layout.parse().unwrap();
+            let new = store.relayout(id, layout).unwrap();
+            assert!(new > id && store.descriptors(&[id]).unwrap()[0].is_none(), "{scheme}");
+            let descriptor = store.descriptor(new).unwrap();
+            assert_eq!((descriptor.encoding, descriptor.name.as_deref()), (Encoding::Raw(layout), name));
+            assert_eq!(descriptor.label, name.map(|_| 3));
+            assert_eq!(descriptor.attributes, name.map(|_| attributes.clone()));
+            assert_eq!(store.image(new).unwrap(), image, "{scheme}");
+            assert_eq!(store.relayout(new, layout).unwrap(), new);
+        }
+        assert_eq!(store.count().unwrap(), 2);
+    }
+}
+
+#[test]
+fn a_relayout_that_fails_at_any_step_keeps_the_image() {
+    let image = Image::from_bytes(Shape::new(9, 8, 1).unwrap(), SampleType::U8, (0..72).collect()).unwrap();
+    let operations = [Operation::Append, Operation::Remove, Operation::Read];
+    for (operation, after) in operations.iter().flat_map(|&operation| (0..3).map(move |after| (operation, after))) {
+        let faulty = Faulty::new(backends::open("memory:", Mode::Create, Durability::Full).unwrap());
+        let faults = faulty.faults();
+        let store = Store::from_backend(faulty);
+        store.append([NewImage::encoded(image.view(), PixelEncoding::RawIn(Layout::Row)).name("a")]).unwrap();
+        faults.order(Fault::Before(operation), after);
+        let done = store.relayout(0, "hilbert:2".parse().unwrap());
+        let found = ["a", "a (relayout)"].map(|name| store.find(name).unwrap());
+        let found: Vec<u64> = found.into_iter().flatten().collect();
+        assert!(!found.is_empty(), "{operation:?} {after}");
+        assert!(done.is_err() || found == [2], "{operation:?} {after}: {found:?}");
+        for id in found {
+            assert_eq!(store.image(id).unwrap(), image);
+        }
     }
 }

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::ValueHint;
-use pinako::Region;
 use pinako::backend::IoHints;
 use pinako::plan::Strategy;
+use pinako::{Layout, Region};
 
 use super::DecodeArgs;
 use crate::pick::ImagePick;
@@ -68,6 +68,32 @@ pub struct ExplainArgs {
 
     #[command(flatten)]
     pub decode: DecodeArgs,
+}
+
+/// Store raw images anew in another layout; prints their new ids
+///
+/// Name, label and attributes stay. An image that is in that layout already stays as it is. `compact` gives back the space
+/// of the old ones.
+///
+/// An image of a name is stored under NAME (relayout) first, and under its own when that is free: if this is broken off,
+/// the image may be there under that name, or under both.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  pinako relayout earth.lmdb 0 --layout hilbert
+  pinako relayout earth.lmdb earth/0 moon/0 --layout row")]
+pub struct RelayoutArgs {
+    /// Which store
+    #[arg(value_name = "STORE", value_hint = ValueHint::AnyPath)]
+    pub store: String,
+
+    /// The images: digits are an id, all else is a name; name:TEXT is always a name
+    #[arg(required = true, value_name = "ID|NAME")]
+    pub images: Vec<ImagePick>,
+
+    /// The layout: row, or hilbert[:B] for blocks of B x B pixels along the Hilbert curve
+    #[arg(long, value_name = "LAYOUT")]
+    pub layout: Layout,
 }
 
 /// What another device costs.

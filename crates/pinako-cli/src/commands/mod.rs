@@ -10,6 +10,7 @@ mod import;
 mod info;
 mod list;
 mod put;
+mod relayout;
 mod upkeep;
 mod verify;
 
@@ -28,6 +29,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         Command::Get(args) => get::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Put(args) => put::run(&args),
+        Command::Relayout(args) => relayout::run(&args),
         Command::Remove(args) => upkeep::remove(&args),
         Command::Labels(args) => upkeep::labels(&args),
         Command::Info(args) => info::run(&args),

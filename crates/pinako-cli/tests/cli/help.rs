@@ -1,12 +1,13 @@
 use crate::support::Place;
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 15] = [
     "import",
     "export",
     "copy",
     "get",
     "explain",
     "put",
+    "relayout",
     "remove",
     "labels",
     "info",

@@ -132,3 +132,37 @@ fn a_layout_is_for_raw_samples_only() {
     exit code 2
     "#);
 }
+
+#[test]
+fn relayout_keeps_all_but_the_id_and_the_order() {
+    let place = Place::new();
+    square(&place, "images-idx3-ubyte");
+    place.picture("tom.ppm", 1);
+    place.ok("import --layout row images-idx3-ubyte map");
+    place.ok("put map tom.ppm");
+    place.ok("get map 0 -o before.npy");
+    let before = json(&place, "info map 0 --json");
+    let name = before["name"].as_str().unwrap();
+    assert_eq!(place.ok(&format!("relayout map {name} --layout hilbert:8")), "3\n");
+    assert_eq!(place.ok("relayout map 3 --layout hilbert:8"), "3\n");
+    place.ok("get map 3 -o after.npy");
+    assert_eq!(place.read("before.npy"), place.read("after.npy"));
+    let mut after = json(&place, "info map 3 --json");
+    assert_eq!(after["encoding"], "raw:hilbert:8");
+    for changed in ["id", "encoding", "checksum"] {
+        after[changed] = before[changed].clone();
+    }
+    assert_eq!(after, before);
+    assert_eq!(place.ok("list map --json").lines().count(), 2);
+    insta::assert_snapshot!(place.run("relayout map tom.ppm --layout row"), @"
+    ! error: lmdb:map: image 1: it is kept:pnm: only raw images have a layout
+    ! hint: import it again, with a layout
+    exit code 1
+    ");
+    insta::assert_snapshot!(place.run("relayout map 3 99 --layout row"), @"
+    ! error: lmdb:map: there is no image 99
+    ! hint: name:99 means the image that is named 99
+    exit code 4
+    ");
+    assert_eq!(json(&place, "info map 3 --json")["encoding"], "raw:hilbert:8");
+}

@@ -12,6 +12,7 @@ mod labels;
 mod packed;
 mod read;
 mod region;
+mod relayout;
 mod verify;
 mod watched;
 
