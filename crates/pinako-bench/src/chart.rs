@@ -37,12 +37,14 @@ pub struct Chart {
 /// What a chart draws.
 #[derive(Debug, Clone)]
 pub enum Body {
-    /// Lines through points, a colour for each of `colors` and a dash for each of `styles`.
+    /// Lines through points, a colour for each of `colors` and a dash for the second of `styles`, of which there may be
+    /// fewer than two.
     Lines {
         series: Vec<Line>,
         colors: Vec<(String, Color)>,
-        styles: [&'static str; 2],
+        styles: Vec<&'static str>,
         log: bool,
+        x_label: &'static str,
         x: Format,
         y: Format,
     },
@@ -191,9 +193,9 @@ impl Chart {
 
     fn scene(&self, ground: Ground) -> Scene {
         let (layout, plots, legend) = match &self.body {
-            Body::Lines { series, colors, styles, log, x, y } => {
+            Body::Lines { series, colors, styles, log, x_label, x, y } => {
                 let plots = lines(series, ground);
-                let mut layout = Layout::auto_from_plots(&plots).with_x_label("images");
+                let mut layout = Layout::auto_from_plots(&plots).with_x_label(*x_label);
                 if *log {
                     let places = || series.iter().flat_map(|line| &line.points).map(|point| point.x);
                     let (least, most) = (places().fold(f64::MAX, f64::min), places().fold(0.0, f64::max));

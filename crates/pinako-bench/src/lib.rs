@@ -14,6 +14,7 @@
 //! # }
 //! ```
 //!
+//!
 //! # The map
 //!
 //! | module | answers |
@@ -31,8 +32,14 @@ mod chart;
 pub mod cold;
 pub mod explain;
 pub mod figures;
+mod html;
 pub mod machine;
 pub mod memory;
+mod output;
 pub mod pictures;
 pub mod stores;
 pub mod summary;
+
+fn invalid(message: impl Into<String>) -> pinako::Error {
+    pinako::Error::new(pinako::ErrorKind::InvalidInput, message)
+}

@@ -17,7 +17,6 @@ mod report;
 #[cfg(test)]
 mod tests;
 
-use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -27,7 +26,9 @@ use pinako::{Error, ErrorKind, Result};
 use self::contender::Contender;
 use self::data::SourceImages;
 use crate::cold;
+use crate::invalid;
 use crate::machine::{self, Machine};
+use crate::output::make_folder;
 
 pub use self::data::Data;
 pub use self::recommendation::{Advice, Recommendation};
@@ -190,23 +191,6 @@ fn compare(options: &Options, contenders: &[Contender], watch: &mut Watch<'_>) -
     Ok(report)
 }
 
-/// A folder that goes again where it was made for nothing.
-struct Made<'a>(Option<&'a Path>);
-
-impl Drop for Made<'_> {
-    fn drop(&mut self) {
-        // This fails where there is something in it.
-        let _ = self.0.map(fs::remove_dir);
-    }
-}
-
-/// Makes a folder, unless it is there.
-fn make_folder(path: &Path) -> Result<Made<'_>> {
-    let is_there = path.exists();
-    fs::create_dir_all(path).map_err(|error| Error::io(format!("cannot make the folder {}", path.display()), error))?;
-    Ok(Made((!is_there).then_some(path)))
-}
-
 /// Refuses a run that would fill the disk.
 fn check_space(folder: &Path, images: &SourceImages, largest: u64) -> Result<()> {
     let free = machine::free_bytes(folder)
@@ -222,8 +206,4 @@ fn check_space(folder: &Path, images: &SourceImages, largest: u64) -> Result<()>
         format!("a store of {largest} such images may take {needed} MiB, {} has {free} MiB left", folder.display()),
     )
     .with_hint("take smaller counts, or a folder on another disk"))
-}
-
-fn invalid(message: impl Into<String>) -> Error {
-    Error::new(ErrorKind::InvalidInput, message)
 }

@@ -1,5 +1,4 @@
-//! The report for people: one HTML file that needs nothing else, no script and no network, and follows the reader's
-//! light or dark.
+//! The report for people.
 
 use std::fmt::Write;
 
@@ -10,8 +9,7 @@ use super::plots;
 use super::report::{Measurement, Operation, Report, Unit};
 use crate::chart::{Chart, Color};
 use crate::figures;
-
-const CSS: &str = include_str!("page.css");
+use crate::html::{self, escape};
 
 /// What the main table shows, and what that means.
 const ROWS: [(Operation, &str); 9] = [
@@ -32,24 +30,19 @@ pub(super) fn page(report: &Report, charts: &[Chart]) -> String {
     let title = format!("Which store for {images} images?");
     let mut page = String::new();
     let mut put = |part: String| page += &part;
-    put(format!(
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>{title}</title>\n<style>\n{CSS}</style>\n</head>\n<body>\n"
-    ));
     put(header(report, &title));
     put(format!("<section class=\"answer\"><p>{}</p></section>\n", escape(&report.recommendation.headline)));
     put(warnings(report));
     put(advice(report));
     put(main_table(report));
-    put(pictures(charts));
+    put(html::pictures(charts));
     put(all_figures(report));
     put(method(report));
     put(machine(report));
     put("<footer>Every sample is in <code>report.json</code>, their summaries are in <code>report.csv</code>, and each \
-         picture is beside this page as SVG and PNG.</footer>\n</body>\n</html>\n"
+         picture is beside this page as SVG and PNG.</footer>\n"
         .to_owned());
-    page
+    html::document(&title, &page)
 }
 
 fn header(report: &Report, title: &str) -> String {
@@ -172,20 +165,6 @@ fn spread(found: &Measurement) -> String {
     text
 }
 
-fn pictures(charts: &[Chart]) -> String {
-    let mut text = "<h2>In pictures</h2>\n<div class=\"plots\">\n".to_owned();
-    for chart in charts {
-        let _ = writeln!(
-            text,
-            "<figure><figcaption><strong>{}</strong><small>{}</small></figcaption>{}</figure>",
-            escape(&chart.title),
-            escape(&chart.caption),
-            chart.inline_svg()
-        );
-    }
-    text + "</div>\n"
-}
-
 fn all_figures(report: &Report) -> String {
     let mut text = "<details><summary>All medians, by number of images</summary>\n<div class=\"scroll\">\n".to_owned();
     for operation in Operation::ALL {
@@ -255,24 +234,14 @@ fn method(report: &Report) -> String {
 }
 
 fn machine(report: &Report) -> String {
-    let machine = &report.machine;
-    let facts = [
-        ("Processor", format!("{}, {} cores used", machine.cpu, machine.cores)),
-        ("Memory", figures::bytes(machine.memory_bytes as f64)),
-        ("System", machine.system.clone()),
+    let others = [
         ("Stores in", report.folder.display().to_string()),
-        ("File system", machine.file_system.clone()),
-        ("Disk", machine.disk.clone()),
         ("Date", report.date.clone()),
         ("Took", figures::seconds(report.seconds)),
         ("Pinako", report.pinako_version.clone()),
         ("Command", report.command.clone()),
     ];
-    let mut text = "<h2>The machine</h2>\n<dl>\n".to_owned();
-    for (key, value) in facts {
-        let _ = writeln!(text, "<dt>{key}</dt><dd>{}</dd>", escape(&value));
-    }
-    text + "</dl>\n"
+    html::machine(&report.machine, &others)
 }
 
 fn figure(unit: Unit, number: f64) -> String {
@@ -285,18 +254,4 @@ fn figure(unit: Unit, number: f64) -> String {
 fn capital(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map_or(String::new(), |first| first.to_uppercase().collect::<String>() + letters.as_str())
-}
-
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '&' => escaped += "&amp;",
-            '<' => escaped += "&lt;",
-            '>' => escaped += "&gt;",
-            '"' => escaped += "&quot;",
-            other => escaped.push(other),
-        }
-    }
-    escaped
 }

@@ -71,8 +71,9 @@ impl Lines {
             body: Body::Lines {
                 series,
                 colors: colors(report),
-                styles: self.styles,
+                styles: self.styles.to_vec(),
                 log,
+                x_label: "images",
                 x: |count| figures::count(count as u64),
                 y: figures::short_seconds,
             },

@@ -1,13 +1,13 @@
 //! What was measured, as data: for programs as JSON with every sample, for spreadsheets as CSV with their summaries.
 
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
-use pinako::{Error, ErrorKind, Result};
+use pinako::Result;
 use serde::Serialize;
 
 use super::{Data, Recommendation, page, plots};
 use crate::machine::Machine;
+use crate::output::Files;
 use crate::summary::{Summary, quantile};
 
 /// Everything that a run found out.
@@ -212,39 +212,14 @@ impl Report {
 
     /// Writes all the files of the report into `folder`.
     pub(super) fn write(&self, folder: &Path) -> Result<()> {
-        let write = |name: &str, bytes: &[u8]| {
-            let path = folder.join(name);
-            fs::write(&path, bytes).map_err(|error| Error::io(format!("cannot write {}", path.display()), error))
-        };
-        let json = serde_json::to_vec(self)
-            .map_err(|error| Error::new(ErrorKind::Backend, "cannot make JSON of the report").with_source(error))?;
-        write("report.json", &json)?;
-        write("report.csv", &self.csv()?)?;
         let charts = plots::charts(self);
-        for chart in &charts {
-            write(&format!("{}.svg", chart.name), chart.svg().as_bytes())?;
-            write(&format!("{}.png", chart.name), &chart.png()?)?;
-        }
-        write("index.html", page::page(self, &charts).as_bytes())?;
-        // Those of an older report that this one lacks would be taken for its own.
-        for name in plots::NAMES.iter().filter(|&name| charts.iter().all(|chart| chart.name != *name)) {
-            for path in ["svg", "png"].map(|kind| folder.join(format!("{name}.{kind}"))) {
-                match fs::remove_file(&path) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                        return Err(Error::io(format!("cannot remove {}", path.display()), error));
-                    }
-                    _ => {}
-                }
-            }
-        }
-        Ok(())
+        Files { report: self, csv: self.csv(), charts: &charts, names: &plots::NAMES, page: page::page(self, &charts) }
+            .write(folder)
     }
 
-    fn csv(&self) -> Result<Vec<u8>> {
-        let failed = |error: csv::Error| Error::new(ErrorKind::Backend, "cannot make the CSV").with_source(error);
-        let mut writer = csv::Writer::from_writer(Vec::new());
+    fn csv(&self) -> Vec<Vec<String>> {
         let head = "backend,count,operation,unit,samples,median,q1,q3,min,max,p95,images_per_second";
-        writer.write_record(head.split(',')).map_err(failed)?;
+        let mut records: Vec<Vec<String>> = vec![head.split(',').map(str::to_owned).collect()];
         for found in &self.measurements {
             let Summary { median, q1, q3, min, max } = found.summary;
             let mut record = vec![
@@ -256,8 +231,8 @@ impl Report {
             ];
             record.extend([median, q1, q3, min, max].map(|number| number.to_string()));
             record.extend([found.p95, found.images_per_second()].map(|n| n.map_or(String::new(), |n| n.to_string())));
-            writer.write_record(&record).map_err(failed)?;
+            records.push(record);
         }
-        writer.into_inner().map_err(|error| failed(error.into_error().into()))
+        records
     }
 }
