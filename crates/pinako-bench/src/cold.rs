@@ -28,6 +28,24 @@ pub fn forget(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Drops `length` bytes from `start` on of an open file from the page cache.
+pub fn forget_part(file: &File, start: u64, length: u64) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    rustix::fs::fadvise(file, start, std::num::NonZeroU64::new(length), rustix::fs::Advice::DontNeed)?;
+    #[cfg(not(target_os = "linux"))]
+    let _ = (file, start, length);
+    Ok(())
+}
+
+/// Has the system read of an open file what is asked for and no more.
+pub fn no_read_ahead(file: &File) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::Random)?;
+    #[cfg(not(target_os = "linux"))]
+    let _ = file;
+    Ok(())
+}
+
 /// Whether files in `folder` can be forgotten: writes one, forgets it and looks.
 pub fn can_forget(folder: &Path) -> io::Result<bool> {
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
@@ -52,4 +70,26 @@ fn is_forgotten(file: &File) -> rustix::io::Result<bool> {
 #[cfg(not(target_os = "linux"))]
 fn is_forgotten(_: &File) -> io::Result<bool> {
     Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_of_an_open_file_is_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        if !can_forget(folder.path()).unwrap() {
+            return eprintln!("skipped: the folder for temporary files does not forget");
+        }
+        let path = folder.path().join("file");
+        fs::write(&path, vec![1; 1 << 16]).unwrap();
+        settle(folder.path()).unwrap();
+        let file = File::open(&path).unwrap();
+        no_read_ahead(&file).unwrap();
+        forget_part(&file, 4096, 1 << 15).unwrap();
+        assert!(!is_forgotten(&file).unwrap(), "its first page stays");
+        forget_part(&file, 0, 1 << 16).unwrap();
+        assert!(is_forgotten(&file).unwrap());
+    }
 }

@@ -14,6 +14,7 @@
 //! # }
 //! ```
 //!
+//! [`regions`] repeats the experiments of the Hilbert layout, by counting and by real reads: `pinako bench regions`.
 //!
 //! # The map
 //!
@@ -21,6 +22,7 @@
 //! | --- | --- |
 //! | [`stores`] | which backend stores and reads many small images best? |
 //! | [`explain`] | how is a region of an image read, and what would other ways cost? |
+//! | [`regions`] | how many runs has a rectangle, and how long does it take to read one? |
 //! | [`pictures`] | what is measured where nobody gives images? |
 //! | [`figures`] | how are figures written for people? |
 //! | [`summary`] | what do many samples say in a few numbers? |
@@ -37,6 +39,7 @@ pub mod machine;
 pub mod memory;
 mod output;
 pub mod pictures;
+pub mod regions;
 pub mod stores;
 pub mod summary;
 

@@ -14,12 +14,16 @@ use crate::{interrupt, report};
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
 /// A step that does not fit the terminal is cut off.
-const BAR: &str = "{prefix} [{bar:24}] {human_pos}/{human_len} images  {per_sec}  {eta} left  {wide_msg}";
+const BAR: &str = "{prefix} [{bar:24}] {human_pos}/{human_len} UNIT  {per_sec}  {eta} left  {wide_msg}";
+/// Where it is not known how much there is.
+const SPINNER: &str = "{prefix} {spinner} {human_pos} UNIT  {per_sec}  {elapsed}  {msg}";
 
 /// A job that is shown, and that Ctrl-C stops.
 pub struct Job {
     /// What is being done: `importing`, `copying`, ...
     what: String,
+    /// What is counted: `images`.
+    unit: &'static str,
     bar: ProgressBar,
     started: Instant,
     last_line: Instant,
@@ -28,18 +32,23 @@ pub struct Job {
 }
 
 impl Job {
-    /// Starts the clock.
+    /// Starts the clock of a job on images.
     pub fn start(what: &'static str) -> Self {
+        Self::counting(what, "images")
+    }
+
+    /// Starts the clock of a job on something else.
+    pub fn counting(what: &'static str, unit: &'static str) -> Self {
         interrupt::listen();
         let bar = match std::io::stderr().is_terminal() {
             true => ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10)),
             false => ProgressBar::hidden(),
         };
-        bar.set_style(style("{prefix} {spinner} {human_pos} images  {per_sec}  {elapsed}  {msg}"));
+        bar.set_style(style(SPINNER, unit));
         bar.set_prefix(what);
         bar.enable_steady_tick(Duration::from_millis(100)); // which then is what draws
         let now = Instant::now();
-        Job { what: what.to_owned(), bar, started: now, last_line: now, first: None }
+        Job { what: what.to_owned(), unit, bar, started: now, last_line: now, first: None }
     }
 
     /// Shows how far the job is, and says whether it is to go on.
@@ -47,7 +56,7 @@ impl Job {
         let first = *self.first.get_or_insert_with(|| {
             if let Some(total) = progress.total {
                 self.bar.set_length(total);
-                self.bar.set_style(style(BAR));
+                self.bar.set_style(style(BAR, self.unit));
             }
             self.bar.set_position(progress.images);
             self.bar.reset_eta(); // what was done before says nothing of the speed
@@ -56,7 +65,7 @@ impl Job {
         self.bar.set_position(progress.images);
         if self.bar.is_hidden() && self.last_line.elapsed() >= LINE_EVERY {
             self.last_line = Instant::now();
-            report::say(line(&self.what, first, progress, self.started.elapsed()));
+            report::say(line(&self.what, self.unit, first, progress, self.started.elapsed()));
         }
         match interrupt::asked() {
             true => ControlFlow::Break(()),
@@ -89,28 +98,28 @@ impl Drop for Job {
     }
 }
 
-fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).expect("the templates here are sound").progress_chars("=> ").with_key(
-        "per_sec",
-        |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+fn style(template: &str, unit: &str) -> ProgressStyle {
+    ProgressStyle::with_template(&template.replace("UNIT", unit))
+        .expect("the templates here are sound")
+        .progress_chars("=> ")
+        .with_key("per_sec", |state: &ProgressState, out: &mut dyn std::fmt::Write| {
             let _ = write!(out, "{}/s", figures::rate(state.per_sec()));
-        },
-    )
+        })
 }
 
 /// `importing: 12,000 of 60,000 images, 36.9 MB, 3,400 images/s, 14.1 s left`
-fn line(what: &str, first: Progress, now: Progress, elapsed: Duration) -> String {
+fn line(what: &str, unit: &str, first: Progress, now: Progress, elapsed: Duration) -> String {
     let mut line = format!("{what}: {}", figures::count(now.images));
     if let Some(total) = now.total {
         line += &format!(" of {}", figures::count(total));
     }
-    line += " images";
+    line += &format!(" {unit}");
     if now.bytes > 0 {
         line += &format!(", {}", figures::bytes(now.bytes as f64));
     }
     let rate = now.images.saturating_sub(first.images) as f64 / elapsed.as_secs_f64().max(1e-9);
     if rate >= 1.0 {
-        line += &format!(", {} images/s", figures::rate(rate));
+        line += &format!(", {} {unit}/s", figures::rate(rate));
         if let Some(total) = now.total {
             let left = total.saturating_sub(now.images) as f64 / rate;
             line += &format!(", {} left", figures::seconds(left));
@@ -142,7 +151,7 @@ mod tests {
     #[test]
     fn a_line_says_rate_and_time_left_where_they_are_known() {
         let at = |images, total| Progress { images, total, bytes: 1000 * images };
-        let line = |first, now| line("copying", first, now, Duration::from_secs(10));
+        let line = |first, now| line("copying", "images", first, now, Duration::from_secs(10));
         assert_eq!(
             line(at(1000, Some(60_000)), at(21_000, Some(60_000))),
             "copying: 21,000 of 60,000 images, 21.0 MB, 2,000 images/s, 19.5 s left"

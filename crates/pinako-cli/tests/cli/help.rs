@@ -26,6 +26,7 @@ fn help_says_what_each_command_does() {
         insta::assert_snapshot!(format!("help_{command}"), place.ok(&format!("{command} --help")));
     }
     insta::assert_snapshot!("help_bench_stores", place.ok("bench stores --help"));
+    insta::assert_snapshot!("help_bench_regions", place.ok("bench regions --help"));
 }
 
 #[test]

@@ -442,3 +442,20 @@ fn bench_stores_shows_figures_of_each_kind_and_writes_a_report() {
     let report: serde_json::Value = serde_json::from_str(&report).unwrap();
     assert_eq!((&report["counts"][0], &report["backends"][0]), (&5.into(), &"hdf5".into()));
 }
+
+#[test]
+fn bench_regions_shows_the_papers_tables_and_writes_a_report() {
+    let place = Place::new();
+    let text = place.ok("bench regions --positions 10 --device paper --out predicted");
+    for title in ["Table 1: ", "Theorem 3.1: ", "Table 2: ", "Table 3: ", "Table 4: "] {
+        assert_eq!(text.matches(title).count(), 1, "{title}\n{text}");
+    }
+    assert!(text.contains("743.91") && text.contains("Nothing was read"), "{text}");
+    assert!(place.path("predicted/index.html").is_file());
+
+    let report = place.ok("bench regions --tables 2 --seconds 0.5 --file-bytes 16M --json");
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    assert_eq!((&report["times"][3]["in_flight"], &report["runs"]), (&8.into(), &serde_json::Value::Null));
+    let ended = place.run("bench regions --tables 2 --file-bytes 1M");
+    assert!(ended.code == 1 && ended.talk.contains("too small"), "{ended}");
+}

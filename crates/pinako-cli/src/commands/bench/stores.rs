@@ -1,4 +1,4 @@
-//! `pinako bench`
+//! `pinako bench stores`
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -7,7 +7,7 @@ use pinako::{Progress, Result};
 use pinako_bench::figures;
 use pinako_bench::stores::{self, Measurement, Operation, Options, Report, Unit};
 
-use crate::args::{BenchArgs, BenchStoresArgs, Experiment};
+use crate::args::BenchStoresArgs;
 use crate::progress::Job;
 use crate::report::{self, written};
 use crate::table;
@@ -23,13 +23,7 @@ const COLUMNS: [Operation; 7] = [
     Operation::Disk,
 ];
 
-pub fn run(args: &BenchArgs) -> Result<ExitCode> {
-    match &args.experiment {
-        Experiment::Stores(args) => compare_stores(args),
-    }
-}
-
-fn compare_stores(args: &BenchStoresArgs) -> Result<ExitCode> {
+pub fn run(args: &BenchStoresArgs) -> Result<ExitCode> {
     let options = Options {
         data: args.data.clone(),
         counts: args.counts.clone(),

@@ -1,0 +1,195 @@
+//! What follows from the figures, in words. Nothing is said here that was not counted or measured.
+
+use super::report::{Report, Source};
+use super::tables::per_cent;
+use super::times::{Costs, Method, TimeTable};
+use super::{RunTable, paper};
+use crate::figures;
+
+/// All conclusions, in the order of the tables.
+pub(super) fn conclude(report: &Report) -> Vec<String> {
+    let mut conclusions = Vec::new();
+    if let Some(runs) = &report.runs {
+        conclusions.extend(of_runs(runs));
+    }
+    if report.times.is_empty() {
+        return conclusions;
+    }
+    conclusions.extend(report.source.as_ref().map(|source| sampled(report, source)));
+    let fewest = report.fewest_in_flight();
+    let first = || report.times.iter().filter(|table| Some(table.in_flight) == fewest);
+    conclusions.extend(first().filter_map(of_times));
+    conclusions.extend(optimal(&first().collect::<Vec<_>>()));
+    conclusions.extend(in_flight(report));
+    conclusions.extend(report.paper_disk.map(|disk| {
+        let Costs { read_seconds, byte_seconds, .. } = disk.cost;
+        format!(
+            "The paper's own times are explained best by a disk with {} a read and {} a MB, or {} bytes in the time of a \
+             read; its cells are {} off at the mean. The formula's n* for it: {}.",
+            figures::seconds(read_seconds),
+            figures::seconds(byte_seconds * 1e6),
+            figures::count(disk.cost.bytes_per_read().round() as u64),
+            per_cent(disk.error),
+            each_growth(&disk.cost),
+        )
+    }));
+    conclusions
+}
+
+fn of_runs(table: &RunTable) -> Vec<String> {
+    let mut said = Vec::new();
+    if let Some(all) = table.borders.first() {
+        let steps: Vec<String> = table.borders[1..].iter().map(|borders| per_cent(borders.share() * 100.0)).collect();
+        said.push(format!(
+            "Theorem 3.1 holds by count: the curve crosses {} of all border pixels. At multiples of 2, 4, 8, 16 and 32 it \
+             crosses {}: half as many with each step, which is what growing a query gains from.",
+            per_cent(all.share() * 100.0),
+            steps.join(", ")
+        ));
+    }
+    let (least, most) = extremes(table.rows.iter().map(|row| row.runs_per_perimeter()));
+    said.push(format!(
+        "Corollary 3.2 holds by count: a query has {least:.4} to {most:.4} runs a pixel of its perimeter, the corollary says \
+         0.25. So the curve by itself has as many runs as there are rows: it gains nothing before queries are grown."
+    ));
+    let halved = table.rows.iter().flat_map(|row| row.grown.windows(2).map(|pair| pair[0] / pair[1]));
+    let (least, most) = extremes(halved);
+    said.push(format!("With each step of n a query has {least:.2} to {most:.2} times fewer runs."));
+    let off = table
+        .rows
+        .iter()
+        .flat_map(|row| row.grown.iter().zip(&row.paper[1..]).map(|(own, theirs)| (theirs / own - 1.0).abs() * 100.0));
+    let (count, sum, most) = off.fold((0.0, 0.0, 0f64), |(n, sum, most), off| (n + 1.0, sum + off, most.max(off)));
+    said.push(format!(
+        "The paper's cells, means of more than 10,000 positions, are {} off these at the mean and {} at most.",
+        per_cent(sum / count),
+        per_cent(most)
+    ));
+    said
+}
+
+fn sampled(report: &Report, source: &Source) -> String {
+    match source {
+        Source::Measured(how) => {
+            let mut text = format!(
+                "Measured for {} of the {} given, with a file of {} read {}: {} queries, {} to {} of each cell; {} of {} \
+             readings were special (they took more than {} times what they should) and are not counted.",
+                figures::seconds(how.seconds),
+                figures::seconds(how.budget_seconds),
+                figures::bytes(how.file_bytes as f64),
+                how.unbuffered.text(),
+                figures::count(how.queries),
+                figures::count(how.queries_per_cell[0]),
+                figures::count(how.queries_per_cell[1]),
+                figures::count(how.special),
+                figures::count(how.readings),
+                figures::count(paper::SPECIAL as u64),
+            );
+            if how.queries_per_cell[0] == 0 {
+                text += " That was too short to come to all cells: give it more seconds.";
+            }
+            text
+        }
+        Source::Predicted | Source::PredictedForThePaper => {
+            let Some(table) = report.times.first() else { return String::new() };
+            let whose = if *source == Source::Predicted { "the device given" } else { "the paper's disk" };
+            format!(
+                "Nothing was read: the times are what the cost model says of {whose}, with {} a read, {} a MB, reads in \
+                 flight: {}. Each is the mean of {} queries at random places.",
+                figures::seconds(table.cost.read_seconds),
+                figures::seconds(table.cost.byte_seconds * 1e6),
+                table.in_flight,
+                table.rows.first().and_then(|row| row.cells.first()).map_or(0, |cell| cell.queries),
+            )
+        }
+    }
+}
+
+fn of_times(table: &TimeTable) -> Option<String> {
+    let (best, seconds) = table.best()?;
+    let row = table.sum(Method::Row)?;
+    let savings = extremes(table.rows.iter().filter_map(|row| row.saving()));
+    let paper: Vec<usize> = table.rows.iter().map(|row| paper::best_growth(&row.paper)).collect();
+    let (least, most) = (paper.iter().min()?, paper.iter().max()?);
+    let theirs = if least == most { least.to_string() } else { format!("{least} to {most}") };
+    let (paper_least, paper_most) = extremes(table.rows.iter().map(|row| row.paper_saving));
+    Some(format!(
+        "With {} bytes a pixel, n = {best} is best of 0 to 4 over all sizes together (the formula's n* is {}; the paper's text \
+         says {}, the least times of its table are at {theirs}); it takes {} of the time of rows, and by size the best n \
+         saves {} to {} (paper: {} to {}).",
+        table.pixel_size,
+        table.best_growth,
+        paper::BEST_GROWTHS.get(table.number as usize - 2)?,
+        per_cent(seconds / row * 100.0),
+        per_cent(savings.0),
+        per_cent(savings.1),
+        per_cent(paper_least),
+        per_cent(paper_most),
+    ))
+}
+
+/// The optimal plans against the paper's ways, and against rows that have the same.
+fn optimal(tables: &[&TimeTable]) -> Option<String> {
+    let sum = |way| tables.iter().map(|table| table.sum(way)).sum::<Option<f64>>();
+    let grown = tables.iter().map(|table| Some(table.best()?.1)).sum::<Option<f64>>()?;
+    let (optimal, row, merged) = (sum(Method::Optimal)?, sum(Method::Row)?, sum(Method::RowMerged)?);
+    let merged_text = match merged / optimal {
+        ratio if ratio >= 1.0 => format!("{} as long as the optimal plan along the curve", figures::ratio(ratio)),
+        ratio => format!("less: the optimal plan along the curve takes {} as long", figures::ratio(1.0 / ratio)),
+    };
+    let lost: Vec<String> = tables
+        .iter()
+        .flat_map(|table| table.rows.iter().map(|row| (table.pixel_size, row)))
+        .filter(|(_, row)| {
+            let seconds = |way| row.find(way).map(|cell| cell.seconds());
+            seconds(Method::RowMerged) < seconds(Method::Optimal)
+        })
+        .map(|(pixel_size, row)| format!("{} x {} of {pixel_size} bytes", row.query, row.query))
+        .collect();
+    let lost = match lost.is_empty() {
+        true => "at no size are they faster".to_owned(),
+        false => format!("they are faster at {}", lost.join(", ")),
+    };
+    Some(format!(
+        "Over all tables the optimal plan takes {} of the time of the best n, and {} of that of rows read one by one. But \
+         rows gain from merged gaps as well: so read they take {merged_text}; {lost}.",
+        per_cent(optimal / grown * 100.0),
+        per_cent(optimal / row * 100.0),
+    ))
+}
+
+fn in_flight(report: &Report) -> Option<String> {
+    let numbers = || report.times.iter().map(|table| table.in_flight);
+    let (fewest, most) = (numbers().min()?, numbers().max()?);
+    let sum = |in_flight: u32, of: &dyn Fn(&TimeTable) -> Option<f64>| {
+        report.times.iter().filter(|table| table.in_flight == in_flight).map(of).sum::<Option<f64>>()
+    };
+    let gain = |of: &dyn Fn(&TimeTable) -> Option<f64>| Some(sum(fewest, of)? / sum(most, of)?);
+    (fewest < most).then_some(())?;
+    let row = gain(&|table| table.sum(Method::Row))?;
+    let optimal = gain(&|table| table.sum(Method::Optimal))?;
+    let mut text = format!(
+        "With {most} reads in flight instead of {fewest}, rows are {} as fast, n = 0 {}, the best n {}, the optimal plan {}.",
+        figures::ratio(row),
+        figures::ratio(gain(&|table| table.sum(Method::Grown(0)))?),
+        figures::ratio(gain(&|table| Some(table.best()?.1))?),
+        figures::ratio(optimal),
+    );
+    if row > optimal {
+        text += " The more reads are in flight, the less each costs, and the less there is to gain from having few.";
+    }
+    Some(text)
+}
+
+fn each_growth(cost: &Costs) -> String {
+    let each = |size: &u16| {
+        let growth = pinako::plan::Cost::new(cost.read_seconds, cost.byte_seconds, 1, 1)
+            .map_or(0, |cost| cost.best_growth((*size).into()));
+        format!("{growth} for {size} bytes")
+    };
+    paper::PIXEL_SIZES.iter().map(each).collect::<Vec<_>>().join(", ")
+}
+
+fn extremes(numbers: impl Iterator<Item = f64>) -> (f64, f64) {
+    numbers.fold((f64::INFINITY, f64::NEG_INFINITY), |(least, most), number| (least.min(number), most.max(number)))
+}

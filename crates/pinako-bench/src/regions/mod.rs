@@ -1,0 +1,221 @@
+//! How many runs has a rectangle of an image, and how long does it take to read one?
+//!
+//! The experiments of "A New Method to Store and Retrieve Images" (CS-TR-3991, University of Maryland, 1999): pixels
+//! along the Hilbert curve against row-major ones, queries grown to multiples of 2^n. Table 1 counts runs, at all
+//! positions instead of a sample; tables 2 to 4 time queries of an image with pixels of 12, 8 and 4 bytes by real reads,
+//! or predict them by the cost model. Beside the paper's ways stand the optimal plans of [`pinako::plan`], and beside its
+//! one read at a time the several in flight that it leaves to future work.
+
+mod conclusions;
+mod disk;
+mod page;
+pub mod paper;
+mod plots;
+mod report;
+mod runs;
+mod tables;
+#[cfg(test)]
+mod tests;
+mod times;
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use pinako::plan::Cost;
+use pinako::{Error, ErrorKind, Result};
+
+use self::disk::Disk;
+use crate::invalid;
+use crate::machine::Machine;
+use crate::output::make_folder;
+
+pub use self::disk::{BLOCK, Unbuffered};
+pub use self::report::{Report, Source};
+pub use self::runs::{Borders, RunRow, RunTable};
+pub use self::tables::Table;
+pub use self::times::{Cell, Costs, Measuring, Method, PaperDisk, TimeRow, TimeTable};
+
+/// What to count and measure, and where.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Which of the paper's tables: 1 to 4.
+    pub tables: Vec<u32>,
+    /// For table 1: how many positions of each query are counted, at random; `None` counts all.
+    pub positions: Option<u64>,
+    /// For tables 2 to 4: predict them for this device, instead of measuring them.
+    pub device: Option<Device>,
+    /// How long tables 2 to 4 are measured, all together.
+    pub seconds: f64,
+    /// Bytes of the file that is read from; at least [`Options::LEAST_FILE`].
+    pub file_bytes: u64,
+    /// The folder that gets the report; made where there is none.
+    pub out: PathBuf,
+    /// The folder on the disk to be measured, where the file is made and removed again; `None` is `out`.
+    pub folder: Option<PathBuf>,
+    /// Chooses the places.
+    pub seed: u64,
+}
+
+/// A device by its costs.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Device {
+    /// The paper's, as its own tables have it.
+    Paper,
+    /// Any other.
+    Costs(Cost),
+}
+
+impl Options {
+    /// The tables there are.
+    pub const TABLES: [u32; 4] = [1, 2, 3, 4];
+
+    /// The smallest file that has room for some places of the largest image, in bytes.
+    pub const LEAST_FILE: u64 = 16 << 20;
+
+    /// All tables, measured for a minute as the paper did, with a report in the folder `out`.
+    pub fn new(out: impl Into<PathBuf>) -> Self {
+        Options {
+            tables: Self::TABLES.to_vec(),
+            positions: None,
+            device: None,
+            seconds: 60.0,
+            file_bytes: paper::FILE_BYTES,
+            out: out.into(),
+            folder: None,
+            seed: 0,
+        }
+    }
+
+    /// The same with tables ascending and nothing twice.
+    fn checked(&self) -> Result<Self> {
+        let mut options = self.clone();
+        options.tables.sort_unstable();
+        options.tables.dedup();
+        if options.tables.is_empty() {
+            return Err(invalid("no tables are given").with_hint("give some of 1,2,3,4"));
+        }
+        if let Some(table) = options.tables.iter().find(|table| !Self::TABLES.contains(table)) {
+            return Err(invalid(format!("{table} is no table of the paper: 1 to 4 are")));
+        }
+        if options.positions == Some(0) {
+            return Err(invalid("no positions are to be counted").with_hint("give at least 1, or leave it out"));
+        }
+        if Duration::try_from_secs_f64(options.seconds).is_err() || options.seconds == 0.0 {
+            let seconds = options.seconds;
+            return Err(invalid(format!("{seconds} seconds are no time to measure: more than 0 are")));
+        }
+        if options.file_bytes < Self::LEAST_FILE {
+            let (given, least) = (options.file_bytes, Self::LEAST_FILE);
+            return Err(invalid(format!("a file of {given} bytes is too small: it takes {least} or more"))
+                .with_hint("it should be larger than any cache it could be answered from"));
+        }
+        Ok(options)
+    }
+}
+
+/// How far a run has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress<'a> {
+    /// What is being done now, for people.
+    pub step: &'a str,
+    /// Queries read or predicted so far. How many there will be is not known: a time is given.
+    pub queries: u64,
+}
+
+/// Told before each step how far the run has come; breaks it off by saying so.
+pub type Watch<'a> = dyn FnMut(Progress<'_>) -> ControlFlow<()> + 'a;
+
+/// Counts and measures, and leaves in [`Options::out`] `report.json` (all figures), `report.csv` (the tables' cells),
+/// `index.html` (for people) and the plots as SVG and PNG files. What was there under these names is replaced, at the end;
+/// plots of an older report that this one has not are removed.
+///
+/// # Errors
+/// `InvalidInput` where the options make no sense, `Interrupted` where the watch breaks off; else what the file system
+/// says. Nothing is reported then, and the file that was read from is gone.
+pub fn run(options: &Options, watch: &mut Watch<'_>) -> Result<Report> {
+    let options = options.checked()?;
+    let began = Instant::now();
+    let date = chrono::Utc::now();
+    let _out = make_folder(&options.out)?;
+    let folder = options.folder.as_ref().unwrap_or(&options.out);
+    let _folder = make_folder(folder)?;
+
+    let mut runs = None;
+    if options.tables.contains(&1) {
+        if watch(Progress { step: "counting runs", queries: 0 }).is_break() {
+            return Err(stopped());
+        }
+        runs = Some(runs::count(options.positions, options.seed)?);
+    }
+    let places: Vec<usize> = options.tables.iter().filter_map(|&table| (table as usize).checked_sub(2)).collect();
+    let (mut times, mut source, mut paper_disk) = (Vec::new(), None, None);
+    if !places.is_empty() {
+        let disk = times::paper_disk(options.seed)?;
+        paper_disk = Some(disk);
+        let cost = match options.device {
+            None => None,
+            Some(Device::Paper) => Some(Cost::new(disk.cost.read_seconds, disk.cost.byte_seconds, 1, 1)?),
+            Some(Device::Costs(cost)) => Some(cost),
+        };
+        let found = match cost {
+            Some(cost) => {
+                let source = match options.device {
+                    Some(Device::Paper) => Source::PredictedForThePaper,
+                    _ => Source::Predicted,
+                };
+                (times::predict(&places, cost, options.seed, watch)?, source)
+            }
+            None => measured(&options, folder, &places, watch)?,
+        };
+        times = found.0;
+        source = Some(found.1);
+    }
+    let mut report = Report {
+        pinako_version: env!("CARGO_PKG_VERSION").to_owned(),
+        command: std::env::args_os().map(|part| part.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" "),
+        date: date.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
+        seconds: began.elapsed().as_secs_f64(),
+        debug_build: cfg!(debug_assertions),
+        machine: Machine::here(folder),
+        folder: folder.clone(),
+        seed: options.seed,
+        conclusions: Vec::new(),
+        runs,
+        source,
+        paper_disk,
+        times,
+    };
+    report.conclusions = conclusions::conclude(&report);
+    report.write(&options.out)?;
+    Ok(report)
+}
+
+fn measured(
+    options: &Options,
+    folder: &Path,
+    places: &[usize],
+    watch: &mut Watch<'_>,
+) -> Result<(Vec<TimeTable>, Source)> {
+    let disk = Disk::make(folder, options.file_bytes, options.seed, watch)?;
+    let budget = Duration::from_secs_f64(options.seconds);
+    let (tables, seconds) = times::measure(places, &disk, budget, options.seed, watch)?;
+    let cells = || tables.iter().flat_map(|table| &table.rows).flat_map(|row| &row.cells);
+    let of_all = tables.len() * paper::TIME_QUERIES.len() * Method::ALL.len();
+    let fewest = if cells().count() < of_all { 0 } else { cells().map(|cell| cell.queries).min().unwrap_or(0) };
+    let source = Source::Measured(Measuring {
+        file_bytes: options.file_bytes,
+        unbuffered: disk.unbuffered,
+        budget_seconds: options.seconds,
+        seconds,
+        queries: cells().map(|cell| cell.queries).sum(),
+        special: cells().map(|cell| cell.special).sum(),
+        readings: cells().map(|cell| (cell.reads * cell.queries as f64).round() as u64).sum(),
+        queries_per_cell: [fewest, cells().map(|cell| cell.queries).max().unwrap_or(0)],
+    });
+    Ok((tables, source))
+}
+
+fn stopped() -> Error {
+    Error::new(ErrorKind::Interrupted, "stopped before everything was measured").with_hint("nothing was reported")
+}

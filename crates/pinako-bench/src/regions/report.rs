@@ -1,0 +1,113 @@
+//! What was found, as data: for programs as JSON, for spreadsheets as CSV.
+
+use std::path::{Path, PathBuf};
+
+use pinako::Result;
+use serde::Serialize;
+
+use super::times::{Measuring, PaperDisk, TimeTable};
+use super::{RunTable, page, plots};
+use crate::machine::Machine;
+use crate::output::Files;
+
+/// Everything that a run found out.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// Version of Pinako that was measured.
+    pub pinako_version: String,
+    /// The command line of the process.
+    pub command: String,
+    /// When it began: RFC 3339, UTC.
+    pub date: String,
+    /// How long it took.
+    pub seconds: f64,
+    /// Whether Pinako was compiled without optimisation. Counts and times of reads are hardly touched by that.
+    pub debug_build: bool,
+    /// Where it was measured.
+    pub machine: Machine,
+    /// Where the file stood that was read from.
+    pub folder: PathBuf,
+    /// What chose the places.
+    pub seed: u64,
+    /// What follows from the figures, a sentence or two each.
+    pub conclusions: Vec<String>,
+    /// Table 1, where it was asked for.
+    pub runs: Option<RunTable>,
+    /// Where tables 2 to 4 come from, where they were asked for.
+    pub source: Option<Source>,
+    /// What explains the paper's tables 2 to 4, where they were asked for.
+    pub paper_disk: Option<PaperDisk>,
+    /// Tables 2 to 4, for each number of reads in flight.
+    pub times: Vec<TimeTable>,
+}
+
+/// Where times come from.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// From real reads.
+    Measured(Measuring),
+    /// From the cost model, for a device given by its costs.
+    Predicted,
+    /// From the cost model, for the costs that explain the paper's own times best.
+    PredictedForThePaper,
+}
+
+impl Report {
+    /// The times of that table with the fewest reads in flight, where they were asked for.
+    pub fn table(&self, number: u32) -> Option<&TimeTable> {
+        self.times.iter().find(|table| table.number == number)
+    }
+
+    /// The fewest reads in flight that there are times for.
+    pub fn fewest_in_flight(&self) -> Option<u32> {
+        self.times.iter().map(|table| table.in_flight).min()
+    }
+
+    /// Writes all the files of the report into `folder`.
+    pub(super) fn write(&self, folder: &Path) -> Result<()> {
+        let charts = plots::charts(self);
+        Files { report: self, csv: self.csv(), charts: &charts, names: &plots::NAMES, page: page::page(self, &charts) }
+            .write(folder)
+    }
+
+    fn csv(&self) -> Vec<Vec<String>> {
+        let head = "table,pixel_size,in_flight,query,method,unit,value,predicted,reads,bytes,samples,special,paper";
+        let mut records: Vec<Vec<String>> = vec![head.split(',').map(str::to_owned).collect()];
+        for row in self.runs.iter().flat_map(|table| &table.rows) {
+            let counts = std::iter::once(row.row).chain(row.grown);
+            for (place, (count, paper)) in counts.zip(row.paper).enumerate() {
+                let method = if place == 0 { "row".to_owned() } else { format!("n = {}", place - 1) };
+                let (query, positions) = (row.query.to_string(), row.positions.to_string());
+                let mut record: Vec<String> = ["1", "", "", &query, &method, "runs"].map(str::to_owned).to_vec();
+                record.extend([count.to_string(), String::new(), String::new(), String::new(), positions]);
+                record.extend([String::new(), paper.to_string()]);
+                records.push(record);
+            }
+        }
+        for table in &self.times {
+            for row in &table.rows {
+                for cell in &row.cells {
+                    let of_paper = || row.paper.get(super::Method::ALL.iter().position(|way| *way == cell.method)?);
+                    let paper = if table.in_flight == 1 { of_paper() } else { None };
+                    records.push(vec![
+                        table.number.to_string(),
+                        table.pixel_size.to_string(),
+                        table.in_flight.to_string(),
+                        row.query.to_string(),
+                        cell.method.title(),
+                        "seconds".to_owned(),
+                        cell.measured.map_or(String::new(), |seconds| seconds.to_string()),
+                        cell.predicted.to_string(),
+                        cell.reads.to_string(),
+                        cell.bytes.to_string(),
+                        cell.queries.to_string(),
+                        cell.special.to_string(),
+                        paper.map_or(String::new(), f64::to_string),
+                    ]);
+                }
+            }
+        }
+        records
+    }
+}

@@ -1,0 +1,118 @@
+//! Whole runs, tiny ones.
+
+use std::fs;
+use std::ops::ControlFlow;
+
+use pinako::ErrorKind;
+use tempfile::TempDir;
+
+use super::*;
+
+fn tiny(out: &TempDir) -> Options {
+    Options {
+        positions: Some(40),
+        seconds: 0.4,
+        file_bytes: Options::LEAST_FILE,
+        ..Options::new(out.path().join("report"))
+    }
+}
+
+fn to_the_end(_: Progress<'_>) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
+#[test]
+fn a_run_measures_for_the_time_given_and_leaves_only_its_report() {
+    let folder = tempfile::tempdir().unwrap();
+    let report = run(&tiny(&folder), &mut to_the_end).unwrap();
+    let Some(Source::Measured(how)) = &report.source else { panic!("{:?}", report.source) };
+    assert!(how.queries > 0 && how.readings > how.queries && how.seconds < 60.0, "{how:?}");
+    assert_eq!(report.times.len(), 12);
+    let row = &report.table(2).unwrap().rows[0];
+    let cell = row.find(Method::Row).unwrap();
+    assert!(cell.measured.unwrap() > 0.0 && cell.predicted > 0.0 && (cell.reads, row.query) == (800.0, 800));
+
+    let names: Vec<String> = fs::read_dir(folder.path().join("report"))
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
+    for name in ["report.json", "report.csv", "index.html", "runs.svg", "runs.png", "growth.svg", "times-12-bytes.png"]
+    {
+        assert!(names.iter().any(|found| found == name), "{name} of {names:?}");
+    }
+    assert!(names.iter().all(|name| !name.starts_with("pinako-bench-")), "{names:?}");
+    let json: serde_json::Value =
+        serde_json::from_slice(&fs::read(folder.path().join("report/report.json")).unwrap()).unwrap();
+    assert_eq!(json["runs"]["rows"][0]["paper"][1], 743.91);
+}
+
+#[test]
+fn a_device_is_predicted_without_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let cost = Cost::new(20e-3, 1e-8, 1, 1).unwrap();
+    let options = Options { tables: vec![4, 2, 4], device: Some(Device::Costs(cost)), ..tiny(&folder) };
+    fs::create_dir(&options.out).unwrap();
+    fs::write(options.out.join("runs.png"), "old").unwrap();
+    let report = run(&options, &mut to_the_end).unwrap();
+    assert!(!options.out.join("runs.png").exists(), "the plot of an older report goes");
+    let names: Vec<&str> = plots::charts(&report).iter().map(|chart| chart.name).collect();
+    assert!(names.iter().all(|name| plots::NAMES.contains(name)), "{names:?}");
+    assert_eq!((report.runs, report.source), (None, Some(Source::Predicted)));
+    assert_eq!(
+        report.times.iter().map(|table| (table.number, table.pixel_size)).collect::<Vec<_>>(),
+        [(2, 12), (4, 4)]
+    );
+    for row in report.times.iter().flat_map(|table| &table.rows) {
+        // A read costs as much as 2 MB: the fewer the better.
+        assert_eq!(row.best().unwrap().0, 4, "{row:?}");
+        let rows = row.find(Method::Row).unwrap();
+        let bytes = rows.bytes;
+        assert!((rows.predicted - (f64::from(row.query) * 20e-3 + bytes * 1e-8)).abs() < 1e-6);
+    }
+}
+
+#[test]
+fn a_sample_of_positions_agrees_with_all_of_them() {
+    let all = runs::count(None, 0).unwrap();
+    let some = runs::count(Some(3000), 1).unwrap();
+    for (all, some) in all.rows.iter().zip(&some.rows) {
+        assert_eq!((all.positions, some.positions), (u64::from(1025 - all.query).pow(2), 3000));
+        for (all, some) in all.grown.iter().zip(some.grown) {
+            assert!((all / some - 1.0).abs() < 0.05, "{all} {some}");
+        }
+    }
+    // The theorem: the curve has one crossing less than pixels, and there are two borders to each pixel but the last.
+    let borders = all.borders[0];
+    assert_eq!((borders.crossings, borders.pixels), (1024 * 1024 - 1, 2 * 1024 * 1023));
+}
+
+#[test]
+fn what_makes_no_sense_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let bad = [
+        Options { tables: vec![], ..tiny(&folder) },
+        Options { tables: vec![1, 5], ..tiny(&folder) },
+        Options { positions: Some(0), ..tiny(&folder) },
+        Options { seconds: 0.0, ..tiny(&folder) },
+        Options { seconds: f64::NAN, ..tiny(&folder) },
+        Options { seconds: -1.0, ..tiny(&folder) },
+        Options { file_bytes: 1 << 20, ..tiny(&folder) },
+    ];
+    for options in bad {
+        let error = run(&options, &mut to_the_end).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{options:?}");
+        assert!(!options.out.exists());
+    }
+}
+
+#[test]
+fn a_run_that_is_stopped_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut steps = 0;
+    let mut stop = |_: Progress<'_>| {
+        steps += 1;
+        if steps > 5 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    let error = run(&Options { tables: vec![3], ..tiny(&folder) }, &mut stop).unwrap_err();
+    assert_eq!((error.kind(), folder.path().read_dir().unwrap().count()), (ErrorKind::Interrupted, 0));
+}

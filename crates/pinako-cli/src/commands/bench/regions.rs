@@ -1,0 +1,60 @@
+//! `pinako bench regions`
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use pinako::{Progress, Result};
+use pinako_bench::figures;
+use pinako_bench::regions::{self, Options, Report, Table};
+
+use crate::args::BenchRegionsArgs;
+use crate::progress::Job;
+use crate::report::{self, written};
+use crate::table;
+
+pub fn run(args: &BenchRegionsArgs) -> Result<ExitCode> {
+    let options = Options {
+        tables: args.tables.clone(),
+        positions: args.positions,
+        device: args.device,
+        seconds: args.seconds,
+        file_bytes: args.file_bytes,
+        out: args.out.clone(),
+        folder: args.folder.clone(),
+        seed: args.seed,
+    };
+    let mut job = Job::counting("measuring", "queries");
+    let found = regions::run(&options, &mut |progress| {
+        job.step(progress.step);
+        job.watch(Progress { images: progress.queries, total: None, bytes: 0 })
+    })?;
+    let took = job.finish();
+
+    let text = match args.json {
+        true => table::to_json_line(&found),
+        false => to_text(&found),
+    };
+    let mut out = report::output();
+    written(writeln!(out, "{text}").and_then(|()| out.flush()))?;
+    let seconds = figures::seconds(took.as_secs_f64());
+    report::say(format_args!("done in {seconds}; the report is in {}", args.out.display()));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The tables that look like the paper's, and what follows from them.
+fn to_text(found: &Report) -> String {
+    let mut text: String = found.main_tables().iter().map(|table| format!("{}\n\n", one(table))).collect();
+    for conclusion in &found.conclusions {
+        text += &format!("- {conclusion}\n");
+    }
+    text.truncate(text.trim_end().len());
+    text
+}
+
+fn one(table: &Table) -> String {
+    let header: Vec<&str> = table.header.iter().map(String::as_str).collect();
+    let right: Vec<usize> = (1..header.len()).filter(|&column| !header[column].is_empty()).collect();
+    let mut shown = table::with_header(&header, &right);
+    shown.add_rows(&table.rows);
+    format!("{}\n{}", table.title, shown.trim_fmt())
+}
