@@ -26,14 +26,12 @@ pub(super) fn encode(view: ImageView<'_>, layout: Layout) -> Result<Cow<'_, [u8]
 /// The pixels of a whole payload.
 pub(super) fn decode(descriptor: &Descriptor, payload: &[u8]) -> Result<Vec<u8>> {
     check_length(descriptor, payload.len() as u64)?;
-    let mut bytes = match arrangement(descriptor)? {
-        None => payload.to_vec(),
-        Some(arrangement) => {
-            let mut bytes = vec![0; payload.len()];
-            arrangement.unpack(payload, &mut bytes);
-            bytes
-        }
-    };
+    if descriptor.encoding != Encoding::Raw(Layout::Row) {
+        let mut bytes = vec![0; payload.len()];
+        decode_into(descriptor, payload, &mut bytes)?;
+        return Ok(bytes);
+    }
+    let mut bytes = payload.to_vec(); // which need not be zeroed first
     to_native(descriptor.sample_type, &mut bytes);
     Ok(bytes)
 }
@@ -41,21 +39,12 @@ pub(super) fn decode(descriptor: &Descriptor, payload: &[u8]) -> Result<Vec<u8>>
 /// The pixels of a whole payload, into `out`.
 pub(super) fn decode_into(descriptor: &Descriptor, payload: &[u8], out: &mut [u8]) -> Result<()> {
     check_length(descriptor, payload.len() as u64)?;
-    match arrangement(descriptor)? {
+    match Arrangement::of(descriptor)? {
         None => out.copy_from_slice(payload),
         Some(arrangement) => arrangement.unpack(payload, out),
     }
     to_native(descriptor.sample_type, out);
     Ok(())
-}
-
-/// How the pixels stand, where it is not row by row.
-fn arrangement(descriptor: &Descriptor) -> Result<Option<Arrangement>> {
-    match descriptor.encoding {
-        Encoding::Raw(Layout::Row) => Ok(None),
-        Encoding::Raw(layout) => Arrangement::new(layout, descriptor.shape, descriptor.sample_type).map(Some),
-        _ => Ok(None),
-    }
 }
 
 /// Checks the length of a payload.

@@ -11,9 +11,11 @@ mod tests;
 
 use std::ops::Range;
 
+pub(crate) use row::runs as row_runs;
+
 use pinako_curve::{Order, Rect};
 
-use crate::descriptor::Layout;
+use crate::descriptor::{Descriptor, Encoding, Layout};
 use crate::error::{Error, Result};
 use crate::image::{Region, SampleType, Shape};
 
@@ -38,6 +40,9 @@ enum PixelOrder {
 
 impl Arrangement {
     /// That of a raw payload in `layout`.
+    ///
+    /// # Errors
+    /// `InvalidInput` where a side is 0, which no [`Shape`]'s is.
     pub fn new(layout: Layout, shape: Shape, sample: SampleType) -> Result<Self> {
         let (width, height) = (shape.width(), shape.height());
         let order = match layout {
@@ -47,6 +52,17 @@ impl Arrangement {
                 .ok_or_else(|| Error::invalid("an image has at least one pixel"))?,
         };
         Ok(Arrangement { order, width, height, pixel: shape.pixel_size(sample) as usize })
+    }
+
+    /// That of an image's payload; `None` where it is not raw.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub(crate) fn of(descriptor: &Descriptor) -> Result<Option<Self>> {
+        match descriptor.encoding {
+            Encoding::Raw(layout) => Self::new(layout, descriptor.shape, descriptor.sample_type).map(Some),
+            _ => Ok(None),
+        }
     }
 
     /// Bytes of a pixel.

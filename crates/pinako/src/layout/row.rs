@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::image::Region;
 
 /// The rows of `region` in an image that is `width` wide; one run where they are whole.
-pub(super) fn runs(width: u32, pixel: u64, region: Region) -> Vec<Range<u64>> {
+pub(crate) fn runs(width: u32, pixel: u64, region: Region) -> Vec<Range<u64>> {
     let (stride, length) = (u64::from(width) * pixel, u64::from(region.width()) * pixel);
     let first = u64::from(region.y()) * stride + u64::from(region.x()) * pixel;
     // Whole rows are one run.

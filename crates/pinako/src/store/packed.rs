@@ -14,7 +14,7 @@ use crate::checksum;
 use crate::encoding;
 use crate::error::{Error, Result};
 use crate::image::{Region, SampleType};
-use crate::layout::Arrangement;
+use crate::layout::{Arrangement, row_runs};
 
 /// Bytes that are taken from a reader at a time.
 const PIECE: usize = 1 << 20;
@@ -126,20 +126,16 @@ impl<'a> Packed<'a> {
 
     /// The pixels of `part`, row by row.
     fn rows_of(&self, part: Region) -> io::Result<Vec<u8>> {
-        let pixel = self.arrangement.pixel_size();
-        let (stride, length) = (u64::from(self.width) * pixel, u64::from(part.width()) * pixel);
-        let first = u64::from(part.y()) * stride + u64::from(part.x()) * pixel;
-        let (count, length) = match part.width() == self.width {
-            true => (1, length * u64::from(part.height())),
-            false => (u64::from(part.height()), length),
-        };
-        let mut rows = vec![0; (count * length) as usize];
-        for (row, out) in rows.chunks_exact_mut(length as usize).enumerate() {
-            let start = first + row as u64 * stride;
+        let runs = row_runs(self.width, self.arrangement.pixel_size(), part);
+        let mut rows = vec![0; runs.iter().map(|run| run.end - run.start).sum::<u64>() as usize];
+        let mut rest = &mut rows[..];
+        for run in runs {
+            let (out, after) = rest.split_at_mut((run.end - run.start) as usize);
             match &self.rows {
-                Rows::File(file) => file.read_exact_at(out, start)?,
-                Rows::Memory(pixels) => out.copy_from_slice(&pixels[start as usize..][..out.len()]),
+                Rows::File(file) => file.read_exact_at(out, run.start)?,
+                Rows::Memory(pixels) => out.copy_from_slice(&pixels[run.start as usize..run.end as usize]),
             }
+            rest = after;
         }
         Ok(rows)
     }

@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use super::Store;
 use crate::backend::ReadRequest;
-use crate::descriptor::{Descriptor, Encoding, Id};
+use crate::descriptor::{Descriptor, Id};
 use crate::encoding;
 use crate::error::{Error, Result};
 use crate::image::{Image, Region};
@@ -100,7 +100,7 @@ impl Store {
     /// # Errors
     /// `Unsupported` where the image is not raw: of such the whole is read.
     pub fn planner(&self, descriptor: &Descriptor) -> Result<Planner> {
-        let arrangement = arrangement(descriptor)?.ok_or_else(|| {
+        let arrangement = Arrangement::of(descriptor)?.ok_or_else(|| {
             let encoding = descriptor.encoding;
             let error = Error::unsupported(format!("it is {encoding}: all of it is read and decoded"));
             self.here(error.at_id(descriptor.id))
@@ -143,7 +143,7 @@ impl Store {
             gathers.push(None);
         }
         for (descriptor, places) in images.iter().zip(&of_image) {
-            let Some(arrangement) = arrangement(descriptor)? else {
+            let Some(arrangement) = Arrangement::of(descriptor)? else {
                 let whole = self.image(descriptor.id)?;
                 for &place in places {
                     let crop = whole.view().crop(regions[place].1).map_err(|error| self.here(error))?;
@@ -182,14 +182,6 @@ impl Store {
             }
         }
         Ok(())
-    }
-}
-
-/// Where the pixels of a raw payload are; `None` where they are encoded otherwise.
-fn arrangement(descriptor: &Descriptor) -> Result<Option<Arrangement>> {
-    match descriptor.encoding {
-        Encoding::Raw(layout) => Arrangement::new(layout, descriptor.shape, descriptor.sample_type).map(Some),
-        _ => Ok(None),
     }
 }
 
