@@ -1,22 +1,19 @@
 //! The command line as plain values. Nothing here opens, reads or decides anything.
 
+mod bench;
 mod regions;
 
 use std::path::PathBuf;
-use std::sync::LazyLock;
-use std::time::Duration;
 
-use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser};
+use clap::builder::NonEmptyStringValueParser;
 use clap::error::ErrorKind as UsageError;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
-use pinako::plan::Cost;
 use pinako::{Id, ImportEncoding, Layout, Region};
-use pinako_bench::regions::Device;
-use pinako_bench::stores::Options;
 
 use crate::pick::{ImagePick, LabelPick};
 
+pub use bench::{BenchArgs, BenchRegionsArgs, BenchStoresArgs, Experiment};
 pub use regions::{ExplainArgs, RelayoutArgs};
 
 const EXIT_CODES: &str = "\
@@ -31,10 +28,6 @@ Exit codes:
   3    verify found images that are not sound
   4    there is no such store, image, label or file
   130  interrupted by Ctrl-C; what was stored until then is safe";
-
-/// The defaults of lists, as a person would write them.
-static COUNTS: LazyLock<String> = LazyLock::new(|| Options::COUNTS.map(|count| count.to_string()).join(","));
-static BACKENDS: LazyLock<String> = LazyLock::new(|| Options::BACKENDS.join(","));
 
 /// Stores millions of images, or a few enormous ones, and gives back any of them, fast.
 #[derive(Debug, Parser)]
@@ -435,123 +428,6 @@ pub struct CompactArgs {
     pub store: String,
 }
 
-/// Measure which way of storing suits your images on your machine
-#[derive(Debug, clap::Args)]
-#[command(disable_help_subcommand = true)]
-pub struct BenchArgs {
-    #[command(subcommand)]
-    pub experiment: Experiment,
-}
-
-/// What is measured.
-#[derive(Debug, Subcommand)]
-pub enum Experiment {
-    Stores(BenchStoresArgs),
-    Regions(BenchRegionsArgs),
-}
-
-/// Compare the kinds of store at storing and reading many small images
-///
-/// Stores and reads one image, then more and more of them, with warm and cold caches, synced to the disk and not, each
-/// several times in turn; reads single images at random; measures disk and memory. Every image that is read is compared
-/// with the one that was stored. The report in OUT has a page to read (index.html), plots (SVG, PNG) and all figures
-/// (JSON, CSV).
-#[derive(Debug, clap::Args)]
-#[command(after_help = "\
-Examples:
-  pinako bench stores
-  pinako bench stores --counts 1,100,10000 --backends lmdb,files
-  pinako bench stores --data cifar-10-batches-py --folder /mnt/ssd --out cifar-report")]
-pub struct BenchStoresArgs {
-    /// The images to store: whatever import takes [default: images like photographs, made up]
-    #[arg(long, value_name = "SOURCE", value_hint = ValueHint::AnyPath)]
-    pub data: Option<PathBuf>,
-
-    /// How many images to store; where the data has fewer, they are taken again and again
-    #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = COUNTS.as_str())]
-    #[arg(value_parser = clap::value_parser!(u64).range(1..=Options::LARGEST_COUNT))]
-    pub counts: Vec<u64>,
-
-    /// The kinds of store to compare
-    #[arg(long, value_name = "KIND,...", value_delimiter = ',', default_value = BACKENDS.as_str())]
-    #[arg(value_parser = PossibleValuesParser::new(Options::BACKENDS))]
-    pub backends: Vec<String>,
-
-    /// The folder for the report
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, default_value = "bench-stores")]
-    pub out: PathBuf,
-
-    /// A folder on the disk to measure, for the stores that are made and removed [default: OUT]
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub folder: Option<PathBuf>,
-
-    /// How often everything is measured at the largest count; small counts are measured more often
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
-    pub repetitions: u32,
-
-    /// Another number makes other images up and reads others at random
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub seed: u64,
-
-    /// The whole report as JSON instead of a table
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// Count the reads of a rectangle of an image, along the Hilbert curve and row by row, and time them
-///
-/// Repeats the experiments of "A New Method to Store and Retrieve Images" (CS-TR-3991, 1999) beside its own figures. Table 1
-/// counts the runs of queries at all positions. Tables 2 to 4 time queries of pixels of 12, 8 and 4 bytes by unbuffered
-/// reads at random places of a large file, with 1, 2, 4 and 8 reads in flight. The report in OUT has a page to read
-/// (index.html), plots (SVG, PNG) and all figures (JSON, CSV).
-#[derive(Debug, clap::Args)]
-#[command(after_help = "\
-Examples:
-  pinako bench regions
-  pinako bench regions --tables 1
-  pinako bench regions --folder /mnt/ssd --seconds 600 --file-bytes 8G --out ssd-report
-  pinako bench regions --tables 2,3,4 --device 0.02,1e-8,8   # 20 ms a read, 8 at once
-  pinako bench regions --tables 2,3,4 --device paper")]
-pub struct BenchRegionsArgs {
-    /// Which of the paper's tables
-    #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "1,2,3,4")]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=4))]
-    pub tables: Vec<u32>,
-
-    /// For table 1: count so many positions of each query, at random [default: all]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
-    pub positions: Option<u64>,
-
-    /// For tables 2 to 4: read nothing, but predict them for a device with T1 seconds a read, T2 seconds a byte and P reads
-    /// in flight (1 if left out), or for the paper's own disk, as its times have it
-    #[arg(long, value_name = "T1,T2[,P]|paper", value_parser = device)]
-    pub device: Option<Device>,
-
-    /// How long tables 2 to 4 are measured, all together
-    #[arg(long, value_name = "SECONDS", default_value_t = 60.0, value_parser = seconds, conflicts_with = "device")]
-    pub seconds: f64,
-
-    /// The file to read from: plain, or with K, M or G (powers of 1024)
-    #[arg(long, value_name = "SIZE", value_parser = size, default_value = "1G", conflicts_with = "device")]
-    pub file_bytes: u64,
-
-    /// The folder for the report
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, default_value = "bench-regions")]
-    pub out: PathBuf,
-
-    /// A folder on the disk to measure, for the file that is made and removed [default: OUT]
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub folder: Option<PathBuf>,
-
-    /// Another number reads at other places
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub seed: u64,
-
-    /// The whole report as JSON instead of tables
-    #[arg(long)]
-    pub json: bool,
-}
-
 /// Print a completion script for a shell
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -562,28 +438,6 @@ Examples:
 pub struct CompletionsArgs {
     /// Which shell
     pub shell: Shell,
-}
-
-/// A device by its costs: `0.02,1e-8`, `0.02,1e-8,8`, `paper`.
-fn device(text: &str) -> Result<Device, String> {
-    if text == "paper" {
-        return Ok(Device::Paper);
-    }
-    let parts: Vec<&str> = text.split(',').map(str::trim).collect();
-    let (read, byte, in_flight) = match parts[..] {
-        [read, byte] => (read, byte, "1"),
-        [read, byte, in_flight] => (read, byte, in_flight),
-        _ => return Err("the seconds of a read and of a byte are expected, as in 0.02,1e-8, or paper".to_owned()),
-    };
-    let number = |text: &str| text.parse::<f64>().map_err(|_| format!("{text:?} is no number of seconds"));
-    let in_flight = in_flight.parse().map_err(|_| format!("{in_flight:?} is no number of reads in flight"))?;
-    Cost::new(number(read)?, number(byte)?, in_flight, 1).map(Device::Costs).map_err(|error| error.to_string())
-}
-
-/// A length of time that is more than none.
-fn seconds(text: &str) -> Result<f64, String> {
-    let is_time = |seconds: &f64| *seconds > 0.0 && Duration::try_from_secs_f64(*seconds).is_ok();
-    text.parse().ok().filter(is_time).ok_or_else(|| "a number of seconds above 0 is expected".to_owned())
 }
 
 /// A number of bytes, plain or with K, M or G.
@@ -609,16 +463,6 @@ mod tests {
     #[test]
     fn the_definition_of_the_command_line_is_sound() {
         Args::command().debug_assert();
-    }
-
-    #[test]
-    fn a_device_is_two_or_three_costs_or_the_papers() {
-        let of = |read, byte, in_flight| Ok(Device::Costs(Cost::new(read, byte, in_flight, 1).unwrap()));
-        assert_eq!(device("paper"), Ok(Device::Paper));
-        assert_eq!((device("0.02,1e-8"), device("0.02, 1e-8, 8")), (of(0.02, 1e-8, 1), of(0.02, 1e-8, 8)));
-        for bad in ["", "1", "1,2,3,4", "0,1", "1,NaN", "1,-1", "1,1,0", "1,1,1.5", "a,b"] {
-            assert!(device(bad).is_err(), "{bad:?}");
-        }
     }
 
     #[test]

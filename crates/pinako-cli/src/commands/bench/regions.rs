@@ -1,15 +1,12 @@
 //! `pinako bench regions`
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use pinako::{Progress, Result};
-use pinako_bench::figures;
 use pinako_bench::regions::{self, Options, Report, Table};
 
 use crate::args::BenchRegionsArgs;
 use crate::progress::Job;
-use crate::report::{self, written};
 use crate::table;
 
 pub fn run(args: &BenchRegionsArgs) -> Result<ExitCode> {
@@ -28,17 +25,7 @@ pub fn run(args: &BenchRegionsArgs) -> Result<ExitCode> {
         job.step(progress.step);
         job.watch(Progress { images: progress.queries, total: None, bytes: 0 })
     })?;
-    let took = job.finish();
-
-    let text = match args.json {
-        true => table::to_json_line(&found),
-        false => to_text(&found),
-    };
-    let mut out = report::output();
-    written(writeln!(out, "{text}").and_then(|()| out.flush()))?;
-    let seconds = figures::seconds(took.as_secs_f64());
-    report::say(format_args!("done in {seconds}; the report is in {}", args.out.display()));
-    Ok(ExitCode::SUCCESS)
+    super::finish(job, "done", &found, args.json, to_text, &args.out)
 }
 
 /// The tables that look like the paper's, and what follows from them.

@@ -1,6 +1,5 @@
 //! `pinako bench stores`
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use pinako::{Progress, Result};
@@ -9,7 +8,6 @@ use pinako_bench::stores::{self, Measurement, Operation, Options, Report, Unit};
 
 use crate::args::BenchStoresArgs;
 use crate::progress::Job;
-use crate::report::{self, written};
 use crate::table;
 
 /// What the table shows; the report has the rest.
@@ -39,17 +37,7 @@ pub fn run(args: &BenchStoresArgs) -> Result<ExitCode> {
         let total = (progress.total > 0).then_some(progress.total);
         job.watch(Progress { images: progress.done, total, bytes: 0 })
     })?;
-    let took = job.finish();
-
-    let text = match args.json {
-        true => table::to_json_line(&found),
-        false => to_text(&found),
-    };
-    let mut out = report::output();
-    written(writeln!(out, "{text}").and_then(|()| out.flush()))?;
-    let seconds = figures::seconds(took.as_secs_f64());
-    report::say(format_args!("measured in {seconds}; the report is in {}", args.out.display()));
-    Ok(ExitCode::SUCCESS)
+    super::finish(job, "measured", &found, args.json, to_text, &args.out)
 }
 
 /// The medians, and what follows from them.
