@@ -1,6 +1,7 @@
-//! What the curve and the orders promise, held against the definitions in [`naive`] and another crate's curve.
+//! What the curve and the orders promise, held against the definitions in [`naive`] and against other crates in [`others`].
 
 mod naive;
+mod others;
 
 use pinako_curve::{Curve, Order, PATTERNS, Rect};
 use proptest::prelude::*;
