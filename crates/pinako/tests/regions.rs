@@ -4,9 +4,10 @@
 
 mod schemes;
 
+use pinako::backend::IoHints;
 use pinako::backends::{self, Mode};
 use pinako::plan::{self, Budget};
-use pinako::wrappers::{Counted, Fault, Faulty, Operation};
+use pinako::wrappers::{Counted, Delayed, Fault, Faulty, Operation};
 use pinako::{
     BlockSide, Durability, ErrorKind, Image, Layout, NewImage, PixelEncoding, Region, SampleType, Shape, Store,
 };
@@ -112,11 +113,46 @@ fn only_what_is_planned_is_read_and_shared_bytes_once() {
         assert_eq!(counts.read_requests(), planned.reads.len() as u64, "{layout}");
         assert_eq!(counts.bytes_read(), planned.bytes(), "{layout}");
         assert!(counts.bytes_read() < image.bytes().len() as u64 / 2, "{layout}");
-        assert_eq!(counts.calls(Operation::Fetch), 0, "{layout}");
+        // All at once, so that they can be in flight together.
+        assert_eq!((counts.calls(Operation::Read), counts.calls(Operation::Fetch)), (1, 0), "{layout}");
 
         counts.reset();
         store.regions(&[(id, region), (id, "110,210,20,20".parse().unwrap()), (id, region)]).unwrap();
         assert_eq!(counts.bytes_read(), planned.bytes(), "{layout}");
+    }
+}
+
+/// 20 ms a read, one in flight: a [`Delayed`] batch of K reads waits K times as long (its own tests hold that).
+#[test]
+fn a_square_of_a_large_image_is_three_reads_of_a_distant_store_at_most() {
+    const SIDE: u32 = 8192;
+    let row: Vec<u8> = (0..SIDE + 251).map(|at| (at % 251) as u8).collect();
+    let mut pixels = Vec::with_capacity((SIDE * SIDE) as usize);
+    (0..SIDE as usize).for_each(|y| pixels.extend_from_slice(&row[y % 251..][..SIDE as usize]));
+    let image = Image::from_bytes(Shape::new(SIDE, SIDE, 1).unwrap(), SampleType::U8, pixels).unwrap();
+    let far = IoHints { read_seconds: 0.02, byte_seconds: 1e-9, parallel_reads: 1, block: 1 };
+    let counted = Counted::new(Box::new(Delayed::new(memory(), far).unwrap()));
+    let counts = counted.counts();
+    let store = Store::from_backend(counted);
+    let encodings = ["row", "hilbert:64"].map(|layout| PixelEncoding::RawIn(layout.parse().unwrap()));
+    let ids = store.append(encodings.map(|encoding| NewImage::encoded(image.view(), encoding))).unwrap();
+    let (by_row, by_curve) = (ids.start, ids.start + 1);
+
+    // Where quarters of the curve meet, reads are most.
+    let meeting = [1024, 2048, 4096, 6144];
+    for side in [100, 200, 400, 800] {
+        let corners = meeting.iter().flat_map(|&x| meeting.map(|y| (x - side / 2, y - side / 2)));
+        let others = (0..100).map(|at| ((at * 7919) % (SIDE - side), (at * 104_729) % (SIDE - side)));
+        for (x, y) in corners.chain(others) {
+            let region = Region::new(x, y, side, side).unwrap();
+            let reads = |id, strategy| store.plan(id, region, strategy, Budget::default()).unwrap().reads.len();
+            assert_eq!(reads(by_row, plan::Strategy::Exact), side as usize);
+            assert!(reads(by_curve, plan::Strategy::Optimal) <= 3, "{region}");
+        }
+        counts.reset();
+        let region = Region::new(SIDE / 2 - side / 2, SIDE / 2 - side / 2, side, side).unwrap();
+        assert!(store.region(by_curve, region).unwrap() == image.view().crop(region).unwrap(), "{region}");
+        assert!(counts.calls(Operation::Read) == 1 && counts.read_requests() <= 3, "{region}");
     }
 }
 

@@ -158,14 +158,16 @@ impl Files {
         Ok(())
     }
 
-    /// The bytes that `request` asks of the image with this line; `None` where it was removed meanwhile.
+    /// The bytes that `request` asks of the image with this line, which `others` may come after; `None` where it was
+    /// removed meanwhile.
     fn read_file<'b>(
         &self,
         reader: &'b mut images::Reader<'_>,
         line: &'b Line<'_>,
         request: &ReadRequest,
+        others: &[ReadRequest],
     ) -> Result<Option<&'b [u8]>> {
-        let bytes = reader.read(line, request)?;
+        let bytes = reader.read(line, request, others)?;
         if bytes.is_none() && self.index()?.contains(request.id) {
             let path = self.folder.path_of(&line.file_name);
             return Err(Error::corrupt(format!("its file {} is missing", path.display()))
@@ -361,7 +363,7 @@ impl Backend for Files {
                 let Some(line) = line else { return sink(place, None) };
                 let descriptor = line.descriptor().map_err(|error| error.at_id(line.id))?;
                 let whole = ReadRequest::new(line.id, 0..line.payload_length);
-                sink(place, self.read_file(&mut reader, line, &whole)?.map(|bytes| (descriptor, bytes)))
+                sink(place, self.read_file(&mut reader, line, &whole, &[])?.map(|bytes| (descriptor, bytes)))
             },
         )
     }
@@ -373,7 +375,7 @@ impl Backend for Files {
             |request| request.id,
             |place, line| {
                 let Some(line) = line else { return sink(place, None) };
-                sink(place, self.read_file(&mut reader, line, &requests[place])?)
+                sink(place, self.read_file(&mut reader, line, &requests[place], &requests[place + 1..])?)
             },
         )
     }

@@ -58,6 +58,12 @@ use crate::image::{SampleType, Shape};
 
 const LOCK: &str = "lock";
 
+/// Requests of a batch that are asked of the disk before the first is pushed.
+const WINDOW: usize = 256;
+
+/// A single read of so many bytes is asked of the disk as a whole, rather than page by page.
+const LONG: u64 = 32 << 10;
+
 /// Opens or creates the store at `path`.
 pub(crate) fn open(path: &Path, mode: Mode, durability: Durability, patience: Duration) -> Result<Box<dyn Backend>> {
     Ok(Box::new(Hdf5::open(path, mode, durability, patience, Limits::USUAL)?))
@@ -280,7 +286,16 @@ impl Backend for Hdf5 {
 
     fn read(&self, requests: &[ReadRequest], sink: &mut ReadSink<'_>) -> Result<()> {
         let mut view = View::new(self)?;
+        // Ranges of one image that are asked for one after another are in flight at once.
+        let mut expected = 0;
         for (place, request) in requests.iter().enumerate() {
+            if place >= expected {
+                let of_image = requests[place..].iter().take_while(|other| other.id == request.id).take(WINDOW).count();
+                if of_image > 1 || request.range.end.saturating_sub(request.range.start) >= LONG {
+                    view.expect(&requests[place..place + of_image])?;
+                }
+                expected = place + of_image;
+            }
             view.read(request, &mut |bytes| sink(place, bytes))?;
         }
         Ok(())
@@ -425,7 +440,8 @@ impl Backend for Hdf5 {
     }
 
     fn io_hints(&self) -> IoHints {
-        IoHints { read_seconds: 1e-6, byte_seconds: 2e-10, parallel_reads: 4, block: 4096 }
+        // Page faults that go to a solid-state disk, as for LMDB's map.
+        IoHints { read_seconds: 6e-5, byte_seconds: 1e-9, parallel_reads: 8, block: 4096 }
     }
 
     fn compact(&self) -> Result<()> {

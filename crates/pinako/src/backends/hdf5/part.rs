@@ -11,6 +11,7 @@ use std::path::Path;
 
 use memmap2::{Advice, Mmap};
 
+use super::LONG;
 use super::form::{Dataset, Datasets, Element, Place};
 use crate::backends::manifest::{IdSet, Kind, Part, Piece};
 use crate::descriptor::{Descriptor, Id, NO_LABEL, record};
@@ -100,12 +101,16 @@ impl Mapped {
     }
 
     /// Tells the system that these bytes of the map will be read soon, if they are so many that it should fetch them in
-    /// one go rather than page by page. It is advice, and may go unheard.
+    /// one go rather than page by page.
     fn expect(&self, bytes: &[u8]) {
-        /// Bytes from which one call more is nothing beside the pages' way from the disk.
-        const MANY: usize = 32 << 10;
-        let start = (bytes.as_ptr() as usize).checked_sub(self.map.as_ptr() as usize);
-        if let Some(start) = start.filter(|_| bytes.len() >= MANY) {
+        if bytes.len() as u64 >= LONG {
+            self.will_need(bytes);
+        }
+    }
+
+    /// Has the system fetch these bytes of the map, without waiting for it. It is advice, and may go unheard.
+    fn will_need(&self, bytes: &[u8]) {
+        if let Some(start) = (bytes.as_ptr() as usize).checked_sub(self.map.as_ptr() as usize) {
             let _ = self.map.advise_range(Advice::WillNeed, start, bytes.len());
         }
     }
@@ -144,6 +149,11 @@ impl OpenPiece {
     /// Tells the system that all of these bytes of the piece will be read soon.
     pub(super) fn expect(&self, bytes: &[u8]) {
         self.mapped.expect(bytes);
+    }
+
+    /// Has the system fetch these bytes of the piece, without waiting for it.
+    pub(super) fn will_need(&self, bytes: &[u8]) {
+        self.mapped.will_need(bytes);
     }
 }
 
@@ -333,6 +343,11 @@ impl OpenPart {
     /// Tells the system that all of these bytes of the part will be read soon.
     pub(super) fn expect(&self, bytes: &[u8]) {
         self.mapped.expect(bytes);
+    }
+
+    /// Has the system fetch these bytes of the part, without waiting for it.
+    pub(super) fn will_need(&self, bytes: &[u8]) {
+        self.mapped.will_need(bytes);
     }
 
     /// Tells the system that the payloads of so many rows from `first` on will be read soon.

@@ -115,6 +115,37 @@ impl<'a> View<'a> {
         }
     }
 
+    /// Has the system fetch what `requests`, all of one image, ask for, without waiting for it. What is wrong with them is
+    /// found by who reads.
+    pub(super) fn expect(&mut self, requests: &[ReadRequest]) -> Result<()> {
+        let Some(first) = requests.first() else { return Ok(()) };
+        let store = self.store;
+        let Some((open, row)) = self.find(first.id)? else { return Ok(()) };
+        let part = open.part();
+        if part.kind != Kind::Pieces {
+            let payload = open.payload(row).unwrap_or_default();
+            let ranges = requests.iter().filter_map(|request| request.range_in(payload.len() as u64).ok());
+            ranges.for_each(|range| open.will_need(&payload[range.start as usize..range.end as usize]));
+            return Ok(());
+        }
+        let mut start = 0;
+        for piece in &part.pieces {
+            let end = start + piece.payload_bytes;
+            let within = |request: &ReadRequest| request.range.start.max(start)..request.range.end.min(end);
+            let mut ranges = requests.iter().map(within).filter(|range| range.start < range.end).peekable();
+            if ranges.peek().is_some()
+                && let Some(open) = store.files.piece(piece)?
+            {
+                let bytes = open.payload();
+                ranges.for_each(|range| {
+                    open.will_need(&bytes[(range.start - start) as usize..(range.end - start) as usize])
+                });
+            }
+            start = end;
+        }
+        Ok(())
+    }
+
     /// Pushes what a request asks for.
     pub(super) fn read(
         &mut self,
@@ -135,9 +166,7 @@ impl<'a> View<'a> {
             }
             let payload = open.payload(row).map_err(|error| store.at_part(part, error))?;
             let range = request.range_in(payload.len() as u64)?;
-            let bytes = &payload[range.start as usize..range.end as usize];
-            open.expect(bytes);
-            return sink(Some(bytes));
+            return sink(Some(&payload[range.start as usize..range.end as usize]));
         }
     }
 

@@ -283,7 +283,8 @@ impl Backend for Sqlite {
     }
 
     fn io_hints(&self) -> IoHints {
-        IoHints { read_seconds: 3e-6, byte_seconds: 1e-10, parallel_reads: 4, block: 1 }
+        // SQLite reads one page after the other.
+        IoHints { read_seconds: 3e-6, byte_seconds: 1e-10, parallel_reads: 1, block: 1 }
     }
 
     fn compact(&self) -> Result<()> {
