@@ -1,5 +1,6 @@
 //! What follows from the figures, in words. Nothing is said here that was not counted or measured.
 
+use super::played::Playing;
 use super::report::{Report, Source};
 use super::tables::per_cent;
 use super::times::{Costs, Method, TimeTable};
@@ -90,19 +91,44 @@ fn sampled(report: &Report, source: &Source) -> String {
             }
             text
         }
-        Source::Predicted | Source::PredictedForThePaper => {
+        Source::Device(playing) | Source::PapersDevice(playing) => {
             let Some(table) = report.times.first() else { return String::new() };
-            let whose = if *source == Source::Predicted { "the device given" } else { "the paper's disk" };
+            let whose = if matches!(source, Source::Device(_)) { "the device given" } else { "the paper's disk" };
             format!(
-                "Nothing was read: the times are what the cost model says of {whose}, with {} a read, {} a MB, reads in \
-                 flight: {}. Each is the mean of {} queries at random places.",
+                "The times are what the cost model says of {whose}, with {} a read and {} a MB: means of {} queries at random \
+                 places. {}",
                 figures::seconds(table.cost.read_seconds),
                 figures::seconds(table.cost.byte_seconds * 1e6),
-                table.in_flight,
                 table.rows.first().and_then(|row| row.cells.first()).map_or(0, |cell| cell.queries),
+                playing.as_ref().map_or("Nothing was read.".to_owned(), of_playing),
             )
         }
     }
+}
+
+/// What came of playing a device.
+fn of_playing(playing: &Playing) -> String {
+    let mut text = format!(
+        "The device was played as well, for {} of the {} given: {} queries, in {} of {} cells.",
+        figures::seconds(playing.seconds),
+        figures::seconds(playing.budget_seconds),
+        figures::count(playing.queries),
+        figures::count(playing.cells),
+        figures::count(playing.of_cells),
+    );
+    if let Some(ratio) = playing.ratio {
+        text += &format!(
+            " They took {:.3} times as long as predicted in the median, {:.3} to {:.3} the middle half of them.",
+            ratio.median, ratio.q1, ratio.q3
+        );
+    }
+    if let Some(seconds) = playing.quickest_left {
+        text += &format!(
+            " Cells that were not come to have a dash; a query of the quickest of them takes {}: more seconds measure more.",
+            figures::seconds(seconds)
+        );
+    }
+    text
 }
 
 fn of_times(table: &TimeTable) -> Option<String> {
@@ -146,9 +172,11 @@ fn optimal(tables: &[&TimeTable]) -> Option<String> {
         })
         .map(|(pixel_size, row)| format!("{} x {} of {pixel_size} bytes", row.query, row.query))
         .collect();
-    let lost = match lost.is_empty() {
-        true => "at no size are they faster".to_owned(),
-        false => format!("they are faster at {}", lost.join(", ")),
+    let all = tables.iter().map(|table| table.rows.len()).sum::<usize>();
+    let lost = match lost.len() {
+        0 => "at no size are they faster".to_owned(),
+        1..=4 => format!("they are faster at {}", lost.join(", ")),
+        many => format!("they are faster in {many} of the {all} rows of the tables"),
     };
     Some(format!(
         "Over all tables the optimal plan takes {} of the time of the best n, and {} of that of rows read one by one. But \

@@ -3,13 +3,14 @@
 //! The experiments of "A New Method to Store and Retrieve Images" (CS-TR-3991, University of Maryland, 1999): pixels
 //! along the Hilbert curve against row-major ones, queries grown to multiples of 2^n. Table 1 counts runs, at all
 //! positions instead of a sample; tables 2 to 4 time queries of an image with pixels of 12, 8 and 4 bytes by real reads,
-//! or predict them by the cost model. Beside the paper's ways stand the optimal plans of [`pinako::plan`], and beside its
+//! or predict them for another device and play that. Beside the paper's ways stand the optimal plans of [`pinako::plan`], and beside its
 //! one read at a time the several in flight that it leaves to future work.
 
 mod conclusions;
 mod disk;
 mod page;
 pub mod paper;
+mod played;
 mod plots;
 mod report;
 mod runs;
@@ -31,6 +32,7 @@ use crate::machine::Machine;
 use crate::output::make_folder;
 
 pub use self::disk::{BLOCK, Unbuffered};
+pub use self::played::{Played, Playing};
 pub use self::report::{Report, Source};
 pub use self::runs::{Borders, RunRow, RunTable};
 pub use self::tables::Table;
@@ -43,9 +45,9 @@ pub struct Options {
     pub tables: Vec<u32>,
     /// For table 1: how many positions of each query are counted, at random; `None` counts all.
     pub positions: Option<u64>,
-    /// For tables 2 to 4: predict them for this device, instead of measuring them.
+    /// For tables 2 to 4: predict them for this device, and play it, instead of measuring the disk that is here.
     pub device: Option<Device>,
-    /// How long tables 2 to 4 are measured, all together.
+    /// How long tables 2 to 4 are measured, all together; 0 is for devices only, which are then predicted and not played.
     pub seconds: f64,
     /// Bytes of the file that is read from; at least [`Options::LEAST_FILE`].
     pub file_bytes: u64,
@@ -60,10 +62,23 @@ pub struct Options {
 /// A device by its costs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Device {
-    /// The paper's, as its own tables have it.
+    /// The paper's, as its own tables have it: one read at a time.
     Paper,
-    /// Any other.
+    /// Any other, with 1, 2, 4 and 8 reads in flight as far as it takes so many, and as many as it takes.
     Costs(Cost),
+}
+
+impl Device {
+    /// Its costs, for each number of reads in flight; `paper` is what was found for the paper's.
+    fn costs(self, paper: &PaperDisk) -> Result<Vec<Cost>> {
+        let most = match self {
+            Device::Paper => Cost::new(paper.cost.read_seconds, paper.cost.byte_seconds, 1, 1)?,
+            Device::Costs(cost) => cost,
+        };
+        let fewer = Disk::IN_FLIGHT.into_iter().filter(|&reads| reads < most.parallel_reads());
+        let in_flight = fewer.chain([most.parallel_reads()]);
+        in_flight.map(|reads| Cost::new(most.read_seconds(), most.byte_seconds(), reads, 1)).collect()
+    }
 }
 
 impl Options {
@@ -101,7 +116,8 @@ impl Options {
         if options.positions == Some(0) {
             return Err(invalid("no positions are to be counted").with_hint("give at least 1, or leave it out"));
         }
-        if Duration::try_from_secs_f64(options.seconds).is_err() || options.seconds == 0.0 {
+        let may_be_none = options.device.is_some();
+        if Duration::try_from_secs_f64(options.seconds).is_err() || options.seconds == 0.0 && !may_be_none {
             let seconds = options.seconds;
             return Err(invalid(format!("{seconds} seconds are no time to measure: more than 0 are")));
         }
@@ -153,19 +169,8 @@ pub fn run(options: &Options, watch: &mut Watch<'_>) -> Result<Report> {
     if !places.is_empty() {
         let disk = times::paper_disk(options.seed)?;
         paper_disk = Some(disk);
-        let cost = match options.device {
-            None => None,
-            Some(Device::Paper) => Some(Cost::new(disk.cost.read_seconds, disk.cost.byte_seconds, 1, 1)?),
-            Some(Device::Costs(cost)) => Some(cost),
-        };
-        let found = match cost {
-            Some(cost) => {
-                let source = match options.device {
-                    Some(Device::Paper) => Source::PredictedForThePaper,
-                    _ => Source::Predicted,
-                };
-                (times::predict(&places, cost, options.seed, watch)?, source)
-            }
+        let found = match options.device {
+            Some(device) => played(&options, &device.costs(&disk)?, &places, watch)?,
             None => measured(&options, folder, &places, watch)?,
         };
         times = found.0;
@@ -189,6 +194,24 @@ pub fn run(options: &Options, watch: &mut Watch<'_>) -> Result<Report> {
     report.conclusions = conclusions::conclude(&report);
     report.write(&options.out)?;
     Ok(report)
+}
+
+/// The tables as a device is predicted to have them, and as it has them where it is played.
+fn played(
+    options: &Options,
+    costs: &[Cost],
+    places: &[usize],
+    watch: &mut Watch<'_>,
+) -> Result<(Vec<TimeTable>, Source)> {
+    let regions = times::regions(options.seed)?;
+    let mut tables = times::predict(places, costs, &regions, watch)?;
+    let budget = Duration::from_secs_f64(options.seconds);
+    let playing = match budget.is_zero() {
+        true => None,
+        false => Some(played::play(&mut tables, costs, &regions, budget, watch)?),
+    };
+    let is_papers = options.device == Some(Device::Paper);
+    Ok((tables, if is_papers { Source::PapersDevice(playing) } else { Source::Device(playing) }))
 }
 
 fn measured(

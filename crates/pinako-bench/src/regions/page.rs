@@ -80,6 +80,15 @@ fn method(report: &Report) -> String {
              the time of rows, as in the paper."
                 .to_owned(),
         );
+        if report.playing().is_some() {
+            said.push(
+                "The device was played: the same reads were asked of a store in memory, all of a query at once, behind a queue \
+                 that has no more of them in flight than said, makes each wait as long as the device would, and lets their \
+                 bytes come one after the other. Each way to read had the same share of the time and began with its quickest \
+                 queries, so that what is missing is what takes longest."
+                    .to_owned(),
+            );
+        }
         if let Source::Measured(how) = source {
             said.push(format!(
                 "A file of {} of noise was read {}. Each query begins at another random place of it, and all ways get the same \

@@ -115,15 +115,18 @@ fn times(report: &Report, table: &TimeTable) -> Chart {
         }
         let points = cells().map(|(x, cell)| point(x, cell.predicted)).collect();
         series.push(Line { color, dashed: is_measured, points });
+        let points = cells().filter_map(|(x, cell)| Some(point(x, cell.played?.seconds))).collect();
+        series.push(Line { color, dashed: true, points });
     }
     let name = match table.number {
         2 => "times-12-bytes",
         3 => "times-8-bytes",
         _ => "times-4-bytes",
     };
-    let (styles, what) = match is_measured {
-        true => (vec!["measured", "cost model"], "Means, whiskers over the middle half of the queries"),
-        false => (vec!["cost model"], "Means that the cost model predicts"),
+    let (styles, what) = match (is_measured, report.playing()) {
+        (true, _) => (vec!["measured", "cost model"], "Means, whiskers over the middle half of the queries"),
+        (_, None) => (vec!["cost model"], "Means that the cost model predicts"),
+        (_, Some(_)) => (vec!["cost model", "measured"], "Means; measured are those that the time was long enough for"),
     };
     Chart {
         name,

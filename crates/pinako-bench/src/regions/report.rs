@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use pinako::Result;
 use serde::Serialize;
 
+use super::played::Playing;
 use super::times::{Measuring, PaperDisk, TimeTable};
 use super::{RunTable, page, plots};
 use crate::machine::Machine;
@@ -47,13 +48,21 @@ pub struct Report {
 pub enum Source {
     /// From real reads.
     Measured(Measuring),
-    /// From the cost model, for a device given by its costs.
-    Predicted,
-    /// From the cost model, for the costs that explain the paper's own times best.
-    PredictedForThePaper,
+    /// From the cost model, for a device given by its costs; and from playing it, where it was.
+    Device(Option<Playing>),
+    /// The same for the costs that explain the paper's own times best.
+    PapersDevice(Option<Playing>),
 }
 
 impl Report {
+    /// How the device was played, where it was.
+    pub fn playing(&self) -> Option<&Playing> {
+        match &self.source {
+            Some(Source::Device(playing) | Source::PapersDevice(playing)) => playing.as_ref(),
+            _ => None,
+        }
+    }
+
     /// The times of that table with the fewest reads in flight, where they were asked for.
     pub fn table(&self, number: u32) -> Option<&TimeTable> {
         self.times.iter().find(|table| table.number == number)
@@ -72,7 +81,8 @@ impl Report {
     }
 
     fn csv(&self) -> Vec<Vec<String>> {
-        let head = "table,pixel_size,in_flight,query,method,unit,value,predicted,reads,bytes,samples,special,paper";
+        let head =
+            "table,pixel_size,in_flight,query,method,unit,value,predicted,reads,bytes,samples,timed,special,paper";
         let mut records: Vec<Vec<String>> = vec![head.split(',').map(str::to_owned).collect()];
         for row in self.runs.iter().flat_map(|table| &table.rows) {
             let counts = std::iter::once(row.row).chain(row.grown);
@@ -81,7 +91,7 @@ impl Report {
                 let (query, positions) = (row.query.to_string(), row.positions.to_string());
                 let mut record: Vec<String> = ["1", "", "", &query, &method, "runs"].map(str::to_owned).to_vec();
                 record.extend([count.to_string(), String::new(), String::new(), String::new(), positions]);
-                record.extend([String::new(), paper.to_string()]);
+                record.extend([String::new(), String::new(), paper.to_string()]);
                 records.push(record);
             }
         }
@@ -90,6 +100,10 @@ impl Report {
                 for cell in &row.cells {
                     let of_paper = || row.paper.get(super::Method::ALL.iter().position(|way| *way == cell.method)?);
                     let paper = if table.in_flight == 1 { of_paper() } else { None };
+                    let (seconds, timed) = match cell.played {
+                        Some(played) => (Some(played.seconds), played.queries),
+                        None => (cell.measured, cell.measured.map_or(0, |_| cell.queries)),
+                    };
                     records.push(vec![
                         table.number.to_string(),
                         table.pixel_size.to_string(),
@@ -97,11 +111,12 @@ impl Report {
                         row.query.to_string(),
                         cell.method.title(),
                         "seconds".to_owned(),
-                        cell.measured.map_or(String::new(), |seconds| seconds.to_string()),
+                        seconds.map_or(String::new(), |seconds| seconds.to_string()),
                         cell.predicted.to_string(),
                         cell.reads.to_string(),
                         cell.bytes.to_string(),
                         cell.queries.to_string(),
+                        timed.to_string(),
                         cell.special.to_string(),
                         paper.map_or(String::new(), f64::to_string),
                     ]);

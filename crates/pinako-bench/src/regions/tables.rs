@@ -1,7 +1,7 @@
 //! The figures as tables for people, which look like the paper's.
 
 use super::paper;
-use super::times::{Method, TimeRow, TimeTable};
+use super::times::{Cell, Method, TimeRow, TimeTable, saving};
 use super::{Report, RunTable, Source};
 use crate::figures;
 
@@ -41,6 +41,7 @@ impl Report {
     fn times(&self, table: &TimeTable) -> Table {
         let what = match self.source {
             Some(Source::Measured(_)) => "Average reading time",
+            _ if self.playing().is_some() => "Average reading time, predicted and measured,",
             _ => "Predicted reading time",
         };
         let in_flight = match table.in_flight {
@@ -51,8 +52,11 @@ impl Report {
         header.extend(Method::ALL.map(Method::title));
         header.extend(["best n", "save", "optimal saves"].map(str::to_owned));
         let rows = table.rows.iter().flat_map(|row| {
+            let name = if matches!(self.source, Some(Source::Measured(_))) { "ours" } else { "predicted" };
+            let own = own_row(&side(row.query), name, row, &|cell| Some(cell.seconds()));
+            let measured = self.playing().map(|_| own_row("", "measured", row, &played));
             let beside = (table.in_flight == 1).then(|| paper_row(row));
-            std::iter::once(own_row(row)).chain(beside)
+            std::iter::once(own).chain(measured).chain(beside)
         });
         Table {
             title: format!("Table {}: {what} when pixel size = {}, {in_flight}", table.number, table.pixel_size),
@@ -68,9 +72,9 @@ impl Report {
         header.extend(["best n", "n*", "t1 (a read)", "t2 (a GB)"].map(str::to_owned));
         let mut sorted: Vec<&TimeTable> = self.times.iter().collect();
         sorted.sort_by_key(|table| (table.number, table.in_flight));
-        let rows = sorted.into_iter().map(|table| {
+        let rows = sorted.into_iter().flat_map(|table| {
             let mut row = vec![table.pixel_size.to_string(), table.in_flight.to_string()];
-            row.extend(SHOWN.map(|way| table.sum(way).map_or("-".to_owned(), figures::seconds)));
+            row.extend(SHOWN.map(|way| shown(table.sum(way))));
             let best =
                 table.best().map_or("-".to_owned(), |(n, seconds)| format!("{} ({n})", figures::seconds(seconds)));
             row.extend([
@@ -79,7 +83,13 @@ impl Report {
                 figures::seconds(table.cost.read_seconds),
                 figures::seconds(table.cost.byte_seconds * 1e9),
             ]);
-            row
+            let measured = self.playing().map(|_| {
+                let mut row = vec![String::new(), "measured".to_owned()];
+                row.extend(SHOWN.map(|way| shown(table.sum_of(way, &played))));
+                row.extend([(); 4].map(|()| String::new()));
+                row
+            });
+            std::iter::once(row).chain(measured)
         });
         Table {
             title: "Reads in flight: a query of each of the eight sizes, together".to_owned(),
@@ -92,7 +102,12 @@ impl Report {
 impl TimeTable {
     /// The time of a query of each size, together; `None` where one was not measured.
     pub fn sum(&self, method: Method) -> Option<f64> {
-        self.rows.iter().map(|row| Some(row.find(method)?.seconds())).sum()
+        self.sum_of(method, &|cell| Some(cell.seconds()))
+    }
+
+    /// The same of what `seconds` says of a cell; `None` where it says nothing of one.
+    fn sum_of(&self, method: Method, seconds: &Seconds) -> Option<f64> {
+        self.rows.iter().map(|row| seconds(row.find(method)?)).sum()
     }
 
     /// The n that takes the least time for a query of each size, together, and that time.
@@ -143,11 +158,33 @@ fn borders(table: &RunTable) -> Table {
     }
 }
 
-fn own_row(row: &TimeRow) -> Vec<String> {
-    let mut own = vec![side(row.query), "ours".to_owned()];
-    own.extend(Method::ALL.map(|way| row.find(way).map_or("-".to_owned(), |cell| figures::seconds(cell.seconds()))));
-    own.push(row.best().map_or("-".to_owned(), |(n, _)| n.to_string()));
-    own.extend([row.saving(), row.saving_of(Method::Optimal)].map(|saving| saving.map_or("-".to_owned(), per_cent)));
+/// Which of a cell's times is meant.
+type Seconds = dyn Fn(&Cell) -> Option<f64>;
+
+/// What a device took that was played.
+fn played(cell: &Cell) -> Option<f64> {
+    cell.played.map(|played| played.seconds)
+}
+
+/// A time of a table; a dash where there is none.
+fn shown(seconds: Option<f64>) -> String {
+    seconds.map_or("-".to_owned(), figures::seconds)
+}
+
+fn own_row(query: &str, name: &str, row: &TimeRow, seconds: &Seconds) -> Vec<String> {
+    let find = |way| row.find(way).and_then(seconds);
+    let mut own = vec![query.to_owned(), name.to_owned()];
+    own.extend(Method::ALL.map(|way| shown(find(way))));
+    let grown =
+        Method::ALL.into_iter().filter_map(|way| if let Method::Grown(n) = way { Some((n, find(way))) } else { None });
+    let grown: Option<Vec<(u32, f64)>> = grown.map(|(n, seconds)| Some((n, seconds?))).collect();
+    let best = grown.into_iter().flatten().min_by(|a, b| a.1.total_cmp(&b.1));
+    own.push(best.map_or("-".to_owned(), |(n, _)| n.to_string()));
+    let saves = |other: Option<f64>| match (find(Method::Row), other) {
+        (Some(rows), Some(other)) => per_cent(saving(rows, other)),
+        _ => "-".to_owned(),
+    };
+    own.extend([saves(best.map(|(_, seconds)| seconds)), saves(find(Method::Optimal))]);
     own
 }
 

@@ -50,14 +50,14 @@ fn a_run_measures_for_the_time_given_and_leaves_only_its_report() {
 fn a_device_is_predicted_without_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let cost = Cost::new(20e-3, 1e-8, 1, 1).unwrap();
-    let options = Options { tables: vec![4, 2, 4], device: Some(Device::Costs(cost)), ..tiny(&folder) };
+    let options = Options { tables: vec![4, 2, 4], device: Some(Device::Costs(cost)), seconds: 0.0, ..tiny(&folder) };
     fs::create_dir(&options.out).unwrap();
     fs::write(options.out.join("runs.png"), "old").unwrap();
     let report = run(&options, &mut to_the_end).unwrap();
     assert!(!options.out.join("runs.png").exists(), "the plot of an older report goes");
     let names: Vec<&str> = plots::charts(&report).iter().map(|chart| chart.name).collect();
     assert!(names.iter().all(|name| plots::NAMES.contains(name)), "{names:?}");
-    assert_eq!((report.runs, report.source), (None, Some(Source::Predicted)));
+    assert_eq!((report.runs, report.source), (None, Some(Source::Device(None))));
     assert_eq!(
         report.times.iter().map(|table| (table.number, table.pixel_size)).collect::<Vec<_>>(),
         [(2, 12), (4, 4)]
@@ -68,7 +68,34 @@ fn a_device_is_predicted_without_a_file() {
         let rows = row.find(Method::Row).unwrap();
         let bytes = rows.bytes;
         assert!((rows.predicted - (f64::from(row.query) * 20e-3 + bytes * 1e-8)).abs() < 1e-6);
+        assert!(row.cells.iter().all(|cell| cell.played.is_none()));
     }
+}
+
+#[test]
+fn a_device_is_played_for_the_time_given_and_no_query_is_quicker_than_it_can_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let cost = Cost::new(1e-3, 1e-9, 4, 1).unwrap();
+    let options = Options { tables: vec![4], device: Some(Device::Costs(cost)), seconds: 0.5, ..tiny(&folder) };
+    let report = run(&options, &mut to_the_end).unwrap();
+    assert_eq!(report.times.iter().map(|table| table.in_flight).collect::<Vec<_>>(), [1, 2, 4]);
+    let playing = report.playing().unwrap().clone();
+    let cells: Vec<&Cell> = report.times.iter().flat_map(|table| &table.rows).flat_map(|row| &row.cells).collect();
+    let played = || cells.iter().filter_map(|cell| Some((cell, cell.played?)));
+    for (cell, Played { queries, seconds, predicted }) in played() {
+        assert!(queries > 0 && seconds >= predicted, "{cell:?}");
+    }
+    assert_eq!((playing.cells, playing.of_cells), (played().count() as u64, 3 * 8 * 8));
+    assert_eq!(playing.queries, played().map(|(_, played)| played.queries).sum::<u64>());
+    // All rows one by one would take most of a second: the quickest of each way are measured, and others are not.
+    assert!(Method::ALL.iter().all(|way| played().any(|(cell, _)| cell.method == *way)), "{playing:?}");
+    assert!(playing.quickest_left.unwrap() > 0.0 && playing.cells < playing.of_cells, "{playing:?}");
+    let table = &report.main_tables()[0];
+    let columns = |name: &str| table.rows.iter().filter(|row| row[1] == name).count();
+    assert_eq!((columns("predicted"), columns("measured"), columns("paper")), (8, 8, 8));
+    let csv = fs::read_to_string(options.out.join("report.csv")).unwrap();
+    let timed = csv.lines().skip(1).map(|line| line.rsplit(',').nth(2).unwrap().parse::<u64>().unwrap());
+    assert_eq!(timed.sum::<u64>(), playing.queries);
 }
 
 #[test]
@@ -96,6 +123,7 @@ fn what_makes_no_sense_is_told() {
         Options { seconds: 0.0, ..tiny(&folder) },
         Options { seconds: f64::NAN, ..tiny(&folder) },
         Options { seconds: -1.0, ..tiny(&folder) },
+        Options { seconds: -1.0, device: Some(Device::Paper), ..tiny(&folder) },
         Options { file_bytes: 1 << 20, ..tiny(&folder) },
     ];
     for options in bad {

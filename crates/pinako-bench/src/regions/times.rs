@@ -13,6 +13,7 @@ use pinako::{BlockSide, Layout, Region, Result, SampleType, Shape};
 use serde::Serialize;
 
 use super::disk::{self, Disk, Unbuffered};
+use super::played::Played;
 use super::{Progress, Watch, paper, stopped};
 use crate::invalid;
 use crate::pictures::Random;
@@ -127,10 +128,12 @@ pub struct Cell {
     pub spread: Option<Summary>,
     /// How many readings took more than 1,000 times what they should.
     pub special: u64,
+    /// Where it was predicted for a device, and this was played long enough to come to it.
+    pub played: Option<Played>,
 }
 
 impl Cell {
-    /// What was measured, or else predicted: seconds.
+    /// What was measured on a disk, or else predicted for a device: seconds.
     pub fn seconds(&self) -> f64 {
         self.measured.unwrap_or(self.predicted)
     }
@@ -154,26 +157,22 @@ impl TimeRow {
     pub fn saving(&self) -> Option<f64> {
         Some(saving(self.find(Method::Row)?.seconds(), self.best()?.1.seconds()))
     }
-
-    /// What `method` saves of the time of rows, in per cent.
-    pub fn saving_of(&self, method: Method) -> Option<f64> {
-        Some(saving(self.find(Method::Row)?.seconds(), self.find(method)?.seconds()))
-    }
 }
 
-fn saving(row: f64, other: f64) -> f64 {
+/// What a time saves of that of rows, in per cent.
+pub(super) fn saving(row: f64, other: f64) -> f64 {
     (1.0 - other / row) * 100.0
 }
 
 /// An image of the paper with pixels of one size, in both layouts.
 #[derive(Clone, Copy)]
-struct Images {
+pub(super) struct Images {
     row: Arrangement,
     curve: Arrangement,
 }
 
 impl Images {
-    fn new(pixel_size: u16) -> Result<Self> {
+    pub fn new(pixel_size: u16) -> Result<Self> {
         let shape = Shape::new(paper::SIDE, paper::SIDE, pixel_size)?;
         let block = BlockSide::new(1).ok_or_else(|| invalid("blocks of single pixels"))?;
         Ok(Images {
@@ -183,7 +182,7 @@ impl Images {
     }
 
     /// The reads by which `method` gets `region`, in whole blocks.
-    fn reads(&self, method: Method, region: Region, cost: Cost) -> Result<Vec<Range<u64>>> {
+    pub fn reads(&self, method: Method, region: Region, cost: Cost) -> Result<Vec<Range<u64>>> {
         let optimal = |arrangement| {
             let plan = Planner { arrangement, cost }.plan(region, Strategy::Optimal, Budget::default())?;
             Ok(plan.reads)
@@ -234,6 +233,7 @@ impl Tally {
             measured: (!self.seconds.is_empty()).then(|| mean(self.seconds.iter().sum())),
             spread: Summary::of(&self.seconds),
             special: self.special,
+            played: None,
         })
     }
 }
@@ -282,19 +282,29 @@ fn region_at_random(query: u32, random: &mut Random) -> Result<Region> {
     Region::new(x, y, query, query)
 }
 
-/// The tables `places` (0 is table 2) as `cost` predicts them.
-pub(super) fn predict(places: &[usize], cost: Cost, seed: u64, watch: &mut Watch<'_>) -> Result<Vec<TimeTable>> {
+/// The places of as many queries as are predicted, by [`paper::TIME_QUERIES`]: the same for all ways, tables and devices.
+pub(super) fn regions(seed: u64) -> Result<Vec<Vec<Region>>> {
     let mut random = Random::new(seed, 1);
+    let mut of = |query| (0..PREDICTED_QUERIES).map(|_| region_at_random(query, &mut random)).collect();
+    paper::TIME_QUERIES.into_iter().map(&mut of).collect()
+}
+
+/// The tables `places` (0 is table 2) as each of `costs` predicts them for queries of `regions`.
+pub(super) fn predict(
+    places: &[usize],
+    costs: &[Cost],
+    regions: &[Vec<Region>],
+    watch: &mut Watch<'_>,
+) -> Result<Vec<TimeTable>> {
     let mut tables = Vec::new();
     let mut queries = 0;
-    for &place in places {
+    for (&cost, &place) in costs.iter().flat_map(|cost| places.iter().map(move |place| (cost, place))) {
         let mut draft = Draft::new(place, cost)?;
-        for (query, tallies) in paper::TIME_QUERIES.into_iter().zip(&mut draft.tallies) {
-            for _ in 0..PREDICTED_QUERIES {
+        for (regions, tallies) in regions.iter().zip(&mut draft.tallies) {
+            for &region in regions {
                 if watch(Progress { step: "predicting", queries }).is_break() {
                     return Err(stopped());
                 }
-                let region = region_at_random(query, &mut random)?;
                 for (method, tally) in Method::ALL.into_iter().zip(tallies.iter_mut()) {
                     tally.add(&draft.images.reads(method, region, cost)?, &cost);
                     queries += 1;
@@ -427,7 +437,8 @@ mod tests {
     fn the_optimal_plan_is_predicted_to_be_no_slower_than_any_other_way() {
         for (read, parallel, block) in [(1e-4, 1, 1), (1e-4, 4, 4096), (1e-7, 1, 1), (2e-2, 8, 1)] {
             let cost = Cost::new(read, 1e-9, parallel, block).unwrap();
-            for table in predict(&[0, 1, 2], cost, 5, &mut |_| std::ops::ControlFlow::Continue(())).unwrap() {
+            let regions = regions(5).unwrap();
+            for table in predict(&[0, 1, 2], &[cost], &regions, &mut |_| std::ops::ControlFlow::Continue(())).unwrap() {
                 for row in &table.rows {
                     let [optimal, merged] =
                         [Method::Optimal, Method::RowMerged].map(|way| row.find(way).unwrap().predicted);

@@ -91,8 +91,8 @@ Examples:
   pinako bench regions
   pinako bench regions --tables 1
   pinako bench regions --folder /mnt/ssd --seconds 600 --file-bytes 8G --out ssd-report
-  pinako bench regions --tables 2,3,4 --device 0.02,1e-8,8   # 20 ms a read, 8 at once
-  pinako bench regions --tables 2,3,4 --device paper")]
+  pinako bench regions --tables 2,3,4 --device 0.02,1e-8   # a bucket: 20 ms a read, 100 MB/s
+  pinako bench regions --tables 2,3,4 --device paper --seconds 0")]
 pub struct BenchRegionsArgs {
     /// Which of the paper's tables
     #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "1,2,3,4")]
@@ -103,13 +103,14 @@ pub struct BenchRegionsArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     pub positions: Option<u64>,
 
-    /// For tables 2 to 4: read nothing, but predict them for a device with T1 seconds a read, T2 seconds a byte and P reads
-    /// in flight (1 if left out), or for the paper's own disk, as its times have it
+    /// For tables 2 to 4: predict them for a device with T1 seconds a read, T2 seconds a byte and up to P reads in flight (8
+    /// if left out), or for the paper's own disk, as its times have it; and measure them as far as the seconds suffice, as
+    /// the device is played: reads wait as long as they would there
     #[arg(long, value_name = "T1,T2[,P]|paper", value_parser = device)]
     pub device: Option<Device>,
 
-    /// How long tables 2 to 4 are measured, all together
-    #[arg(long, value_name = "SECONDS", default_value_t = 60.0, value_parser = seconds, conflicts_with = "device")]
+    /// How long tables 2 to 4 are measured, all together; with --device, 0 only predicts
+    #[arg(long, value_name = "SECONDS", default_value_t = 60.0, value_parser = seconds)]
     pub seconds: f64,
 
     /// The file to read from: plain, or with K, M or G (powers of 1024)
@@ -140,7 +141,7 @@ fn device(text: &str) -> Result<Device, String> {
     }
     let parts: Vec<&str> = text.split(',').map(str::trim).collect();
     let (read, byte, in_flight) = match parts[..] {
-        [read, byte] => (read, byte, "1"),
+        [read, byte] => (read, byte, "8"),
         [read, byte, in_flight] => (read, byte, in_flight),
         _ => return Err("the seconds of a read and of a byte are expected, as in 0.02,1e-8, or paper".to_owned()),
     };
@@ -149,10 +150,10 @@ fn device(text: &str) -> Result<Device, String> {
     Cost::new(number(read)?, number(byte)?, in_flight, 1).map(Device::Costs).map_err(|error| error.to_string())
 }
 
-/// A length of time that is more than none.
+/// A length of time. The experiment says where none at all makes no sense.
 fn seconds(text: &str) -> Result<f64, String> {
-    let is_time = |seconds: &f64| *seconds > 0.0 && Duration::try_from_secs_f64(*seconds).is_ok();
-    text.parse().ok().filter(is_time).ok_or_else(|| "a number of seconds above 0 is expected".to_owned())
+    let is_time = |seconds: &f64| Duration::try_from_secs_f64(*seconds).is_ok();
+    text.parse().ok().filter(is_time).ok_or_else(|| "a number of seconds is expected".to_owned())
 }
 
 #[cfg(test)]
@@ -163,7 +164,7 @@ mod tests {
     fn a_device_is_two_or_three_costs_or_the_papers() {
         let of = |read, byte, in_flight| Ok(Device::Costs(Cost::new(read, byte, in_flight, 1).unwrap()));
         assert_eq!(device("paper"), Ok(Device::Paper));
-        assert_eq!((device("0.02,1e-8"), device("0.02, 1e-8, 8")), (of(0.02, 1e-8, 1), of(0.02, 1e-8, 8)));
+        assert_eq!((device("0.02,1e-8"), device("0.02, 1e-8, 3")), (of(0.02, 1e-8, 8), of(0.02, 1e-8, 3)));
         for bad in ["", "1", "1,2,3,4", "0,1", "1,NaN", "1,-1", "1,1,0", "1,1,1.5", "a,b"] {
             assert!(device(bad).is_err(), "{bad:?}");
         }

@@ -182,12 +182,12 @@ fn a_command_line_that_makes_no_sense_is_told() {
         "bench stores --backends oracle",
         "bench regions --tables 5",
         "bench regions --positions 0",
-        "bench regions --seconds 0",
+        "bench regions --seconds=-1",
         "bench regions --seconds NaN",
         "bench regions --device 1",
         "bench regions --device 0,1e-8",
         "bench regions --device 1,1,0",
-        "bench regions --device paper --seconds 3",
+        "bench regions --device paper --file-bytes 2G",
     ] {
         let ended = place.run(args);
         assert_eq!((ended.code, &ended.bytes[..]), (2, &b""[..]), "pinako {args}\n{ended}");
