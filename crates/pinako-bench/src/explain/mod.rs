@@ -10,7 +10,7 @@ mod tests;
 
 use std::time::{Duration, Instant};
 
-use pinako::plan::{Budget, Cost, MAX_GROWTH, Strategy};
+use pinako::plan::{self, Budget, Cost, MAX_GROWTH, Strategy};
 use pinako::{Descriptor, Encoding, Error, ErrorKind, Id, Image, Region, Result, Store};
 use serde::Serialize;
 
@@ -60,6 +60,36 @@ pub struct Explanation {
     pub best_growth: Option<u32>,
     /// The ways to read it: one where the image is not raw.
     pub ways: Vec<Way>,
+    /// All that any plan could be, from the fewest bytes to a single read; empty where the image is not raw.
+    pub frontier: Vec<Point>,
+}
+
+impl Explanation {
+    /// At most so many points of the frontier and the optimal one, spread over it so that each has about as many times
+    /// fewer reads than the one before.
+    pub fn frontier_in_brief(&self, points: usize) -> Vec<Point> {
+        let most = self.frontier.first().map_or(1, |point| point.reads) as f64;
+        let steps = points.saturating_sub(1).max(1);
+        let mut reads: Vec<usize> =
+            (0..=steps).map(|step| most.powf(1.0 - step as f64 / steps as f64).round() as usize).collect();
+        reads.extend(self.frontier.iter().filter(|point| point.is_optimal).map(|point| point.reads));
+        self.frontier.iter().filter(|point| reads.contains(&point.reads)).copied().collect()
+    }
+}
+
+/// The plan that has the fewest bytes of all with so many reads.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Point {
+    /// How many reads.
+    pub reads: usize,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Bytes that are read and thrown away.
+    pub extra_bytes: u64,
+    /// What the reads take by the costs.
+    pub predicted_seconds: f64,
+    /// Whether it is the optimal plan, within the budget.
+    pub is_optimal: bool,
 }
 
 /// What reading costs.
@@ -145,6 +175,11 @@ pub fn explain(store: &Store, id: Id, region: Region, options: &Options) -> Resu
         }
     }
     let pixel_size = descriptor.shape.pixel_size(descriptor.sample_type);
+    let region_bytes = u64::from(region.width()) * u64::from(region.height()) * pixel_size;
+    let frontier = match is_raw {
+        true => frontier(store, &descriptor, region, region_bytes, options)?,
+        false => Vec::new(),
+    };
     Ok(Explanation {
         id,
         encoding: descriptor.encoding.to_string(),
@@ -152,7 +187,7 @@ pub fn explain(store: &Store, id: Id, region: Region, options: &Options) -> Resu
         height: descriptor.shape.height(),
         pixel_size,
         region: corners(region),
-        region_bytes: u64::from(region.width()) * u64::from(region.height()) * pixel_size,
+        region_bytes,
         costs: Costs {
             read_seconds: cost.read_seconds(),
             byte_seconds: cost.byte_seconds(),
@@ -161,7 +196,30 @@ pub fn explain(store: &Store, id: Id, region: Region, options: &Options) -> Resu
         },
         best_growth: is_raw.then(|| cost.best_growth(pixel_size)),
         ways,
+        frontier,
     })
+}
+
+fn frontier(
+    store: &Store,
+    descriptor: &Descriptor,
+    region: Region,
+    region_bytes: u64,
+    options: &Options,
+) -> Result<Vec<Point>> {
+    let planner = store.planner(descriptor)?;
+    let frontier = planner.frontier(region);
+    let Budget { max_reads, max_extra_bytes } = options.budget;
+    let bytes = max_extra_bytes.map_or(u64::MAX, |extra| region_bytes.saturating_add(extra));
+    let optimal = frontier.fastest(&planner.cost, max_reads.unwrap_or(usize::MAX), bytes);
+    let point = |point: plan::Point| Point {
+        reads: point.reads,
+        bytes: point.bytes,
+        extra_bytes: point.bytes.saturating_sub(region_bytes),
+        predicted_seconds: planner.cost.seconds(point.reads, point.bytes),
+        is_optimal: optimal == Some(point),
+    };
+    Ok(frontier.points().map(point).collect())
 }
 
 /// The strategies asked for, or all: growing goes on until a single read is left.

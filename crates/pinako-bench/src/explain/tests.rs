@@ -46,8 +46,31 @@ fn an_image_that_must_be_decoded_is_read_whole() {
     let found = explain(&store, 0, region("1,2,3,4"), &options).unwrap();
     let [way] = &found.ways[..] else { panic!("{found:?}") };
     assert_eq!((way.strategy.as_str(), way.reads, way.extra_bytes, found.best_growth), ("whole", 1, None, None));
+    assert!(found.frontier.is_empty() && found.frontier_in_brief(9).is_empty());
     assert_eq!(way.bytes, store.descriptor(0).unwrap().payload_length);
     assert_eq!(picture(&store, 0, region("1,2,3,4"), &options).unwrap_err().kind(), ErrorKind::Unsupported);
+}
+
+#[test]
+fn the_frontier_goes_from_every_run_to_one_read_and_has_the_optimal_plan() {
+    for layout in ["row", "hilbert:1", "hilbert:64"] {
+        let store = store(layout, 200);
+        let region = region("13,57,60,41");
+        let found = explain(&store, 0, region, &Options::default()).unwrap();
+        let reads: Vec<usize> = found.frontier.iter().map(|point| point.reads).collect();
+        assert_eq!(reads, (1..=found.ways[0].reads).rev().collect::<Vec<_>>());
+        assert_eq!(found.frontier[0].bytes, found.ways[0].bytes);
+        assert!(found.frontier.windows(2).all(|pair| pair[0].bytes < pair[1].bytes));
+        let optimal: Vec<&Point> = found.frontier.iter().filter(|point| point.is_optimal).collect();
+        let [optimal] = &optimal[..] else { panic!("{optimal:?}") };
+        let way = found.ways.last().unwrap();
+        assert_eq!((optimal.reads, optimal.bytes, Some(optimal.extra_bytes)), (way.reads, way.bytes, way.extra_bytes));
+        for points in [1, 2, 5, 9] {
+            let brief = found.frontier_in_brief(points);
+            assert!(brief.len() <= points.max(2) + 1 && brief.contains(optimal), "{brief:?}");
+            assert_eq!((brief.first(), brief.last()), (found.frontier.first(), found.frontier.last()));
+        }
+    }
 }
 
 #[test]
@@ -57,6 +80,7 @@ fn a_budget_bounds_the_optimal_way_and_no_other() {
     let budget = Budget { max_reads: Some(4), max_extra_bytes: None };
     let found = explain(&store, 0, region, &Options { budget, ..Options::default() }).unwrap();
     assert!(found.ways.last().unwrap().reads <= 4 && found.ways[0].reads > 4);
+    assert!(found.frontier.iter().any(|point| point.is_optimal && point.reads == found.ways.last().unwrap().reads));
     let strategies = vec![Strategy::Exact];
     assert!(explain(&store, 0, region, &Options { budget, strategies, ..Options::default() }).is_err());
     let budget = Budget { max_reads: Some(4), max_extra_bytes: Some(0) };

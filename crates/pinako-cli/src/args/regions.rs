@@ -15,7 +15,9 @@ use crate::pick::ImagePick;
 /// A read costs t1 seconds however short it is, and a byte t2. So it may pay to read what is between two pieces of the
 /// rectangle, too, and to throw it away. Strategies: exact reads every piece by itself; grow:N grows the rectangle to
 /// multiples of 2^N pixels; paper is grow:N with the N that CS-TR-3991 finds best at these costs; optimal, which all
-/// commands use, reads over those gaps that are cheaper to read than to leave out.
+/// commands use, reads over those gaps that are cheaper to read than to leave out. What it chose from is shown below: for
+/// some numbers of reads, from all pieces by themselves down to a single read, the fewest bytes that these take; all of
+/// them are in --json.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -5,13 +5,16 @@ use std::process::ExitCode;
 
 use pinako::Result;
 use pinako::export::write_file;
-use pinako::plan::Budget;
+use pinako::plan::{Budget, Strategy};
 use pinako_bench::explain::{self, Explanation, Options, Way};
 use pinako_bench::figures;
 
 use crate::args::ExplainArgs;
 use crate::report::{self, written};
 use crate::table;
+
+/// About so many plans of the frontier are shown; JSON has them all.
+const FRONTIER_POINTS: usize = 9;
 
 pub fn run(args: &ExplainArgs) -> Result<ExitCode> {
     let options = args.decode.options();
@@ -68,6 +71,9 @@ fn to_text(found: &Explanation, args: &ExplainArgs) -> String {
         ways.add_row(row(way));
     }
     text += &format!("\n\n{}", ways.trim_fmt());
+    if found.ways.iter().any(|way| way.strategy == Strategy::Optimal.to_string()) {
+        text += &format!("\n\n{}", frontier(found));
+    }
     if args.run {
         text += "\n\nmeasured: the median, with all that is read in the cache";
         if args.device.is_some() {
@@ -75,6 +81,26 @@ fn to_text(found: &Explanation, args: &ExplainArgs) -> String {
         }
     }
     text
+}
+
+/// What any plan could be, in some lines.
+fn frontier(found: &Explanation) -> String {
+    let mut points = table::with_header(&["reads", "bytes", "extra", "predicted", ""], &[0, 1, 2, 3]);
+    let shown = found.frontier_in_brief(FRONTIER_POINTS);
+    for point in &shown {
+        points.add_row([
+            figures::count(point.reads as u64),
+            figures::count(point.bytes),
+            figures::count(point.extra_bytes),
+            figures::seconds(point.predicted_seconds),
+            if point.is_optimal { "optimal".to_owned() } else { String::new() },
+        ]);
+    }
+    let of = match found.frontier.len() {
+        all if all > shown.len() => format!(" ({} of {} plans)", shown.len(), figures::count(all as u64)),
+        _ => String::new(),
+    };
+    format!("the fewest bytes for so many reads{of}\n{}", points.trim_fmt())
 }
 
 fn row(way: &Way) -> Vec<String> {

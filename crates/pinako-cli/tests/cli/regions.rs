@@ -34,6 +34,17 @@ fn explain_compares_the_ways_to_read_a_rectangle() {
     grow:4       1      1  1,024    606    11.2 ms
     paper        2      2    768    350    9.68 ms
     optimal     25      2    698    280    8.98 ms
+
+    the fewest bytes for so many reads (8 of 25 plans)
+    reads  bytes  extra  predicted
+       25    418      0    29.2 ms
+       17    434     16    21.3 ms
+       11    452     34    15.5 ms
+        7    465     47    11.7 ms
+        5    534    116    10.3 ms
+        3    633    215    9.33 ms
+        2    698    280    8.98 ms  optimal
+        1    893    475    9.93 ms
     exit code 0
     ");
     insta::assert_snapshot!(place.run("explain map 0 --region 5,9,22,19 --device 1e-3,1e-5,4 -S exact -S optimal --max-reads 1"), @"
@@ -45,6 +56,17 @@ fn explain_compares_the_ways_to_read_a_rectangle() {
     strategy  runs  reads  bytes  extra  predicted
     exact       25     25    418      0    11.2 ms
     optimal     25      1    893    475    9.93 ms
+
+    the fewest bytes for so many reads (8 of 25 plans)
+    reads  bytes  extra  predicted
+       25    418      0    11.2 ms
+       17    434     16    9.34 ms
+       11    452     34    7.52 ms
+        7    465     47    6.65 ms
+        5    534    116    7.34 ms
+        3    633    215    7.33 ms
+        2    698    280    7.98 ms
+        1    893    475    9.93 ms  optimal
     exit code 0
     ");
     insta::assert_snapshot!(place.run("explain map 0 --region 5,9,22,19 --device 1e-3,1e-5 --max-reads 1 --max-extra-bytes 7"), @"
@@ -57,6 +79,10 @@ fn explain_compares_the_ways_to_read_a_rectangle() {
     exit code 1
     ");
 
+    let found = json(&place, "explain map 0 --region 5,9,22,19 --device 1e-3,1e-5 --json");
+    let reads: Vec<u64> =
+        found["frontier"].as_array().unwrap().iter().map(|point| point["reads"].as_u64().unwrap()).collect();
+    assert_eq!(reads, (1..=25).rev().collect::<Vec<u64>>());
     let found = json(&place, "explain map 0 --region 5,9,22,19 --run --json --picture plan.png");
     assert!(found["ways"].as_array().unwrap().iter().all(|way| way["measured_seconds"]["median"].as_f64() > Some(0.0)));
     assert!(place.read("plan.png").starts_with(b"\x89PNG"));
