@@ -1,24 +1,30 @@
 #!/usr/bin/env python3
-"""Peak memory of long jobs at two sizes: it must not grow with the number of images.
+"""Peak memory of long jobs at two sizes (it must not grow with the number of images), and of one large image.
 
-    make python build && .venv/bin/python benches/memory.py [--counts 10000,100000] [--out FILE.json]
+    make python build && .venv/bin/python benches/memory.py [--parts jobs,rasters] [--counts 10000,100000] [--out FILE.json]
 
-Runs import, copy, export and verify (which reads every image) on every embedded backend, each in a process of its own,
-and samples its *anonymous* memory (RssAnon in /proc/PID/status) every 2 ms. Pages of a memory map are not counted: they
-are the page cache's, and the system takes them back when it needs them.
+Each command is a process of its own, whose *anonymous* memory (RssAnon in /proc/PID/status) is sampled every 2 ms. Pages
+of a memory map are not counted: they are the page cache's, and the system takes them back when it needs them.
 
-An import or a copy holds two batches of 16 MiB and what the backend keeps of one until it commits. 10,000 of these images
-are not quite two batches, so the peaks at 100,000 are a little higher; from 40,000 on they stay.
+jobs: import, copy, export and verify (which reads every image) on every embedded backend. An import or a copy holds two
+batches of 16 MiB and what the backend keeps of one until it commits. 10,000 of these images are not quite two batches, so
+the peaks at 100,000 are a little higher; from 40,000 on they stay.
+
+rasters: import of one RGB image of 10800x5400, 175 MB, out of each kind of file, stored raw. Arrays, TIFF and PNG go
+through in pieces; chunks of HDF5 are read an image at a time; what is left are decoders that make a whole image at once.
 """
 import argparse
 import json
+import os
 import pathlib
 import shutil
 import subprocess
 import tempfile
 import time
 
+import h5py
 import numpy as np
+from PIL import Image
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PINAKO = ROOT / "target/release/pinako"
@@ -26,8 +32,8 @@ SCHEMES = ["files", "lmdb", "hdf5", "sqlite"]
 
 
 def peak(*arguments):
-    """Most anonymous memory that the command held, in MiB."""
-    process = subprocess.Popen([PINAKO, *map(str, arguments)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    """Most anonymous memory that the command, of which the first argument is the program, held, in MiB."""
+    process = subprocess.Popen([*map(str, arguments)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     most = 0
     status = pathlib.Path(f"/proc/{process.pid}/status")
     while process.poll() is None:
@@ -43,43 +49,115 @@ def peak(*arguments):
     return most / 1024
 
 
-def main():
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--counts", default="10000,100000")
-    arguments.add_argument("--folder", type=pathlib.Path, help="where the stores go (default: the temporary folder)")
-    arguments.add_argument("--out", type=pathlib.Path, help="write all figures as JSON")
-    options = arguments.parse_args()
-    counts = [int(count) for count in options.counts.split(",")]
+def write_qoi(path, pixels):
+    """A QOI file of colours in full, which any decoder takes."""
+    height, width, _ = pixels.shape
+    with open(path, "wb") as file:
+        file.write(b"qoif" + width.to_bytes(4, "big") + height.to_bytes(4, "big") + b"\3\0")
+        np.insert(pixels.reshape(-1, 3), 0, 0xFE, axis=1).tofile(file)
+        file.write(b"\0" * 7 + b"\1")
+
+
+def write_rasters(folder, height, width):
+    """One image in each kind of file, one after another; gives the name of each when it is there."""
+    y, x = np.ogrid[:height, :width]
+    pixels = np.empty((height, width, 3), np.uint8)
+    for channel in range(3):
+        pixels[..., channel] = (x >> 5) * (channel + 1) + (y >> 4) + ((x * 7 + y * 13) & 7)
+    image = Image.fromarray(pixels)
+    by_pillow = {
+        "a.tif": {},
+        "a strip.tif": {"tiffinfo": {278: height}},
+        "lzw.tif": {"compression": "tiff_lzw"},
+        "deflate.tif": {"compression": "tiff_deflate"},
+        "a.png": {"compress_level": 1},
+        "a.jpg": {"quality": 90},
+        "a.bmp": {},
+        "a.ppm": {},
+        "a.gif": {},
+        "lossless.webp": {"lossless": True, "quality": 0, "method": 0},
+        "lossy.webp": {"quality": 80, "method": 0},
+    }
+    others = {
+        "a.npy": lambda path: np.save(path, pixels[None]),
+        "a.npz": lambda path: np.savez(path, pixels[None]),
+        "deflated.npz": lambda path: np.savez_compressed(path, pixels[None]),
+        "a.h5": lambda path: h5py.File(path, "w").create_dataset("images", data=pixels[None]).file.close(),
+        "chunks.h5": lambda path: h5py.File(path, "w")
+        .create_dataset("images", data=pixels[None], chunks=(1, 256, 256, 3), compression=1)
+        .file.close(),
+        "a.qoi": lambda path: write_qoi(path, pixels),
+    }
+    writers = others | {
+        name: lambda path, options=options: image.save(path, **options) for name, options in by_pillow.items()
+    }
+    for name, write in writers.items():
+        write(folder / name)
+        yield name
+        os.remove(folder / name)
+
+
+def rasters(pinako, folder):
+    """Prints and gives the peaks of importing one large image."""
+    figures = {}
+    print(f"{'import of 10800x5400 RGB as raw':32}" + "".join(f"{layout:>12}" for layout in ["row", "hilbert"]), "MiB")
+    for name in write_rasters(folder, 5400, 10800):
+        for layout in ["row", "hilbert"]:
+            store = folder / "store"
+            figures.setdefault(name, {})[layout] = peak(pinako, "import", "--layout", layout, folder / name, f"lmdb:{store}")
+            shutil.rmtree(store)
+        print(f"{name:32}" + "".join(f"{most:12.1f}" for most in figures[name].values()), flush=True)
+    return figures
+
+
+def jobs(pinako, folder, counts):
+    """Prints and gives the peaks of jobs on many images."""
     rng = np.random.default_rng(1)
     some = rng.integers(0, 256, (1000, 8, 8, 3)).repeat(4, 1).repeat(4, 2).astype(np.uint8)
 
     figures = {}
-    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        folder = pathlib.Path(folder)
-        for count in counts:
-            data = folder / "images.npy"
-            np.save(data, np.resize(some, (count, 32, 32, 3)))
-            np.save(folder / "images.labels.npy", np.arange(count) % 10)
-            for scheme in SCHEMES:
-                a, b = f"{scheme}:{folder / 'a'}", f"{scheme}:{folder / 'b'}"
-                jobs = {
-                    "import": ("import", data, a),
-                    "copy": ("copy", a, b),
-                    "export .npy": ("export", a, folder / "out.npy"),
-                    "export .h5": ("export", a, folder / "out.h5"),
-                    "export folders": ("export", a, folder / "out"),
-                    "verify": ("verify", a),
-                }
-                for job, command in jobs.items():
-                    figures.setdefault(scheme, {}).setdefault(job, {})[count] = peak(*command)
-                for left in ["a", "b", "out", "out.npy", "out.labels.npy", "out.h5"]:
-                    for path in [folder / left, *folder.glob(left + "-*")]:
-                        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    for count in counts:
+        data = folder / "images.npy"
+        np.save(data, np.resize(some, (count, 32, 32, 3)))
+        np.save(folder / "images.labels.npy", np.arange(count) % 10)
+        for scheme in SCHEMES:
+            a, b = f"{scheme}:{folder / 'a'}", f"{scheme}:{folder / 'b'}"
+            commands = {
+                "import": ("import", data, a),
+                "copy": ("copy", a, b),
+                "export .npy": ("export", a, folder / "out.npy"),
+                "export .h5": ("export", a, folder / "out.h5"),
+                "export folders": ("export", a, folder / "out"),
+                "verify": ("verify", a),
+            }
+            for job, command in commands.items():
+                figures.setdefault(scheme, {}).setdefault(job, {})[count] = peak(pinako, *command)
+            for left in ["a", "b", "out", "out.npy", "out.labels.npy", "out.h5"]:
+                for path in [folder / left, *folder.glob(left + "-*")]:
+                    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
     print(f"{'peak anonymous memory, MiB':32}" + "".join(f"{count:>12,}" for count in counts))
     for scheme, jobs in figures.items():
         for job, peaks in jobs.items():
             print(f"{scheme:8}{job:24}" + "".join(f"{peaks[count]:12.1f}" for count in counts))
+    return figures
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--parts", default="jobs,rasters", help="what is measured (default: all)")
+    arguments.add_argument("--counts", default="10000,100000", help="images of the jobs")
+    arguments.add_argument("--pinako", type=pathlib.Path, default=PINAKO, help="the command (default: the release build)")
+    arguments.add_argument("--folder", type=pathlib.Path, help="where the stores go (default: the temporary folder)")
+    arguments.add_argument("--out", type=pathlib.Path, help="write all figures as JSON")
+    options = arguments.parse_args()
+    figures = {}
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        folder = pathlib.Path(folder)
+        if "jobs" in options.parts.split(","):
+            figures["jobs"] = jobs(options.pinako, folder, [int(count) for count in options.counts.split(",")])
+        if "rasters" in options.parts.split(","):
+            figures["rasters"] = rasters(options.pinako, folder)
     if options.out:
         options.out.write_text(json.dumps(figures, indent=1))
 

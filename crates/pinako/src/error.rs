@@ -78,9 +78,14 @@ impl Error {
     }
 
     /// An input/output error met while doing `what` (for example "cannot read /a/b.png"); its kind follows from
-    /// the system's, and a full disk or a read-only folder gets a hint.
+    /// the system's, and a full disk or a read-only folder gets a hint. One of ours that came through a reader stays
+    /// what it is.
     pub fn io(what: impl Into<String>, source: std::io::Error) -> Self {
         use std::io::ErrorKind as Io;
+        let source = match source.downcast::<Error>() {
+            Ok(ours) => return ours,
+            Err(source) => source,
+        };
         let (kind, hint) = match source.kind() {
             Io::NotFound => (ErrorKind::NotFound, None),
             Io::PermissionDenied => (ErrorKind::Denied, Some("check the permissions of the folder and its owner")),

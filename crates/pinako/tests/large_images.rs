@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use pinako::backends::{self, Mode};
 use pinako::wrappers::{Fault, Faulty, Operation};
 use pinako::{
-    Attributes, Durability, Encoding, Image, ImportEncoding, ImportOptions, Layout, NewImage, PixelEncoding,
+    Attributes, Durability, Encoding, ErrorKind, Image, ImportEncoding, ImportOptions, Layout, NewImage, PixelEncoding,
     SampleType, Shape, Store, source,
 };
 use schemes::SCHEMES;
@@ -93,6 +93,43 @@ fn a_large_array_is_imported_along_the_curve() {
         let descriptor = store.descriptor(id).unwrap();
         assert_eq!((descriptor.encoding.to_string().as_str(), descriptor.label), ("raw:hilbert:64", label));
         assert!(store.image(id).unwrap().bytes() == &bytes[id as usize * 4100 * 8200..][..4100 * 8200]);
+    }
+}
+
+#[test]
+fn large_image_files_are_imported_piece_by_piece() {
+    let (width, height) = (8200, 4100);
+    let pixels: Vec<u8> = (0..width * height).map(|at: u32| (at.wrapping_mul(40_503) >> 7) as u8).collect();
+    let root = tempfile::tempdir().unwrap();
+    let path = |name: &str| root.path().join(name);
+    let mut file = fs::File::create(path("a.png")).unwrap();
+    let mut encoder = png::Encoder::new(&mut file, width, height);
+    encoder.set_color(png::ColorType::Grayscale);
+    encoder.set_compression(png::Compression::NoCompression);
+    encoder.write_header().unwrap().write_image_data(&pixels).unwrap();
+    let file = fs::File::create(path("a.tif")).unwrap();
+    let mut encoder = tiff::encoder::TiffEncoder::new(file).unwrap();
+    encoder.write_image::<tiff::encoder::colortype::Gray8>(width, height, &pixels).unwrap();
+    for name in ["a.png", "a.tif"] {
+        // Neither file nor image may be in memory, as far as the limit knows.
+        let store = Store::options().max_image_bytes(1 << 20).create("memory:").unwrap();
+        let import = |encoding| {
+            let options = ImportOptions { encoding, ..Default::default() };
+            let mut source = source::open(&path(name)).unwrap();
+            store.import(&mut *source, &options, &mut |_| {}, &mut |_| ControlFlow::Continue(()))
+        };
+        for layout in ["hilbert:64", "row"] {
+            assert_eq!(import(ImportEncoding::RawIn(layout.parse().unwrap())).unwrap().images, 1, "{name}");
+            let image = store.image(store.find(name).unwrap().unwrap()).unwrap();
+            assert!(image.bytes() == pixels, "{name} {layout}");
+            store.remove(&[store.find(name).unwrap().unwrap()]).unwrap();
+        }
+        assert_eq!(import(ImportEncoding::AsTheyCame).unwrap_err().kind(), ErrorKind::Unsupported);
+        let length = fs::metadata(path(name)).unwrap().len();
+        fs::OpenOptions::new().write(true).open(path(name)).unwrap().set_len(length - 10_000).unwrap();
+        let error = import(ImportEncoding::Raw).unwrap_err();
+        assert_eq!((error.kind(), store.count().unwrap()), (ErrorKind::Corrupt, 0), "{error}");
+        assert!(error.to_string().contains(name), "{error}");
     }
 }
 

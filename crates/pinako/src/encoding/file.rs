@@ -4,12 +4,16 @@
 //! the file's length makes it possible: Deflate never expands more than 1032 times, so a PNG of 100 bytes does not
 //! hold 10^9 pixels.
 
-use std::io::Cursor;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Cursor, Seek};
+use std::path::Path;
 
 use image::{ColorType, ImageDecoder, ImageReader, Limits};
 
 use super::check_image_bytes;
+use super::link::{no_regular_file, open_regular};
 use super::raw::swap_endianness;
+use super::tiff::Tiff;
 use crate::descriptor::{Descriptor, ImageFormat};
 use crate::error::{Error, Result};
 use crate::image::{Image, ImageView, SampleType, Shape};
@@ -25,14 +29,34 @@ pub(crate) struct FileHeader {
     pub(crate) sample_type: SampleType,
 }
 
+impl FileHeader {
+    /// Bytes of the image once decoded.
+    pub(crate) fn image_bytes(&self) -> u64 {
+        self.shape.byte_length(self.sample_type)
+    }
+
+    /// Bytes of a row of it.
+    pub(super) fn row_bytes(&self) -> u64 {
+        u64::from(self.shape.width()) * self.shape.pixel_size(self.sample_type)
+    }
+}
+
 /// Reads the header of the image file that `bytes` are.
 ///
 /// # Errors
 /// `Unsupported` where they are none that we know, `Corrupt` where the header is damaged, or the image it claims is
 /// larger than `limit` bytes.
 pub(crate) fn header(bytes: &[u8], limit: u64) -> Result<FileHeader> {
-    let (_, header) = open(format_of(bytes)?, bytes, limit)?;
-    Ok(header)
+    Ok(open(format_of(bytes)?, Cursor::new(bytes), bytes.len() as u64, limit)?.0)
+}
+
+/// Reads the header of the image file at `path`.
+///
+/// # Errors
+/// As [`header`]; `InvalidInput` where it is no regular file.
+pub(crate) fn header_at(path: &Path, limit: u64) -> Result<FileHeader> {
+    let (format, file, length) = open_file(path)?;
+    Ok(open(format, file, length, limit)?.0)
 }
 
 /// The format of image files with that extension.
@@ -50,11 +74,23 @@ pub(crate) fn is_image_file(head: &[u8]) -> bool {
 /// # Errors
 /// As [`header`], and `Corrupt` where the pixels are damaged.
 pub(crate) fn decode(bytes: &[u8], limit: u64) -> Result<Image> {
-    let format = format_of(bytes)?;
-    let (decoder, header) = open(format, bytes, limit)?;
-    let mut pixels = vec![0; check_image_bytes(header.shape, header.sample_type, limit)?];
-    decoder.read_image(&mut pixels).map_err(|error| damaged(format, error))?;
-    Image::from_bytes(header.shape, header.sample_type, pixels)
+    decode_from(format_of(bytes)?, Cursor::new(bytes), bytes.len() as u64, limit)
+}
+
+/// Reads the whole image file at `path`, of which no more is in memory at once than its format's decoder needs.
+///
+/// # Errors
+/// As [`decode`]; `InvalidInput` where it is no regular file.
+pub(crate) fn decode_at(path: &Path, limit: u64) -> Result<Image> {
+    let (format, file, length) = open_file(path)?;
+    decode_from(format, file, length, limit)
+}
+
+fn decode_from(format: ImageFormat, reader: impl BufRead + Seek, length: u64, limit: u64) -> Result<Image> {
+    let (header, pixels) = open(format, reader, length, limit)?;
+    let mut bytes = vec![0; check_image_bytes(header.shape, header.sample_type, limit)?];
+    pixels.read(format, &mut bytes)?;
+    Image::from_bytes(header.shape, header.sample_type, bytes)
 }
 
 /// Decodes an image file into `out`, as long as the descriptor's image.
@@ -65,7 +101,7 @@ pub(super) fn decode_into(
     limit: u64,
     out: &mut [u8],
 ) -> Result<()> {
-    let (decoder, header) = open(format, bytes, limit)?;
+    let (header, pixels) = open(format, Cursor::new(bytes), bytes.len() as u64, limit)?;
     if (header.shape, header.sample_type) != (descriptor.shape, descriptor.sample_type) {
         return Err(Error::corrupt(format!(
             "its {} file holds {} {}, its descriptor says {} {}",
@@ -76,7 +112,7 @@ pub(super) fn decode_into(
             descriptor.sample_type
         )));
     }
-    decoder.read_image(out).map_err(|error| damaged(format, error))
+    pixels.read(format, out)
 }
 
 /// A PNG file of `view`.
@@ -117,12 +153,83 @@ pub(crate) fn encode_png(view: ImageView<'_>) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn open(format: ImageFormat, bytes: &[u8], limit: u64) -> Result<(impl ImageDecoder + '_, FileHeader)> {
-    let mut reader = ImageReader::with_format(Cursor::new(bytes), theirs(format));
+/// The pixels of an image file that was opened.
+pub(super) enum Pixels<'a, R: BufRead + Seek> {
+    /// They are decoded band by band.
+    Tiff(Box<Tiff<R>>),
+    /// They are decoded as a whole.
+    Whole(Box<dyn ImageDecoder + 'a>),
+}
+
+impl<R: BufRead + Seek> Pixels<'_, R> {
+    /// Decodes them into `out`, which has their length, native endian.
+    fn read(self, format: ImageFormat, mut out: &mut [u8]) -> Result<()> {
+        let mut tiff = match self {
+            Pixels::Tiff(tiff) => tiff,
+            Pixels::Whole(decoder) => return decoder.read_image_boxed(out).map_err(|error| damaged(format, error)),
+        };
+        let mut band = Vec::new();
+        while !out.is_empty() {
+            tiff.next_band(&mut band)?;
+            let (rows, rest) = out.split_at_mut(band.len());
+            rows.copy_from_slice(&band);
+            out = rest;
+        }
+        Ok(())
+    }
+}
+
+/// Opens the image file of `length` bytes that `reader` starts with.
+pub(super) fn open<'a, R: BufRead + Seek + 'a>(
+    format: ImageFormat,
+    mut reader: R,
+    length: u64,
+    limit: u64,
+) -> Result<(FileHeader, Pixels<'a, R>)> {
+    if format == ImageFormat::Tiff {
+        let header = checked_header(format, &*decoder(format, &mut reader, limit)?, length, limit)?;
+        rewind(&mut reader)?;
+        let in_bands = Tiff::can_read(&mut reader)?;
+        rewind(&mut reader)?;
+        if in_bands {
+            return Ok((header, Pixels::Tiff(Box::new(Tiff::open(reader, header, limit)?))));
+        }
+    }
+    let decoder = decoder(format, reader, limit)?;
+    Ok((checked_header(format, &*decoder, length, limit)?, Pixels::Whole(decoder)))
+}
+
+fn rewind(reader: &mut impl Seek) -> Result<()> {
+    reader.rewind().map_err(|error| Error::io("cannot read it again", error))
+}
+
+/// The image file at `path`: its format, and its bytes and their number.
+///
+/// # Errors
+/// `InvalidInput` where it is no regular file; `Unsupported` where it is no image file that we know.
+pub(super) fn open_file(path: &Path) -> Result<(ImageFormat, BufReader<File>, u64)> {
+    let cannot = |error| Error::io(format!("cannot read {}", path.display()), error);
+    let Some((file, length)) = open_regular(path).map_err(cannot)? else { return Err(no_regular_file(path)) };
+    let mut file = BufReader::with_capacity(1 << 16, file);
+    let format = format_of(file.fill_buf().map_err(cannot)?)?;
+    Ok((format, file, length))
+}
+
+/// The decoder of the file that `reader` starts with.
+fn decoder<'a>(
+    format: ImageFormat,
+    reader: impl BufRead + Seek + 'a,
+    limit: u64,
+) -> Result<Box<dyn ImageDecoder + 'a>> {
+    let mut reader = ImageReader::with_format(reader, theirs(format));
     let mut limits = Limits::default();
     limits.max_alloc = Some(limit);
     reader.limits(limits);
-    let decoder = reader.into_decoder().map_err(|error| damaged(format, error))?;
+    Ok(Box::new(reader.into_decoder().map_err(|error| damaged(format, error))?))
+}
+
+/// What the header says that `decoder` has read, in a file of `length` bytes.
+fn checked_header(format: ImageFormat, decoder: &dyn ImageDecoder, length: u64, limit: u64) -> Result<FileHeader> {
     let (width, height) = decoder.dimensions();
     let (channels, sample_type) = match decoder.color_type() {
         ColorType::L8 => (1, SampleType::U8),
@@ -139,29 +246,41 @@ fn open(format: ImageFormat, bytes: &[u8], limit: u64) -> Result<(impl ImageDeco
     };
     let shape = Shape::new(height, width, channels)
         .map_err(|error| Error::corrupt(format!("a damaged {} file", format.name())).with_source(error))?;
-    let length = check_image_bytes(shape, sample_type, limit)? as u64;
-    if format == ImageFormat::Png && length / MAX_DEFLATE_RATIO / 8 > bytes.len() as u64 {
+    let image_bytes = check_image_bytes(shape, sample_type, limit)? as u64;
+    if format == ImageFormat::Png && image_bytes / MAX_DEFLATE_RATIO / 8 > length {
         // The 8 is for palettes and single bits, which become 8 times as many bytes.
         return Err(Error::corrupt(format!(
-            "its PNG header claims {width}x{height} pixels, more than its {} bytes can hold",
-            bytes.len()
+            "its PNG header claims {width}x{height} pixels, more than its {length} bytes can hold"
         )));
     }
-    Ok((decoder, FileHeader { format, shape, sample_type }))
+    Ok(FileHeader { format, shape, sample_type })
 }
 
 fn damaged(format: ImageFormat, error: image::ImageError) -> Error {
-    let name = format.name();
-    match &error {
-        image::ImageError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
-            return Error::corrupt(format!("a damaged {name} file: it ends too early"));
-        }
-        image::ImageError::Limits(_) => Error::unsupported(format!("the {name} file goes beyond the decoder's limits"))
-            .with_hint("raise max_image_bytes if the file is to be trusted"),
-        image::ImageError::Unsupported(_) => Error::unsupported(format!("a {name} file of a kind that is not read")),
-        _ => Error::corrupt(format!("a damaged {name} file")),
+    match error {
+        image::ImageError::IoError(error) => cut_off(format, error),
+        image::ImageError::Limits(_) => beyond_limits(format).with_source(error),
+        image::ImageError::Unsupported(_) => not_read(format).with_source(error),
+        _ => Error::corrupt(format!("a damaged {} file", format.name())).with_source(error),
     }
-    .with_source(error)
+}
+
+/// The error for a file that ends early, or cannot be read on.
+pub(super) fn cut_off(format: ImageFormat, error: io::Error) -> Error {
+    let name = format.name();
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => Error::corrupt(format!("a damaged {name} file: it ends too early")),
+        _ => Error::corrupt(format!("a damaged {name} file")).with_source(error),
+    }
+}
+
+pub(super) fn beyond_limits(format: ImageFormat) -> Error {
+    Error::unsupported(format!("the {} file goes beyond the decoder's limits", format.name()))
+        .with_hint("raise max_image_bytes if the file is to be trusted")
+}
+
+pub(super) fn not_read(format: ImageFormat) -> Error {
+    Error::unsupported(format!("a {} file of a kind that is not read", format.name()))
 }
 
 /// The format of the image file that `bytes` are, by its first bytes.

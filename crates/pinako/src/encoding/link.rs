@@ -95,7 +95,7 @@ pub(super) fn read(payload: &[u8], link: Link, folder: Option<&Path>, check: boo
 
 /// Opens a file and says how long it is, or `None` where it is no regular one: a device may have no end, and whoever
 /// opens a pipe waits for its other side.
-fn open_regular(path: &Path) -> io::Result<Option<(File, u64)>> {
+pub(super) fn open_regular(path: &Path) -> io::Result<Option<(File, u64)>> {
     if !fs::metadata(path)?.is_file() {
         return Ok(None);
     }

@@ -6,6 +6,8 @@
 mod file;
 mod link;
 mod raw;
+mod rows;
+mod tiff;
 
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -14,9 +16,12 @@ use crate::descriptor::{BlockSide, Descriptor, Encoding, Layout, Link};
 use crate::error::{Error, Result};
 use crate::image::{ImageView, SampleType, Shape};
 
-pub(crate) use file::{decode as decode_file, encode_png, format_of_extension, header, is_image_file};
+pub(crate) use file::{
+    FileHeader, decode as decode_file, decode_at, encode_png, format_of_extension, header, header_at, is_image_file,
+};
 pub(crate) use link::{link, no_regular_file, read_file, relink};
 pub(crate) use raw::{to_little_endian, to_native};
+pub(crate) use rows::open_rows;
 
 /// Images of so many pixels are large: they are read by regions rather than as a whole.
 pub const LARGE: u64 = 1_000_000;

@@ -2,7 +2,11 @@
 
 use std::fmt;
 use std::io::{self, Read};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
+
+use super::Content;
 use crate::descriptor::{Label, NO_LABEL};
 use crate::encoding;
 use crate::error::{Error, Result};
@@ -10,6 +14,8 @@ use crate::image::{Image, SampleType, Shape};
 
 /// Most bytes of an image in a compressed file, whose length tells nothing.
 const MAX_COMPRESSED: u64 = 1 << 29;
+/// Images of more bytes are not read into memory as a whole.
+pub(super) const STREAMED: u64 = 32 << 20;
 
 /// The order of an element's bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -257,6 +263,72 @@ impl<R: Read> Read for Samples<R> {
     }
 }
 
+/// The `count` images in a stream of elements, which must end with the last, one after another; large ones still to be
+/// read.
+pub(super) fn images(
+    format: Format,
+    count: u64,
+    stream: Box<dyn Read + Send>,
+) -> impl FnMut(u64) -> Result<Content> + Send {
+    let length = format.image_bytes();
+    let stream = Arc::new(Mutex::new(Shared { stream, position: 0 }));
+    move |place| {
+        let (start, is_last) = (place * length, place + 1 == count);
+        if length > STREAMED && !format.planar {
+            let elements = OneOf { stream: Arc::clone(&stream), position: start, end: start + length, is_last };
+            let reader = Box::new(Samples::new(elements, format)?);
+            return Ok(Content::Stream { shape: format.shape, sample_type: format.element.sample_type()?, reader });
+        }
+        let mut shared = stream.lock();
+        let image = format.read(&mut shared.stream)?;
+        if is_last {
+            expect_end(&mut shared.stream)?;
+        }
+        Ok(Content::Pixels(image))
+    }
+}
+
+/// A stream of the elements of several images, and how many bytes of it were read.
+struct Shared {
+    stream: Box<dyn Read + Send>,
+    position: u64,
+}
+
+/// The elements of one image in a stream of several.
+struct OneOf {
+    stream: Arc<Mutex<Shared>>,
+    position: u64,
+    end: u64,
+    is_last: bool,
+}
+
+impl Read for OneOf {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let Shared { stream, position } = &mut *self.stream.lock();
+        if *position > self.position {
+            return Err(io::Error::other("the images of this array must be read one after another"));
+        }
+        if *position < self.position {
+            // What was left of the images before.
+            *position += io::copy(&mut stream.take(self.position - *position), &mut io::sink())?;
+        }
+        let most = out.len().min(usize::try_from(self.end - self.position).unwrap_or(usize::MAX));
+        let count = match *position == self.position {
+            true => stream.read(&mut out[..most])?,
+            false => 0,
+        };
+        if count == 0 && most > 0 {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the array ends too early"));
+        }
+        *position += count as u64;
+        self.position = *position;
+        if self.is_last && count > 0 && self.position == self.end {
+            expect_end(stream).map_err(io::Error::other)?;
+        }
+        Ok(count)
+    }
+}
+
 /// Puts the samples of a pixel, which stand in a plane a channel, together.
 fn interleave(planes: &[u8], channels: usize, size: usize) -> Vec<u8> {
     let pixels = planes.len() / (channels * size);
@@ -388,6 +460,38 @@ mod tests {
         let cut = Samples::new(&bytes[..bytes.len() - 1], format)
             .and_then(|mut samples| Image::read(shape, SampleType::F64, &mut samples));
         assert!(cut.is_err());
+    }
+
+    #[test]
+    fn large_images_of_one_stream_are_read_one_after_another() {
+        let shape = Shape::new(1 << 10, 40 << 10, 1).unwrap();
+        let format = Format { element: Element::Unsigned(1), order: Order::Little, shape, planar: false };
+        let length = format.image_bytes();
+        let zeros = io::repeat(0).take(length);
+        let mut next = images(format, 3, Box::new(zeros.chain(io::repeat(7).take(length + length / 2))));
+        let mut next = move |place| match next(place).unwrap() {
+            Content::Stream { reader, .. } => reader,
+            _ => panic!("it is in memory"),
+        };
+        let sevens = vec![7; 1 << 20];
+        let read = |reader: &mut Box<dyn Read + Send>| {
+            let mut piece = vec![0; 1 << 20];
+            let mut found = 0;
+            loop {
+                let count = reader.read(&mut piece)?;
+                assert!(piece[..count] == sevens[..count]);
+                found += count as u64;
+                if count == 0 {
+                    return io::Result::Ok(found);
+                }
+            }
+        };
+        let (mut first, mut second) = (next(0), next(1));
+        first.read_exact(&mut [0; 10]).unwrap(); // and then left
+        assert_eq!(read(&mut second).unwrap(), length);
+        let piece = first.read_to_end(&mut Vec::new()); // the rest of the first piece is there, no more
+        assert!(piece.unwrap_err().to_string().contains("one after another"));
+        assert_eq!(read(&mut next(2)).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::array::{Format, Labels, expect_end};
+use super::array::{Format, Labels, images};
 use super::{Content, Item, Source, beside};
 use crate::error::{Error, Result};
 
@@ -33,19 +33,12 @@ impl Part {
     pub(super) fn of_array(
         count: u64,
         format: Format,
-        mut stream: Box<dyn Read + Send>,
+        stream: Box<dyn Read + Send>,
         labels: Option<Labels>,
         stem: String,
         origin: impl Fn(u64) -> String + Send + 'static,
     ) -> Self {
-        let read = move |place| {
-            let image = format.read(&mut stream)?;
-            if place + 1 == count {
-                expect_end(&mut stream)?;
-            }
-            Ok(Content::Pixels(image))
-        };
-        Self::of_images(count, read, labels, stem, origin)
+        Self::of_images(count, images(format, count, stream), labels, stem, origin)
     }
 
     /// As [`of_array`](Self::of_array), with the images that `read` gives.

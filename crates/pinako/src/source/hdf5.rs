@@ -1,20 +1,22 @@
 //! HDF5 files of images: a dataset `images` (N,H,W,C or N,H,W), or `image` (H,W,C or H,W) where there is but one, and
 //! one of labels, `meta` or `labels`, beside it.
 
-use std::io::{self, Read};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use hdf5_pure::{DType, Datatype, DatatypeByteOrder, File, Layout};
 
-use super::array::{Element, Format, Labels, Order};
+use super::Item;
+use super::array::{Element, Format, Labels, Order, images};
 use super::dataset::{DataSet, Part};
-use super::{Content, Item};
 use crate::error::{Error, Result};
 
 /// The first bytes of an HDF5 file.
 const MAGIC: &[u8] = b"\x89HDF\r\n\x1a\n";
 /// Bytes that are read at once.
 const WINDOW: u64 = 1 << 20;
+/// Most bytes of a row, or of a chunk: of which all are in memory.
+const MAX_ROW: u64 = 1 << 29;
 
 /// The HDF5 files in a folder, if there are any.
 pub(super) fn open_folder(_: &Path, files: &[PathBuf]) -> Result<Option<DataSet>> {
@@ -45,16 +47,17 @@ fn read(path: &Path) -> Result<Part> {
     let Some(name) = find(["images", "image"]) else {
         return Err(Error::unsupported(format!("no dataset \"images\" or \"image\" in the HDF5 file, only {names:?}")));
     };
-    let mut images = Rows::open(&file, name)?;
+    let rows = Rows::open(&file, name)?;
     let alone = name == "image";
+    let mut dimensions = rows.dimensions.clone();
     if alone {
-        images.dimensions.insert(0, 1);
+        dimensions.insert(0, 1);
     }
-    let (format, count) = Format::of_array(&images.dimensions, images.element, images.order)?;
+    let (format, count) = Format::of_array(&dimensions, rows.element, rows.order)?;
     let mut labels = match find(["meta", "labels"]) {
         Some(name) => {
             let open = || {
-                let rows = Rows::open(&file, name)?;
+                let rows = Rows::open(&file, name)?.checked()?;
                 let (element, order, dimensions) = (rows.element, rows.order, rows.dimensions.clone());
                 Labels::of_array(Box::new(rows), element, order, &dimensions, count)
             };
@@ -65,12 +68,17 @@ fn read(path: &Path) -> Result<Part> {
     };
     let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let path = path.to_owned();
+    let stream = match rows.contiguous(format.image_bytes().checked_mul(count), &path)? {
+        Some(stream) => stream,
+        None => Box::new(rows.checked()?),
+    };
+    let mut images = images(format, count, stream);
     Ok(Part::in_sequence(count, move |place| {
         let name = if alone { stem.clone() } else { format!("{stem}/{place}") };
         let origin = format!("{}, image {place}", path.display());
-        let image = format.read(&mut images).map_err(|error| error.context(&origin))?;
+        let content = images(place).map_err(|error| error.context(&origin))?;
         let label = labels.as_mut().map_or(Ok(None), Labels::read).map_err(|error| error.context(&origin))?;
-        Ok(Item { name, label, attributes: None, content: Content::Pixels(image), origin })
+        Ok(Item { name, label, attributes: None, content, origin })
     }))
 }
 
@@ -80,6 +88,8 @@ struct Rows {
     dimensions: Vec<u64>,
     element: Element,
     order: Order,
+    /// Bytes that are in memory for a row.
+    row: u64,
     /// Rows of the dataset, and the next one to be read.
     rows: u64,
     next: u64,
@@ -118,13 +128,34 @@ impl Rows {
             Layout::Chunked { chunk_shape, .. } => product(&chunk_shape),
             _ => product(dimensions.get(1..).unwrap_or_default()),
         };
-        let row = unit.and_then(|unit| unit.checked_mul(element.size() as u64)).filter(|&row| row <= 1 << 29);
-        let Some(row) = row else {
-            return Err(Error::unsupported(format!("dataset {name:?} has rows or chunks of 512 MiB and more")));
-        };
+        let row = unit.and_then(|unit| unit.checked_mul(element.size() as u64)).unwrap_or(u64::MAX);
         let rows = dimensions.first().copied().unwrap_or(1);
         let window = (WINDOW / row.max(1)).max(1);
-        Ok(Rows { dataset, dimensions, element, order, rows, next: 0, window, bytes: io::Cursor::default() })
+        Ok(Rows { dataset, dimensions, element, order, row, rows, next: 0, window, bytes: io::Cursor::default() })
+    }
+}
+
+impl Rows {
+    /// The elements out of the file at `path` itself, where all `length` bytes of them stand there one after another: a
+    /// row is a whole image, which may be larger than memory.
+    fn contiguous(&self, length: Option<u64>, path: &Path) -> Result<Option<Box<dyn Read + Send>>> {
+        let Ok(Layout::Contiguous { address: Some(address), size }) = self.dataset.layout() else { return Ok(None) };
+        if length != Some(size) {
+            return Ok(None);
+        }
+        let cannot = |error| Error::io("cannot read it", error);
+        let mut file = std::fs::File::open(path).map_err(cannot)?;
+        file.seek(SeekFrom::Start(address)).map_err(cannot)?;
+        Ok(Some(Box::new(BufReader::with_capacity(1 << 16, file.take(size)))))
+    }
+
+    /// The same, if its rows are such that they may be in memory.
+    fn checked(self) -> Result<Self> {
+        match self.row {
+            0..=MAX_ROW => Ok(self),
+            _ => Err(Error::unsupported("a dataset with rows or chunks of more than 512 MiB")
+                .with_hint("write it anew without chunks and compression: h5repack -l CONTI IN OUT")),
+        }
     }
 }
 

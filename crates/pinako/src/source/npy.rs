@@ -16,15 +16,13 @@ use flate2::read::DeflateDecoder;
 use zip::{CompressionMethod, ZipArchive};
 
 use super::Content;
-use super::array::{Element, Format, Labels, Order, Samples};
+use super::array::{Element, Format, Labels, Order, STREAMED, Samples};
 use super::dataset::{DataSet, Part};
 use crate::error::{Error, Result};
 
 const MAGIC: &[u8] = b"\x93NUMPY";
 /// Longest text of a header; an array of plain numbers has one of some 100 bytes.
 const MAX_HEADER: u32 = 1 << 16;
-/// Images of more bytes are not read into memory as a whole.
-const STREAMED: u64 = 32 << 20;
 /// Most arrays in an archive.
 const MAX_ARRAYS: usize = 1 << 12;
 

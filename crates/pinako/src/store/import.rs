@@ -18,7 +18,7 @@ use super::labels::LabelMap;
 use super::watched::interrupted;
 use super::{Progress, Store, Watch, Watched};
 use crate::descriptor::Layout;
-use crate::encoding::{PixelEncoding, decode_file, header, read_file};
+use crate::encoding::{FileHeader, PixelEncoding, decode_at, decode_file, header, header_at, open_rows, read_file};
 use crate::error::{Error, Result};
 use crate::image::Image;
 use crate::source::{Content, Item, Source};
@@ -27,6 +27,8 @@ use crate::source::{Content, Item, Source};
 const LOT_BYTES: u64 = BATCH_BYTES / 4;
 const LOT_IMAGES: usize = 1 << 10;
 const LOT_TIME: Duration = Duration::from_millis(50);
+/// A file of so many bytes that is stored decoded is not read into memory, but decoded from where it is.
+const LARGE_FILE: u64 = 1 << 20;
 
 /// What becomes of the images of a source.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -146,10 +148,11 @@ struct Importer<'a> {
     watched: &'a Watched<'a>,
 }
 
-/// An item, perhaps with its file's bytes.
+/// An item, perhaps with its file's bytes, and how many bytes its pixels take as far as that is known.
 struct Loaded {
     item: Item,
     file: Option<Vec<u8>>,
+    decoded: u64,
 }
 
 impl Importer<'_> {
@@ -193,17 +196,14 @@ impl Importer<'_> {
     }
 
     /// The next items; `None` at the end or where the watch says so. Their files are read later, each when its image is
-    /// made ready, except where their contents say how many may be made ready at once.
+    /// made ready, except where what they hold says how many may be made ready at once.
     fn next_lot(&self, source: &mut dyn Source) -> Option<Vec<Result<Loaded>>> {
         if self.watched.is_stopped() {
             return None;
         }
-        let items = next_items(source).into_iter().map(|item| item.map(|item| Loaded { item, file: None }));
-        let mut lot: Vec<Result<Loaded>> = items.collect();
-        if self.is_decoded() {
-            lot = lot.into_par_iter().map(|loaded| loaded.and_then(|loaded| self.load(loaded))).collect();
-        }
-        (!lot.is_empty()).then_some(lot)
+        let items = next_items(source);
+        let load = |item: Result<Item>| item.and_then(|item| self.load(item));
+        (!items.is_empty()).then(|| items.into_par_iter().map(load).collect())
     }
 
     /// Makes images of the items, and counts them. Where the watch says to stop, they are the first ones, as many as
@@ -213,7 +213,7 @@ impl Importer<'_> {
             if self.watched.is_stopped() {
                 return None;
             }
-            let ready = loaded.and_then(|loaded| self.load(loaded)).and_then(|loaded| self.prepare(loaded));
+            let ready = loaded.and_then(|loaded| self.prepare(loaded));
             self.watched.add(1, ready.as_ref().map_or(0, Incoming::bytes));
             Some(ready)
         };
@@ -221,12 +221,29 @@ impl Importer<'_> {
         images.into_iter().map_while(|image| image).collect()
     }
 
-    /// Reads the item's file, if it has one that was not read yet.
-    fn load(&self, mut loaded: Loaded) -> Result<Loaded> {
-        if let (Content::File(path), None) = (&loaded.item.content, &loaded.file) {
-            loaded.file = Some(read_file(path, self.store.decoder.max_image_bytes)?);
+    /// Looks at what the item holds, where image files are stored decoded. Small files are read for it.
+    fn load(&self, mut item: Item) -> Result<Loaded> {
+        let limit = self.store.decoder.max_image_bytes;
+        let mut file = None;
+        let mut decoded = 0;
+        if let (Content::File(path), true) = (&item.content, self.is_decoded()) {
+            // What is wrong with a file is told when its image is made ready.
+            if path.metadata().is_ok_and(|metadata| metadata.len() < LARGE_FILE) {
+                let bytes = read_file(path, limit)?;
+                decoded = header(&bytes, limit).map_or(0, |header| header.image_bytes());
+                file = Some(bytes);
+            } else if let Ok(Some((FileHeader { shape, sample_type, .. }, reader))) = open_rows(path, limit) {
+                item.content = Content::Stream { shape, sample_type, reader };
+            } else {
+                decoded = header_at(path, limit).map_or(0, |header| header.image_bytes());
+            }
         }
-        Ok(loaded)
+        match &item.content {
+            Content::Pixels(image) => decoded = image.bytes().len() as u64,
+            Content::Stream { shape, sample_type, .. } => decoded = shape.byte_length(*sample_type),
+            Content::File(_) => {}
+        }
+        Ok(Loaded { item, file, decoded })
     }
 
     /// Whether image files are stored decoded.
@@ -242,24 +259,15 @@ impl Importer<'_> {
         }
         let mut bytes = 0u64;
         let bytes_until = images.iter().map(|image| {
-            let more = match image {
-                Ok(Loaded { item: Item { content: Content::Pixels(image), .. }, .. }) => image.bytes().len() as u64,
-                Ok(Loaded { item: Item { content: Content::Stream { shape, sample_type, .. }, .. }, .. }) => {
-                    shape.byte_length(*sample_type)
-                }
-                Ok(Loaded { file: Some(file), .. }) => header(file, self.store.decoder.max_image_bytes)
-                    .map_or(0, |header| header.shape.byte_length(header.sample_type)),
-                Ok(Loaded { file: None, .. }) | Err(_) => 0,
-            };
-            bytes = bytes.saturating_add(more);
+            bytes = bytes.saturating_add(image.as_ref().map_or(0, |loaded| loaded.decoded));
             bytes
         });
         bytes_until.take_while(|&bytes| bytes <= BATCH_BYTES).count().max(1)
     }
 
-    fn prepare(&self, Loaded { item, file }: Loaded) -> Result<Incoming<'static>> {
+    fn prepare(&self, Loaded { item, file, .. }: Loaded) -> Result<Incoming<'static>> {
         let Item { name, label, attributes, content, origin } = item;
-        let file = file.unwrap_or_default(); // where the item has pixels there is none
+        let limit = self.store.decoder.max_image_bytes;
         let prepare = || {
             let encoding = self.options.encoding;
             let mut reader;
@@ -273,17 +281,15 @@ impl Importer<'_> {
                         None => NewImage::owned(Image::read(shape, sample_type, &mut *reader)?, Some(encoding)),
                     }
                 }
-                Content::File(path) => {
-                    let image = decode_file(&file, self.store.decoder.max_image_bytes)?;
-                    match encoding {
-                        ImportEncoding::AsTheyCame => NewImage::file(file),
-                        ImportEncoding::Link => NewImage::linked(path),
-                        _ => {
-                            drop(file);
-                            NewImage::owned(image, encoding.pixels())
-                        }
+                Content::File(path) => match (encoding.pixels(), file) {
+                    (Some(encoding), Some(file)) => NewImage::owned(decode_file(&file, limit)?, Some(encoding)),
+                    (Some(encoding), None) => NewImage::owned(decode_at(&path, limit)?, Some(encoding)),
+                    (None, _) => {
+                        let file = read_file(&path, limit)?;
+                        decode_file(&file, limit)?;
+                        if encoding == ImportEncoding::Link { NewImage::linked(path) } else { NewImage::file(file) }
                     }
-                }
+                },
             };
             let label = label.map(|label| self.labels.map(label)).transpose()?;
             check_label(label, self.label_names)?;

@@ -61,8 +61,7 @@ impl Store {
     }
 
     fn unreadable(&self, id: Id, error: io::Error) -> Error {
-        let error = error.downcast::<Error>().unwrap_or_else(|error| Error::io("cannot read the payload", error));
-        self.here(error.at_id(id))
+        self.here(Error::io("cannot read the payload", error).at_id(id))
     }
 }
 
