@@ -1,14 +1,64 @@
 //! What follows from the figures, in words. Nothing is said here that was not counted or measured.
 
+use serde::Serialize;
+
 use super::played::Playing;
 use super::report::{Report, Source};
+use super::runs::MAX_GROWTH;
 use super::tables::per_cent;
 use super::times::{Costs, Method, TimeTable};
 use super::{RunTable, paper};
 use crate::figures;
 
+/// Fewer queries than these leave a cell to chance.
+const FEW_QUERIES: u64 = 10;
+
+/// What follows for one question.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Conclusion {
+    /// What it is about.
+    pub topic: String,
+    /// What follows, in a sentence or two.
+    pub text: String,
+}
+
+fn on(topic: impl Into<String>, text: String) -> Conclusion {
+    Conclusion { topic: topic.into(), text }
+}
+
+/// All of them in a sentence or two: what the times say, or else the counts.
+pub(super) fn headline(report: &Report) -> Option<String> {
+    let fewest = report.fewest_in_flight();
+    let tables = || report.times.iter().filter(|table| Some(table.in_flight) == fewest);
+    let sum = |way| tables().map(|table| table.sum(way)).sum::<Option<f64>>();
+    if let Some(table) = tables().next()
+        && let (Some(row), Some(exact), Some(optimal), Some(merged)) =
+            (sum(Method::Row), sum(Method::Grown(0)), sum(Method::Optimal), sum(Method::RowMerged))
+        && let Some(grown) = tables().map(|table| Some(table.best()?.1)).sum::<Option<f64>>()
+    {
+        let share = |seconds: f64| per_cent(seconds / row * 100.0);
+        return Some(format!(
+            "One more read costs the time of {} here. If rows, read one by one, take 100 %, then the same queries along the \
+             curve take {}, grown by the best n {}, and by the optimal plan {}. Rows read by such a plan take {}.",
+            figures::bytes(table.cost.bytes_per_read()),
+            share(exact),
+            share(grown),
+            share(optimal),
+            share(merged),
+        ));
+    }
+    let table = report.runs.as_ref()?;
+    let rows = extremes(table.rows.iter().map(|row| row.grown[0] / row.row));
+    let grown = extremes(table.rows.iter().map(|row| row.grown[0] / row.grown[MAX_GROWTH as usize]));
+    Some(format!(
+        "Along the curve a square query is in {:.2} to {:.2} times as many pieces as it has rows: no fewer. Grown to multiples \
+         of 32 it is in {:.0} to {:.0} times fewer.",
+        rows.0, rows.1, grown.0, grown.1
+    ))
+}
+
 /// All conclusions, in the order of the tables.
-pub(super) fn conclude(report: &Report) -> Vec<String> {
+pub(super) fn conclude(report: &Report) -> Vec<Conclusion> {
     let mut conclusions = Vec::new();
     if let Some(runs) = &report.runs {
         conclusions.extend(of_runs(runs));
@@ -16,56 +66,60 @@ pub(super) fn conclude(report: &Report) -> Vec<String> {
     if report.times.is_empty() {
         return conclusions;
     }
-    conclusions.extend(report.source.as_ref().map(|source| sampled(report, source)));
+    conclusions.extend(report.source.as_ref().map(|source| on("What was done", sampled(report, source))));
     let fewest = report.fewest_in_flight();
     let first = || report.times.iter().filter(|table| Some(table.in_flight) == fewest);
     conclusions.extend(first().filter_map(of_times));
-    conclusions.extend(optimal(&first().collect::<Vec<_>>()));
-    conclusions.extend(in_flight(report));
+    conclusions.extend(optimal(&first().collect::<Vec<_>>()).map(|text| on("Optimal plans", text)));
+    conclusions.extend(in_flight(report).map(|text| on("Reads in flight", text)));
     conclusions.extend(report.paper_disk.map(|disk| {
         let Costs { read_seconds, byte_seconds, .. } = disk.cost;
-        format!(
-            "The paper's own times are explained best by a disk with {} a read and {} a MB, or {} bytes in the time of a \
-             read; its cells are {} off at the mean. The formula's n* for it: {}.",
+        let text = format!(
+            "Its times are explained best by {} a read and {} a MB, or {} bytes in the time of a read; its cells are {} off at \
+             the mean. The formula's n* for it: {}.",
             figures::seconds(read_seconds),
             figures::seconds(byte_seconds * 1e6),
             figures::count(disk.cost.bytes_per_read().round() as u64),
             per_cent(disk.error),
             each_growth(&disk.cost),
-        )
+        );
+        on("The paper's disk", text)
     }));
     conclusions
 }
 
-fn of_runs(table: &RunTable) -> Vec<String> {
+fn of_runs(table: &RunTable) -> Vec<Conclusion> {
     let mut said = Vec::new();
     if let Some(all) = table.borders.first() {
         let steps: Vec<String> = table.borders[1..].iter().map(|borders| per_cent(borders.share() * 100.0)).collect();
-        said.push(format!(
-            "Theorem 3.1 holds by count: the curve crosses {} of all border pixels. At multiples of 2, 4, 8, 16 and 32 it \
-             crosses {}: half as many with each step, which is what growing a query gains from.",
+        let text = format!(
+            "Holds by count: the curve crosses {} of all border pixels. At multiples of 2, 4, 8, 16 and 32 it crosses {}: half \
+             as many with each step, which is what growing a query gains from.",
             per_cent(all.share() * 100.0),
             steps.join(", ")
-        ));
+        );
+        said.push(on("Theorem 3.1", text));
     }
     let (least, most) = extremes(table.rows.iter().map(|row| row.runs_per_perimeter()));
-    said.push(format!(
-        "Corollary 3.2 holds by count: a query has {least:.4} to {most:.4} runs a pixel of its perimeter, the corollary says \
-         0.25. So the curve by itself has as many runs as there are rows: it gains nothing before queries are grown."
-    ));
+    let text = format!(
+        "Holds by count: a query has {least:.4} to {most:.4} runs a pixel of its perimeter, the corollary says 0.25. So the \
+         curve by itself has as many runs as there are rows: it gains nothing before queries are grown."
+    );
+    said.push(on("Corollary 3.2", text));
     let halved = table.rows.iter().flat_map(|row| row.grown.windows(2).map(|pair| pair[0] / pair[1]));
     let (least, most) = extremes(halved);
-    said.push(format!("With each step of n a query has {least:.2} to {most:.2} times fewer runs."));
     let off = table
         .rows
         .iter()
         .flat_map(|row| row.grown.iter().zip(&row.paper[1..]).map(|(own, theirs)| (theirs / own - 1.0).abs() * 100.0));
-    let (count, sum, most) = off.fold((0.0, 0.0, 0f64), |(n, sum, most), off| (n + 1.0, sum + off, most.max(off)));
-    said.push(format!(
-        "The paper's cells, means of more than 10,000 positions, are {} off these at the mean and {} at most.",
+    let (count, sum, farthest) = off.fold((0.0, 0.0, 0f64), |(n, sum, most), off| (n + 1.0, sum + off, most.max(off)));
+    let text = format!(
+        "With each step of n a query has {least:.2} to {most:.2} times fewer runs. The paper's cells, means of more than 10,000 \
+         positions, are {} off these at the mean and {} at most.",
         per_cent(sum / count),
-        per_cent(most)
-    ));
+        per_cent(farthest)
+    );
+    said.push(on("Growing", text));
     said
 }
 
@@ -88,6 +142,8 @@ fn sampled(report: &Report, source: &Source) -> String {
             );
             if how.queries_per_cell[0] == 0 {
                 text += " That was too short to come to all cells: give it more seconds.";
+            } else if how.queries_per_cell[0] < FEW_QUERIES {
+                text += " So few say little of one cell: give it more seconds.";
             }
             text
         }
@@ -131,7 +187,7 @@ fn of_playing(playing: &Playing) -> String {
     text
 }
 
-fn of_times(table: &TimeTable) -> Option<String> {
+fn of_times(table: &TimeTable) -> Option<Conclusion> {
     let (best, seconds) = table.best()?;
     let row = table.sum(Method::Row)?;
     let savings = extremes(table.rows.iter().filter_map(|row| row.saving()));
@@ -139,11 +195,10 @@ fn of_times(table: &TimeTable) -> Option<String> {
     let (least, most) = (paper.iter().min()?, paper.iter().max()?);
     let theirs = if least == most { least.to_string() } else { format!("{least} to {most}") };
     let (paper_least, paper_most) = extremes(table.rows.iter().map(|row| row.paper_saving));
-    Some(format!(
-        "With {} bytes a pixel, n = {best} is best of 0 to 4 over all sizes together (the formula's n* is {}; the paper's text \
-         says {}, the least times of its table are at {theirs}); it takes {} of the time of rows, and by size the best n \
-         saves {} to {} (paper: {} to {}).",
-        table.pixel_size,
+    let text = format!(
+        "n = {best} is best of 0 to 4 over all sizes together (the formula's n* is {}; the paper's text says {}, the least \
+         times of its table are at {theirs}); it takes {} of the time of rows, and by size the best n saves {} to {} (paper: \
+         {} to {}).",
         table.best_growth,
         paper::BEST_GROWTHS.get(table.number as usize - 2)?,
         per_cent(seconds / row * 100.0),
@@ -151,7 +206,8 @@ fn of_times(table: &TimeTable) -> Option<String> {
         per_cent(savings.1),
         per_cent(paper_least),
         per_cent(paper_most),
-    ))
+    );
+    Some(on(format!("{} bytes a pixel", table.pixel_size), text))
 }
 
 /// The optimal plans against the paper's ways, and against rows that have the same.

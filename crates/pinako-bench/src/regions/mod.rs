@@ -31,11 +31,12 @@ use crate::invalid;
 use crate::machine::Machine;
 use crate::output::make_folder;
 
+pub use self::conclusions::Conclusion;
 pub use self::disk::{BLOCK, Unbuffered};
 pub use self::played::{Played, Playing};
 pub use self::report::{Report, Source};
 pub use self::runs::{Borders, RunRow, RunTable};
-pub use self::tables::Table;
+pub use self::tables::{Row, Table};
 pub use self::times::{Cell, Costs, Measuring, Method, PaperDisk, TimeRow, TimeTable};
 
 /// What to count and measure, and where.
@@ -185,12 +186,14 @@ pub fn run(options: &Options, watch: &mut Watch<'_>) -> Result<Report> {
         machine: Machine::here(folder),
         folder: folder.clone(),
         seed: options.seed,
+        headline: None,
         conclusions: Vec::new(),
         runs,
         source,
         paper_disk,
         times,
     };
+    report.headline = conclusions::headline(&report);
     report.conclusions = conclusions::conclude(&report);
     report.write(&options.out)?;
     Ok(report)

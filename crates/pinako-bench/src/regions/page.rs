@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::tables::Row;
 use super::{Report, Source, Table};
 use crate::chart::Chart;
 use crate::figures;
@@ -21,12 +22,15 @@ pub(super) fn page(report: &Report, charts: &[Chart]) -> String {
         page += "<p class=\"warning\">The file was read from memory: its file system neither takes unbuffered reads nor \
                  forgets. The times on this page are none of a disk. Give a <code>--folder</code> on one.</p>\n";
     }
-    page += "<h2>What follows</h2>\n<ul class=\"prose\">\n";
-    for conclusion in &report.conclusions {
-        let _ = writeln!(page, "<li>{}</li>", escape(conclusion));
+    if let Some(headline) = &report.headline {
+        let _ = writeln!(page, "<section class=\"answer\"><p>{}</p></section>", escape(headline));
     }
-    page += "</ul>\n";
     page += &html::pictures(charts);
+    page += "<h2>What follows</h2>\n<dl>\n";
+    for super::Conclusion { topic, text } in &report.conclusions {
+        let _ = writeln!(page, "<dt>{}</dt><dd>{}</dd>", escape(topic), escape(text));
+    }
+    page += "</dl>\n";
     for table in report.main_tables() {
         page += &table_html(&table);
     }
@@ -50,12 +54,16 @@ fn table_html(table: &Table) -> String {
         let _ = write!(text, "<th>{}</th>", escape(name));
     }
     text += "</tr></thead><tbody>\n";
-    for row in &table.rows {
+    for Row { cells, best } in &table.rows {
         // What the paper has stands back.
-        let class = if row.get(1).is_some_and(|who| who == "paper") { " class=\"quiet\"" } else { "" };
+        let class = if cells.get(1).is_some_and(|who| who == "paper") { " class=\"quiet\"" } else { "" };
         let _ = write!(text, "<tr{class}>");
-        for cell in row {
-            let _ = write!(text, "<td>{}</td>", escape(cell));
+        for (place, cell) in cells.iter().enumerate() {
+            let cell = escape(cell);
+            let _ = match *best == Some(place) {
+                true => write!(text, "<td><strong>{cell}</strong></td>"),
+                false => write!(text, "<td>{cell}</td>"),
+            };
         }
         text += "</tr>\n";
     }

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::played::Playing;
 use super::times::{Measuring, PaperDisk, TimeTable};
-use super::{RunTable, page, plots};
+use super::{Conclusion, RunTable, page, plots};
 use crate::machine::Machine;
 use crate::output::Files;
 
@@ -30,8 +30,10 @@ pub struct Report {
     pub folder: PathBuf,
     /// What chose the places.
     pub seed: u64,
-    /// What follows from the figures, a sentence or two each.
-    pub conclusions: Vec<String>,
+    /// What follows from the figures, in a sentence or two; none where too little was measured.
+    pub headline: Option<String>,
+    /// What follows from the figures, one question after the other.
+    pub conclusions: Vec<Conclusion>,
     /// Table 1, where it was asked for.
     pub runs: Option<RunTable>,
     /// Where tables 2 to 4 come from, where they were asked for.

@@ -12,8 +12,31 @@ pub struct Table {
     pub title: String,
     /// The headings of its columns.
     pub header: Vec<String>,
-    /// Its rows, as long as the header.
-    pub rows: Vec<Vec<String>>,
+    /// Its rows.
+    pub rows: Vec<Row>,
+}
+
+/// A row of a table.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// As many as the header has.
+    pub cells: Vec<String>,
+    /// The one with the least time.
+    pub best: Option<usize>,
+}
+
+impl Row {
+    fn plain(cells: Vec<String>) -> Self {
+        Row { cells, best: None }
+    }
+
+    /// A row with `head` before and `tail` behind times, of which the least is best; a dash is where there is none.
+    fn of_times(head: [&str; 2], times: impl Iterator<Item = Option<f64>> + Clone, tail: Vec<String>) -> Self {
+        let found = times.clone().enumerate().filter_map(|(place, seconds)| Some((place + head.len(), seconds?)));
+        let best = found.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(place, _)| place);
+        let shown = times.map(|seconds| seconds.map_or("-".to_owned(), figures::seconds));
+        Row { cells: head.map(str::to_owned).into_iter().chain(shown).chain(tail).collect(), best }
+    }
 }
 
 impl Report {
@@ -73,23 +96,18 @@ impl Report {
         let mut sorted: Vec<&TimeTable> = self.times.iter().collect();
         sorted.sort_by_key(|table| (table.number, table.in_flight));
         let rows = sorted.into_iter().flat_map(|table| {
-            let mut row = vec![table.pixel_size.to_string(), table.in_flight.to_string()];
-            row.extend(SHOWN.map(|way| shown(table.sum(way))));
-            let best =
-                table.best().map_or("-".to_owned(), |(n, seconds)| format!("{} ({n})", figures::seconds(seconds)));
-            row.extend([
-                best,
+            let best = |(n, seconds)| format!("{} ({n})", figures::seconds(seconds));
+            let tail = vec![
+                table.best().map_or("-".to_owned(), best),
                 table.best_growth.to_string(),
                 figures::seconds(table.cost.read_seconds),
                 figures::seconds(table.cost.byte_seconds * 1e9),
-            ]);
-            let measured = self.playing().map(|_| {
-                let mut row = vec![String::new(), "measured".to_owned()];
-                row.extend(SHOWN.map(|way| shown(table.sum_of(way, &played))));
-                row.extend([(); 4].map(|()| String::new()));
-                row
-            });
-            std::iter::once(row).chain(measured)
+            ];
+            let head = [table.pixel_size.to_string(), table.in_flight.to_string()];
+            let own = Row::of_times([&head[0], &head[1]], SHOWN.iter().map(|&way| table.sum(way)), tail);
+            let times = SHOWN.iter().map(|&way| table.sum_of(way, &played));
+            let measured = self.playing().map(|_| Row::of_times(["", "measured"], times, vec![String::new(); 4]));
+            std::iter::once(own).chain(measured)
         });
         Table {
             title: "Reads in flight: a query of each of the eight sizes, together".to_owned(),
@@ -128,7 +146,7 @@ fn runs_table(table: &RunTable) -> Table {
         let mut theirs = vec![String::new(), "paper".to_owned(), figures::trimmed(row.paper[0])];
         theirs.extend(row.paper[1..].iter().map(|runs| format!("{runs:.2}")));
         theirs.extend([String::new(), format!("{:.4}", row.paper[1] / (4.0 * f64::from(row.query)))]);
-        [own, theirs]
+        [own, theirs].map(Row::plain)
     });
     let positions = if table.positions.is_some() { "positions at random" } else { "all positions" };
     Table {
@@ -144,12 +162,8 @@ fn borders(table: &RunTable) -> Table {
             1 => "all borders".to_owned(),
             multiple => format!("at multiples of {multiple}"),
         };
-        vec![
-            place,
-            figures::count(borders.pixels),
-            figures::count(borders.crossings),
-            format!("{:.2} %", borders.share() * 100.0),
-        ]
+        let share = format!("{:.2} %", borders.share() * 100.0);
+        Row::plain(vec![place, figures::count(borders.pixels), figures::count(borders.crossings), share])
     };
     Table {
         title: "Theorem 3.1: how often the curve crosses a border".to_owned(),
@@ -166,35 +180,30 @@ fn played(cell: &Cell) -> Option<f64> {
     cell.played.map(|played| played.seconds)
 }
 
-/// A time of a table; a dash where there is none.
-fn shown(seconds: Option<f64>) -> String {
-    seconds.map_or("-".to_owned(), figures::seconds)
-}
-
-fn own_row(query: &str, name: &str, row: &TimeRow, seconds: &Seconds) -> Vec<String> {
+fn own_row(query: &str, name: &str, row: &TimeRow, seconds: &Seconds) -> Row {
     let find = |way| row.find(way).and_then(seconds);
-    let mut own = vec![query.to_owned(), name.to_owned()];
-    own.extend(Method::ALL.map(|way| shown(find(way))));
-    let grown =
-        Method::ALL.into_iter().filter_map(|way| if let Method::Grown(n) = way { Some((n, find(way))) } else { None });
+    let grown = Method::ALL.into_iter().filter_map(|way| match way {
+        Method::Grown(n) => Some((n, find(way))),
+        _ => None,
+    });
     let grown: Option<Vec<(u32, f64)>> = grown.map(|(n, seconds)| Some((n, seconds?))).collect();
     let best = grown.into_iter().flatten().min_by(|a, b| a.1.total_cmp(&b.1));
-    own.push(best.map_or("-".to_owned(), |(n, _)| n.to_string()));
     let saves = |other: Option<f64>| match (find(Method::Row), other) {
         (Some(rows), Some(other)) => per_cent(saving(rows, other)),
         _ => "-".to_owned(),
     };
-    own.extend([saves(best.map(|(_, seconds)| seconds)), saves(find(Method::Optimal))]);
-    own
+    let tail = vec![
+        best.map_or("-".to_owned(), |(n, _)| n.to_string()),
+        saves(best.map(|(_, seconds)| seconds)),
+        saves(find(Method::Optimal)),
+    ];
+    Row::of_times([query, name], Method::ALL.iter().map(|&way| find(way)), tail)
 }
 
-fn paper_row(row: &TimeRow) -> Vec<String> {
-    let mut theirs = vec![String::new(), "paper".to_owned()];
-    theirs.extend(row.paper.map(figures::seconds));
-    theirs.extend([String::new(), String::new()]);
-    theirs.push(paper::best_growth(&row.paper).to_string());
-    theirs.extend([per_cent(row.paper_saving), String::new()]);
-    theirs
+fn paper_row(row: &TimeRow) -> Row {
+    let best = paper::best_growth(&row.paper).to_string();
+    let tail = vec![String::new(), String::new(), best, per_cent(row.paper_saving), String::new()];
+    Row::of_times(["", "paper"], row.paper.iter().map(|&seconds| Some(seconds)), tail)
 }
 
 /// Of a table's row: `12.3 %`.

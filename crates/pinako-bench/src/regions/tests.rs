@@ -91,7 +91,7 @@ fn a_device_is_played_for_the_time_given_and_no_query_is_quicker_than_it_can_be(
     assert!(Method::ALL.iter().all(|way| played().any(|(cell, _)| cell.method == *way)), "{playing:?}");
     assert!(playing.quickest_left.unwrap() > 0.0 && playing.cells < playing.of_cells, "{playing:?}");
     let table = &report.main_tables()[0];
-    let columns = |name: &str| table.rows.iter().filter(|row| row[1] == name).count();
+    let columns = |name: &str| table.rows.iter().filter(|row| row.cells[1] == name).count();
     assert_eq!((columns("predicted"), columns("measured"), columns("paper")), (8, 8, 8));
     let csv = fs::read_to_string(options.out.join("report.csv")).unwrap();
     let timed = csv.lines().skip(1).map(|line| line.rsplit(',').nth(2).unwrap().parse::<u64>().unwrap());

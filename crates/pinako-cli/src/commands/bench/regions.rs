@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use pinako::{Progress, Result};
-use pinako_bench::regions::{self, Options, Report, Table};
+use pinako_bench::regions::{self, Conclusion, Options, Report, Table};
 
 use crate::args::BenchRegionsArgs;
 use crate::progress::Job;
@@ -31,8 +31,11 @@ pub fn run(args: &BenchRegionsArgs) -> Result<ExitCode> {
 /// The tables that look like the paper's, and what follows from them.
 fn to_text(found: &Report) -> String {
     let mut text: String = found.main_tables().iter().map(|table| format!("{}\n\n", one(table))).collect();
-    for conclusion in &found.conclusions {
-        text += &format!("- {conclusion}\n");
+    if let Some(headline) = &found.headline {
+        text += &format!("{headline}\n\n");
+    }
+    for Conclusion { topic, text: conclusion } in &found.conclusions {
+        text += &format!("- {topic}: {conclusion}\n");
     }
     text.truncate(text.trim_end().len());
     text
@@ -42,6 +45,6 @@ fn one(table: &Table) -> String {
     let header: Vec<&str> = table.header.iter().map(String::as_str).collect();
     let right: Vec<usize> = (1..header.len()).filter(|&column| !header[column].is_empty()).collect();
     let mut shown = table::with_header(&header, &right);
-    shown.add_rows(&table.rows);
+    shown.add_rows(table.rows.iter().map(|row| &row.cells));
     format!("{}\n{}", table.title, shown.trim_fmt())
 }
