@@ -12,6 +12,7 @@ mod lmdb;
 mod manifest;
 mod mark;
 mod memory;
+mod read_ahead;
 mod sealed;
 mod sqlite;
 mod writer_lock;

@@ -17,6 +17,30 @@ pub(super) fn runs(order: &Order, pixel: u64, region: Region) -> Vec<Range<u64>>
     runs
 }
 
+/// As [`runs`], but where the gaps between the rows of a block are shorter than `device_block` the block has a single run:
+/// a narrow region has a run for each of its rows, and but few blocks.
+pub(super) fn runs_to_round(order: &Order, pixel: u64, region: Region, device_block: u64) -> Vec<Range<u64>> {
+    let widest_gap = u64::from(order.block() - 1) * pixel;
+    if order.block() == 1 || widest_gap >= device_block {
+        return runs(order, pixel, region);
+    }
+    let Rect { x: left, y: top, width, height } = rect(region);
+    let mut runs: Vec<Range<u64>> = Vec::new();
+    order.blocks(rect(region), |block| {
+        let Rect { x, y, .. } = block.rect;
+        let stride = u64::from(block.rect.width);
+        let (first_column, end_column) = overlap(x, block.rect.width, left, width);
+        let (first_row, end_row) = overlap(y, block.rect.height, top, height);
+        let start = block.rank + u64::from(first_row - y) * stride + u64::from(first_column - x);
+        let end = block.rank + u64::from(end_row - 1 - y) * stride + u64::from(end_column - x);
+        match runs.last_mut() {
+            Some(last) if last.end == start * pixel => last.end = end * pixel,
+            _ => runs.push(start * pixel..end * pixel),
+        }
+    });
+    runs
+}
+
 /// The blocks that `region` has pixels of, ascending.
 pub(super) fn blocks(order: &Order, region: Region) -> Vec<Block> {
     blocks_of(order, rect(region))

@@ -99,6 +99,15 @@ impl Arrangement {
         }
     }
 
+    /// Runs that come to the same as the exact ones once they are rounded outward to multiples of `device_block` bytes:
+    /// those of one block of the image, where the rounding will join them, are one already.
+    pub(crate) fn runs_to_round(&self, region: Region, device_block: u64) -> Vec<Range<u64>> {
+        match &self.order {
+            PixelOrder::Hilbert(order) => hilbert::runs_to_round(order, self.pixel as u64, region, device_block),
+            PixelOrder::Row => self.runs(region),
+        }
+    }
+
     /// Puts the pixels of a whole payload in order, into a row-major image of as many bytes.
     ///
     /// # Panics

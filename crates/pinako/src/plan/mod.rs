@@ -153,9 +153,14 @@ impl Planner {
         Frontier::new(&self.whole_blocks(self.arrangement.runs(region)))
     }
 
-    /// The optimal reads for `runs`, wherever they come from.
-    pub(crate) fn optimal(&self, runs: &[Range<u64>]) -> Result<Vec<Range<u64>>> {
-        self.within(runs, 0, Budget::default())
+    /// The optimal reads for `regions`, all of which are inside the image, together.
+    pub(crate) fn optimal(&self, regions: &[Region]) -> Result<Vec<Range<u64>>> {
+        let runs = regions.iter().flat_map(|&region| self.arrangement.runs_to_round(region, self.cost.block()));
+        let mut runs: Vec<Range<u64>> = runs.collect();
+        if regions.len() > 1 {
+            runs = union(runs);
+        }
+        self.within(&self.whole_blocks(runs), 0, Budget::default())
     }
 
     fn within(&self, runs: &[Range<u64>], wanted_bytes: u64, budget: Budget) -> Result<Vec<Range<u64>>> {
@@ -177,7 +182,7 @@ impl Planner {
     }
 
     /// Rounds `runs` outward to the device's blocks, and joins those that then touch.
-    pub(crate) fn whole_blocks(&self, runs: Vec<Range<u64>>) -> Vec<Range<u64>> {
+    fn whole_blocks(&self, runs: Vec<Range<u64>>) -> Vec<Range<u64>> {
         let block = self.cost.block();
         if block == 1 {
             return runs;
@@ -193,4 +198,17 @@ impl Planner {
         }
         rounded
     }
+}
+
+/// Runs of several regions as runs: ascending, none touching the next.
+fn union(mut runs: Vec<Range<u64>>) -> Vec<Range<u64>> {
+    runs.sort_unstable_by_key(|run| run.start);
+    let mut union: Vec<Range<u64>> = Vec::with_capacity(runs.len());
+    for run in runs {
+        match union.last_mut() {
+            Some(last) if run.start <= last.end => last.end = last.end.max(run.end),
+            _ => union.push(run),
+        }
+    }
+    union
 }

@@ -49,6 +49,12 @@ proptest! {
     }
 
     #[test]
+    fn runs_that_are_to_be_rounded_give_the_plan_of_the_exact_ones((planner, region) in planners()) {
+        let plan = planner.plan(region, Strategy::Optimal, Budget::default()).unwrap();
+        prop_assert_eq!(planner.optimal(&[region]).unwrap(), plan.reads);
+    }
+
+    #[test]
     fn every_plan_covers_the_region((planner, region) in planners(), n in 0..10u32) {
         let runs = planner.arrangement.runs(region);
         let bytes = u64::from(region.width()) * u64::from(region.height()) * planner.arrangement.pixel_size();
@@ -111,7 +117,7 @@ fn no_choice_of_gaps_is_faster() {
             .collect();
         let cost = Cost::new(1.0, 1.0 / (5.0 + seed as f64), parallel, 1).unwrap();
         let planner = planner(Layout::Row, 10_000, 1, 1, cost);
-        let reads = planner.optimal(&runs).unwrap();
+        let reads = planner.within(&runs, 0, Budget::default()).unwrap();
         let seconds = |reads: usize, bytes: u64| cost.seconds(reads, bytes);
         let found = seconds(reads.len(), reads.iter().map(|read| read.end - read.start).sum());
         let wanted: u64 = runs.iter().map(|run| run.end - run.start).sum();

@@ -40,7 +40,7 @@ impl Store {
                 Error::invalid(format!("a buffer of {} bytes for a region of {expected}", out.len())).at_id(id),
             ));
         }
-        self.read_regions(&[descriptor], &[(0, region)], optimal, &mut [out])
+        self.read_regions(&[descriptor], &[(0, region)], Planner::optimal, &mut [out])
     }
 
     /// Many rectangles, in the order asked. Those of one image are planned together, so that what several of them have is
@@ -62,7 +62,7 @@ impl Store {
             pixels.push(vec![0; self.region_bytes(&descriptors[image], region)?]);
         }
         let mut out: Vec<&mut [u8]> = pixels.iter_mut().map(Vec::as_mut_slice).collect();
-        self.read_regions(&descriptors, &wanted, optimal, &mut out)?;
+        self.read_regions(&descriptors, &wanted, Planner::optimal, &mut out)?;
         let images = wanted.iter().zip(pixels).map(|(&(image, region), pixels)| {
             let Descriptor { shape, sample_type, .. } = descriptors[image];
             Image::from_bytes(region.shape(shape.channels())?, sample_type, pixels)
@@ -183,26 +183,4 @@ impl Store {
         }
         Ok(())
     }
-}
-
-/// The optimal reads for all `regions` together.
-fn optimal(planner: &Planner, regions: &[Region]) -> Result<Vec<Range<u64>>> {
-    let mut runs: Vec<Range<u64>> = regions.iter().flat_map(|&region| planner.arrangement.runs(region)).collect();
-    if regions.len() > 1 {
-        runs = union(runs);
-    }
-    planner.optimal(&planner.whole_blocks(runs))
-}
-
-/// Runs of several regions as runs: ascending, none touching the next.
-fn union(mut runs: Vec<Range<u64>>) -> Vec<Range<u64>> {
-    runs.sort_unstable_by_key(|run| run.start);
-    let mut union: Vec<Range<u64>> = Vec::with_capacity(runs.len());
-    for run in runs {
-        match union.last_mut() {
-            Some(last) if run.start <= last.end => last.end = last.end.max(run.end),
-            _ => union.push(run),
-        }
-    }
-    union
 }

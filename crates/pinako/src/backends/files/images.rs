@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{ErrorKind as Io, Read, Write};
-use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -169,14 +168,7 @@ pub(super) struct Reader<'a> {
     folder: &'a Folder,
     buffer: Vec<u8>,
     /// The file that a range was last read of: there may be more.
-    open: Option<Open>,
-}
-
-struct Open {
-    id: Id,
-    file: File,
-    /// Whether the disk was asked for all that the batch wants of it.
-    asked: bool,
+    open: Option<(Id, File)>,
 }
 
 impl<'a> Reader<'a> {
@@ -184,14 +176,8 @@ impl<'a> Reader<'a> {
         Reader { folder, buffer: Vec::new(), open: None }
     }
 
-    /// The bytes that `request` asks of the image with this line, which `others` of the batch may come after; `None` where
-    /// its file is not there.
-    pub(super) fn read<'b>(
-        &'b mut self,
-        line: &'b Line<'_>,
-        request: &ReadRequest,
-        others: &[ReadRequest],
-    ) -> Result<Option<&'b [u8]>> {
+    /// The bytes that `request` asks of the image with this line; `None` where its file is not there.
+    pub(super) fn read<'b>(&'b mut self, line: &'b Line<'_>, request: &ReadRequest) -> Result<Option<&'b [u8]>> {
         let encoding = line.encoding()?;
         let range = request.range_in(line.payload_length)?;
         if let Encoding::Linked(_) = encoding {
@@ -199,10 +185,10 @@ impl<'a> Reader<'a> {
             return Ok(Some(&line.file_name.as_bytes()[range.start as usize..range.end as usize]));
         }
         let name = &*line.file_name;
-        let Open { file, mut asked, .. } = match self.open.take() {
-            Some(open) if open.id == line.id => open,
+        let file = match self.open.take() {
+            Some((id, file)) if id == line.id => file,
             _ => match self.folder.open_file(name) {
-                Ok(file) => Open { id: line.id, file, asked: false },
+                Ok(file) => file,
                 Err(error) if error.kind() == Io::NotFound => return Ok(None),
                 Err(error) => return Err(self.folder.cannot("open", name, error)),
             },
@@ -225,16 +211,7 @@ impl<'a> Reader<'a> {
             })?;
             self.buffer.resize(room, 0);
         }
-        // Advice takes as long as a short read from memory, so it is given only once that was not enough.
-        let of_file = || others.iter().take_while(|other| other.id == line.id).map(|other| &other.range);
         let mut filled = 0;
-        if !asked && of_file().next().is_some() {
-            filled = read_from_memory(&file, &mut self.buffer[..room], range.start);
-            if filled < wanted {
-                std::iter::once(&range).chain(of_file()).for_each(|range| ask_for(&file, range));
-                asked = true;
-            }
-        }
         while filled < wanted {
             match file.read_at(&mut self.buffer[filled..room], range.start + filled as u64) {
                 Ok(0) => break,
@@ -248,7 +225,7 @@ impl<'a> Reader<'a> {
             return Err(self.wrong_length(line, found));
         }
         if !whole {
-            self.open = Some(Open { id: line.id, file, asked });
+            self.open = Some((line.id, file));
         }
         Ok(Some(&self.buffer[..wanted]))
     }
@@ -262,28 +239,4 @@ impl<'a> Reader<'a> {
         .at_id(line.id)
         .with_hint("the file was changed or damaged: restore it, or remove the image")
     }
-}
-
-/// Reads as much as is in memory; how many bytes that are.
-#[cfg(target_os = "linux")]
-fn read_from_memory(file: &File, buffer: &mut [u8], offset: u64) -> usize {
-    use rustix::io::{ReadWriteFlags, preadv2};
-
-    preadv2(file, &mut [std::io::IoSliceMut::new(buffer)], offset, ReadWriteFlags::NOWAIT).unwrap_or(0)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn read_from_memory(_: &File, _: &mut [u8], _: u64) -> usize {
-    0
-}
-
-/// Has the system fetch these bytes of a file into memory, and does not wait: several such reads are in flight at once. It
-/// is advice, and may go unheard.
-fn ask_for(file: &File, range: &Range<u64>) {
-    #[cfg(target_os = "linux")]
-    if let Some(length) = std::num::NonZeroU64::new(range.end.saturating_sub(range.start)) {
-        let _ = rustix::fs::fadvise(file, range.start, Some(length), rustix::fs::Advice::WillNeed);
-    }
-    #[cfg(not(target_os = "linux"))]
-    let _ = (file, range);
 }

@@ -416,7 +416,8 @@ fn parse_line(line: &[u8], hasher: &RandomState, doubted: Option<&Folder>) -> Re
     parse().map_err(|error: Error| (error, line.contains(&0)))
 }
 
-fn inode(stat: &Stat) -> (u64, u64) {
+/// Tells a file from another that stands in its place.
+pub(super) fn inode(stat: &Stat) -> (u64, u64) {
     (stat.st_dev, stat.st_ino)
 }
 

@@ -12,6 +12,7 @@ mod images;
 mod index;
 mod line;
 mod lookup;
+mod maps;
 mod pinako_json;
 #[cfg(test)]
 mod tests;
@@ -28,8 +29,10 @@ use std::time::Duration;
 
 use self::index::{Index, MARK, METADATA};
 use self::line::{Line, file_name};
+use self::maps::Maps;
 use self::pinako_json::{PINAKO_JSON, PinakoJson, Unsynced};
 use super::folder::{Folder, aside, sync_commit};
+use super::read_ahead::in_windows;
 use super::{Mode, check_label_names, not_empty, read_only, sealed, store_there};
 use crate::backend::{
     Backend, DescribeSink, Durability, Entry, FetchSink, Footprint, IoHints, Properties, ReadRequest, ReadSink,
@@ -52,7 +55,7 @@ pub(crate) fn open(path: &Path, mode: Mode, durability: Durability, patience: Du
     let folder = Folder::open(path)?;
     PinakoJson::read(&folder)?;
     let index = RwLock::new(Index::load(&folder)?);
-    Ok(Box::new(Files { folder, read_only: mode == Mode::Read, durability, patience, index }))
+    Ok(Box::new(Files { folder, read_only: mode == Mode::Read, durability, patience, index, maps: Maps::default() }))
 }
 
 /// Whether there is such a store at `path`, as far as a quick look tells.
@@ -100,6 +103,7 @@ struct Files {
     /// How long it waits for other writers.
     patience: Duration,
     index: RwLock<Index>,
+    maps: Maps,
 }
 
 impl fmt::Debug for Files {
@@ -158,16 +162,14 @@ impl Files {
         Ok(())
     }
 
-    /// The bytes that `request` asks of the image with this line, which `others` may come after; `None` where it was
-    /// removed meanwhile.
+    /// The bytes that `request` asks of the image with this line; `None` where it was removed meanwhile.
     fn read_file<'b>(
         &self,
         reader: &'b mut images::Reader<'_>,
         line: &'b Line<'_>,
         request: &ReadRequest,
-        others: &[ReadRequest],
     ) -> Result<Option<&'b [u8]>> {
-        let bytes = reader.read(line, request, others)?;
+        let bytes = reader.read(line, request)?;
         if bytes.is_none() && self.index()?.contains(request.id) {
             let path = self.folder.path_of(&line.file_name);
             return Err(Error::corrupt(format!("its file {} is missing", path.display()))
@@ -363,19 +365,41 @@ impl Backend for Files {
                 let Some(line) = line else { return sink(place, None) };
                 let descriptor = line.descriptor().map_err(|error| error.at_id(line.id))?;
                 let whole = ReadRequest::new(line.id, 0..line.payload_length);
-                sink(place, self.read_file(&mut reader, line, &whole, &[])?.map(|bytes| (descriptor, bytes)))
+                sink(place, self.read_file(&mut reader, line, &whole)?.map(|bytes| (descriptor, bytes)))
             },
         )
     }
 
     fn read(&self, requests: &[ReadRequest], sink: &mut ReadSink<'_>) -> Result<()> {
         let mut reader = images::Reader::new(&self.folder);
+        // Many ranges of one image are asked for one after another: its line is looked up once.
+        let mut end = 0;
+        let by_image = requests.chunk_by(|request, next| request.id == next.id).map(|of_one| {
+            end += of_one.len();
+            (end - of_one.len(), of_one)
+        });
+        let by_image: Vec<(usize, &[ReadRequest])> = by_image.collect();
         self.each_line(
-            requests,
-            |request| request.id,
+            &by_image,
+            |(_, of_one)| of_one[0].id,
             |place, line| {
-                let Some(line) = line else { return sink(place, None) };
-                sink(place, self.read_file(&mut reader, line, &requests[place], &requests[place + 1..])?)
+                let (first, of_one) = by_image[place];
+                let Some(line) = line else {
+                    return (first..).zip(of_one).try_for_each(|(place, _)| sink(place, None));
+                };
+                if let Some(mapped) = self.maps.get(&self.folder, line)? {
+                    let find = |request: &ReadRequest| {
+                        let range = request.range_in(line.payload_length)?;
+                        Ok(&mapped.payload()[range.start as usize..range.end as usize])
+                    };
+                    return in_windows(of_one, find, |&bytes| Some(bytes), &mut |place, bytes| {
+                        sink(first + place, Some(bytes))
+                    });
+                }
+                for (place, request) in (first..).zip(of_one) {
+                    sink(place, self.read_file(&mut reader, line, request)?)?;
+                }
+                Ok(())
             },
         )
     }
@@ -436,6 +460,7 @@ impl Backend for Files {
             MARK.set_durably(&self.folder, next_id)?;
         }
         self.rewrite_without(&index, &places)?;
+        self.maps.forget(ids);
         for name in names {
             // What cannot be unlinked now does not count any more; compaction tries again.
             let _ = self.folder.unlink(&name);

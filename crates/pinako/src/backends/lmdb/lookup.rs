@@ -1,17 +1,13 @@
-//! Looking up many ids, and having the disk read many places at once.
-//!
-//! The map is opened without read-ahead, because most of what is near a page that is read at random is not wanted; but
-//! then a page that is not in memory costs a trip to the disk each, one after another. What is going to be read is
-//! known here before it is read, so it can be asked for in advance.
+//! Looking up many ids, and reading along what stands around a descriptor.
 
 use std::ops::Bound;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use heed::types::Bytes;
 use heed::{RoRange, RoTxn};
-use rustix::mm::{Advice, madvise};
 
 use super::table::Table;
+use crate::backends::read_ahead::advise;
 use crate::descriptor::Id;
 
 /// Gets values by id; one that follows on the id before costs a step of a cursor instead of a search.
@@ -47,31 +43,6 @@ impl<'t> Lookup<'t> {
             }
         }
     }
-}
-
-/// Has the system read `places` of the map, all at once; what is in memory already stays as it is.
-pub(super) fn will_need(places: &mut [&[u8]]) {
-    /// Pages between two places that are read along.
-    const GAP: usize = 32 << 10;
-    places.sort_unstable_by_key(|place| place.as_ptr());
-    let mut places = places.iter().map(|place| (place.as_ptr().addr(), place.as_ptr().addr() + place.len()));
-    let Some((mut start, mut end)) = places.next() else { return };
-    for (next_start, next_end) in places {
-        if next_start <= end + GAP {
-            end = end.max(next_end);
-        } else {
-            advise(start, end);
-            (start, end) = (next_start, next_end);
-        }
-    }
-    advise(start, end);
-}
-
-fn advise(start: usize, end: usize) {
-    const PAGE: usize = 4096;
-    let start = start / PAGE * PAGE;
-    // SAFETY: this advice changes no memory, and addresses that are not mapped are an error, which does not matter.
-    let _ = unsafe { madvise(std::ptr::without_provenance_mut(start), end - start, Advice::WillNeed) };
 }
 
 /// Reads the surroundings of descriptors along, each once: descriptors of one batch stand together, many to a page.

@@ -39,6 +39,7 @@ use std::time::Duration;
 use heed::RoTxn;
 
 use super::folder::Folder;
+use super::read_ahead::in_windows;
 use super::{Mode, check_found, check_label_names, not_empty, read_only};
 use crate::backend::{
     Backend, DescribeSink, Durability, Entry, FetchSink, Footprint, IoHints, Properties, ReadRequest, ReadSink,
@@ -47,17 +48,11 @@ use crate::backend::{
 use crate::descriptor::{Descriptor, Id, record};
 use crate::error::{Error, Result};
 use environment::{Environment, TURN_FILE, Turn};
-use lookup::{Lookup, Surroundings, will_need};
+use lookup::{Lookup, Surroundings};
 pub(crate) use open::check_never_written;
 use open::{DATA_FILE, LOCK_FILE, Tables, failed};
 use payload::Pieces;
 use remove::remove_images;
-
-/// Requests of a batch whose places are found, and asked of the disk, before the first is pushed.
-const WINDOW: usize = 256;
-
-/// A single read of so many bytes is asked of the disk as a whole.
-const LONG: usize = 16 << 10;
 
 /// Opens or creates the store at `path`.
 pub(crate) fn open(path: &Path, mode: Mode, durability: Durability, patience: Duration) -> Result<Box<dyn Backend>> {
@@ -309,33 +304,6 @@ impl Backend for Lmdb {
     fn sync(&self) -> Result<()> {
         if self.mode == Mode::Read { Ok(()) } else { self.force_sync() }
     }
-}
-
-/// Finds what each of a batch asks for, has the disk read what it is lent of the map, then pushes it: window by window.
-fn in_windows<'t, R, F>(
-    batch: &[R],
-    mut find: impl FnMut(&R) -> Result<F>,
-    lent: impl Fn(&F) -> Option<&'t [u8]>,
-    push: &mut dyn FnMut(usize, F) -> Result<()>,
-) -> Result<()> {
-    if let [one] = batch {
-        let found = find(one)?;
-        if let Some(bytes) = lent(&found).filter(|bytes| bytes.len() >= LONG) {
-            will_need(&mut [bytes]);
-        }
-        return push(0, found);
-    }
-    let mut found = Vec::with_capacity(batch.len().min(WINDOW));
-    for (window, batch) in batch.chunks(WINDOW).enumerate() {
-        for one in batch {
-            found.push(find(one)?);
-        }
-        will_need(&mut found.iter().filter_map(&lent).collect::<Vec<_>>());
-        for (place, found) in (window * WINDOW..).zip(found.drain(..)) {
-            push(place, found)?;
-        }
-    }
-    Ok(())
 }
 
 fn id_of(key: &[u8]) -> Result<Id> {

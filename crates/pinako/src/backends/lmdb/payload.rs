@@ -13,9 +13,10 @@ use std::ops::{Range, RangeInclusive};
 
 use heed::RoTxn;
 
-use super::lookup::{Lookup, will_need};
+use super::lookup::Lookup;
 use super::open::{Tables, failed};
 use super::table::Table;
+use crate::backends::read_ahead::will_need;
 use crate::descriptor::{Descriptor, Id, record};
 use crate::error::{Error, Result};
 
