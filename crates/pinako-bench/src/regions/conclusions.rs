@@ -1,5 +1,6 @@
 //! What follows from the figures, in words. Nothing is said here that was not counted or measured.
 
+use pinako::plan::Cost;
 use serde::Serialize;
 
 use super::played::Playing;
@@ -76,12 +77,16 @@ pub(super) fn conclude(report: &Report) -> Vec<Conclusion> {
         let Costs { read_seconds, byte_seconds, .. } = disk.cost;
         let text = format!(
             "Its times are explained best by {} a read and {} a MB, or {} bytes in the time of a read; its cells are {} off at \
-             the mean. The formula's n* for it: {}.",
+             the mean. The formula's n* for it: {}; as printed there: {}.",
             figures::seconds(read_seconds),
             figures::seconds(byte_seconds * 1e6),
             figures::count(disk.cost.bytes_per_read().round() as u64),
             per_cent(disk.error),
-            each_growth(&disk.cost),
+            each_growth(|size| {
+                let cost = Cost::new(read_seconds, byte_seconds, 1, 1);
+                cost.map_or(0, |cost| cost.best_growth(size.into()))
+            }),
+            each_growth(|size| paper::printed_best_growth(disk.cost.bytes_per_read() / f64::from(size))),
         );
         on("The paper's disk", text)
     }));
@@ -265,13 +270,9 @@ fn in_flight(report: &Report) -> Option<String> {
     Some(text)
 }
 
-fn each_growth(cost: &Costs) -> String {
-    let each = |size: &u16| {
-        let growth = pinako::plan::Cost::new(cost.read_seconds, cost.byte_seconds, 1, 1)
-            .map_or(0, |cost| cost.best_growth((*size).into()));
-        format!("{growth} for {size} bytes")
-    };
-    paper::PIXEL_SIZES.iter().map(each).collect::<Vec<_>>().join(", ")
+/// The n* of pixels of each size.
+fn each_growth(of: impl Fn(u16) -> u32) -> String {
+    paper::PIXEL_SIZES.map(|size| format!("{} for {size} bytes", of(size))).join(", ")
 }
 
 fn extremes(numbers: impl Iterator<Item = f64>) -> (f64, f64) {

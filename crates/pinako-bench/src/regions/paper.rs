@@ -78,3 +78,26 @@ pub const FILE_BYTES: u64 = 1 << 30;
 pub fn best_growth(row: &[f64; 6]) -> usize {
     (0..5).min_by(|&a, &b| row[a + 1].total_cmp(&row[b + 1])).unwrap_or(0)
 }
+
+/// The n* that follows from the benefit as it is printed there, `B_n = (c / 2^(n+2)) t1 - 2 c 3^(n-2) s t2` for a perimeter
+/// of c pixels: the largest n at which that is positive, where `ratio` is t1 / (s t2), the pixels read in the time that a
+/// read costs.
+///
+/// The formula does not agree with the case n = 1 that it is said to continue, which has `(c / 2) s t2`, nor with what
+/// queries read: [`best_growth`](pinako::plan::Cost::best_growth) goes by the pixels that growing adds.
+pub fn printed_best_growth(ratio: f64) -> u32 {
+    let benefit = |n: i32| 2f64.powi(-n - 2) * ratio - 2.0 * 3f64.powi(n - 2);
+    (1..=pinako::plan::MAX_GROWTH).take_while(|&n| benefit(n as i32) > 0.0).last().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// It is where 6^n reaches 9/8 of the ratio.
+    #[test]
+    fn the_printed_best_growth_is_the_last_one_with_a_benefit() {
+        let found = [0.1, 5.3, 5.4, 31.9, 32.1, 191.9, 192.1, 1e30].map(printed_best_growth);
+        assert_eq!(found, [0, 0, 1, 1, 2, 2, 3, pinako::plan::MAX_GROWTH]);
+    }
+}
