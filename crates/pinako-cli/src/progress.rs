@@ -14,9 +14,11 @@ use crate::{interrupt, report};
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
 /// A step that does not fit the terminal is cut off.
-const BAR: &str = "{prefix} [{bar:24}] {human_pos}/{human_len} UNIT  {per_sec}  {eta} left  {wide_msg}";
+const BAR: &str = "{prefix} [{bar:24}] {done}/{all} UNIT  {per_sec}  {eta} left  {wide_msg}";
 /// Where it is not known how much there is.
-const SPINNER: &str = "{prefix} {spinner} {human_pos} UNIT  {per_sec}  {elapsed}  {msg}";
+const SPINNER: &str = "{prefix} {spinner} {done} UNIT  {per_sec}  {elapsed}  {msg}";
+/// A bar counts so many for an image: it moves while a large one is at work.
+const STEPS: u64 = 100;
 
 /// A job that is shown, and that Ctrl-C stops.
 pub struct Job {
@@ -55,14 +57,14 @@ impl Job {
     pub fn watch(&mut self, progress: Progress) -> ControlFlow<()> {
         let first = *self.first.get_or_insert_with(|| {
             if let Some(total) = progress.total {
-                self.bar.set_length(total);
+                self.bar.set_length(total.saturating_mul(STEPS));
                 self.bar.set_style(style(BAR, self.unit));
             }
-            self.bar.set_position(progress.images);
+            self.bar.set_position(position(progress));
             self.bar.reset_eta(); // what was done before says nothing of the speed
             progress
         });
-        self.bar.set_position(progress.images);
+        self.bar.set_position(position(progress));
         if self.bar.is_hidden() && self.last_line.elapsed() >= LINE_EVERY {
             self.last_line = Instant::now();
             report::say(line(&self.what, self.unit, first, progress, self.started.elapsed()));
@@ -98,12 +100,22 @@ impl Drop for Job {
     }
 }
 
+fn position(progress: Progress) -> u64 {
+    progress.images.saturating_mul(STEPS).saturating_add(progress.percent.unwrap_or(0).into())
+}
+
 fn style(template: &str, unit: &str) -> ProgressStyle {
     ProgressStyle::with_template(&template.replace("UNIT", unit))
         .expect("the templates here are sound")
         .progress_chars("=> ")
         .with_key("per_sec", |state: &ProgressState, out: &mut dyn std::fmt::Write| {
-            let _ = write!(out, "{}/s", figures::rate(state.per_sec()));
+            let _ = write!(out, "{}/s", figures::rate(state.per_sec() / STEPS as f64));
+        })
+        .with_key("done", |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+            let _ = write!(out, "{}", figures::count(state.pos() / STEPS));
+        })
+        .with_key("all", |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+            let _ = write!(out, "{}", figures::count(state.len().unwrap_or(0) / STEPS));
         })
 }
 
@@ -116,6 +128,9 @@ fn line(what: &str, unit: &str, first: Progress, now: Progress, elapsed: Duratio
     line += &format!(" {unit}");
     if now.bytes > 0 {
         line += &format!(", {}", figures::bytes(now.bytes as f64));
+    }
+    if let Some(percent) = now.percent {
+        line += &format!(", {percent}% of a large one");
     }
     let rate = now.images.saturating_sub(first.images) as f64 / elapsed.as_secs_f64().max(1e-9);
     if rate >= 1.0 {
@@ -150,7 +165,7 @@ mod tests {
 
     #[test]
     fn a_line_says_rate_and_time_left_where_they_are_known() {
-        let at = |images, total| Progress { images, total, bytes: 1000 * images };
+        let at = |images, total| Progress { images, total, bytes: 1000 * images, percent: None };
         let line = |first, now| line("copying", "images", first, now, Duration::from_secs(10));
         assert_eq!(
             line(at(1000, Some(60_000)), at(21_000, Some(60_000))),
@@ -158,5 +173,8 @@ mod tests {
         );
         assert_eq!(line(at(0, None), at(50, None)), "copying: 50 images, 50.0 kB, 5.00 images/s");
         assert_eq!(line(at(5, None), at(5, None)), "copying: 5 images, 5.00 kB");
+        let now = Progress { percent: Some(42), ..at(0, Some(1)) };
+        assert_eq!(line(at(0, Some(1)), now), "copying: 0 of 1 images, 42% of a large one");
+        assert_eq!((position(now), position(at(3, None))), (42, 300));
     }
 }

@@ -347,6 +347,47 @@ fn an_interrupted_import_leaves_a_sound_store_and_goes_on() {
 }
 
 #[test]
+fn an_import_of_one_large_image_is_interrupted_in_the_midst_of_it() {
+    let place = Place::new();
+    let (text, length) = ("{'descr': '|u1', 'fortran_order': False, 'shape': (1, 16000, 16000), }", 256_000_000);
+    place.write("set.npy", [b"\x93NUMPY\x01\x00", &(text.len() as u16).to_le_bytes()[..], text.as_bytes()].concat());
+    let file = std::fs::OpenOptions::new().write(true).open(place.path("set.npy")).unwrap();
+    file.set_len(10 + text.len() as u64 + length).unwrap();
+    // Whether a file without a name has this much: what the pixels are put aside in.
+    let put_aside = |process: u32| {
+        let open = std::fs::read_dir(format!("/proc/{process}/fd")).unwrap().flatten();
+        open.filter(|entry| entry.path().read_link().is_ok_and(|path| path.to_string_lossy().ends_with(" (deleted)")))
+            .filter_map(|entry| std::fs::metadata(entry.path()).ok())
+            .map(|metadata| metadata.len())
+            .max()
+            .unwrap_or(0)
+    };
+    // Half way through what is put aside, and when it is stored.
+    for (store, so_far) in [("store", length / 4), ("files:files", length), ("hdf5:hdf5", length)] {
+        let child = place.command(["import", "set.npy", store]).stderr(Stdio::piped()).spawn().unwrap();
+        let started = Instant::now();
+        while put_aside(child.id()) < so_far {
+            assert!(started.elapsed() < Duration::from_secs(60), "nothing is put aside");
+        }
+        let id = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let talk = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(130), "{store} {talk}");
+        assert!(talk.contains("interrupted: stopped after 0 images"), "{talk}");
+        assert!(talk.contains("hint: what was stored is safe; start the same job again to go on"), "{talk}");
+        if so_far < length {
+            assert_eq!(place.names(), ["set.npy"], "nothing is left lying about");
+        }
+    }
+    place.ok("import set.npy files:files");
+    let listed = place.ok("list files --json");
+    assert!(listed.contains("set/0") && listed.lines().count() == 1, "{listed}");
+    let left = std::fs::read_dir(place.path("files")).unwrap().flatten().map(|entry| entry.metadata().unwrap().len());
+    assert!(left.sum::<u64>() < length + (1 << 20), "what was half stored is gone");
+}
+
+#[test]
 fn a_killed_export_leaves_what_the_next_one_replaces() {
     let place = classes();
     place.ok("import pets store");

@@ -14,7 +14,7 @@ use super::append::{Prepared, PreparedPayload};
 use super::incoming::{Incoming, Intake};
 use super::labels::LabelMap;
 use super::read::check_sum;
-use super::watched::interrupted;
+use super::watched::{Portion, interrupted};
 use super::{Progress, Store, Watch, Watched};
 use crate::backend::ReadRequest;
 use crate::checksum;
@@ -58,7 +58,7 @@ impl Store {
         let total = self.count()?;
         let present = self.copied_before(to, &labels.map)?;
         let mut intake = Intake { store: to, labels, looks_up: to.count()? > present };
-        let start = Progress { images: present, total: Some(total), bytes: 0 };
+        let start = Progress { images: present, total: Some(total), ..Progress::default() };
         Watched::run(watch, start, |watched| {
             let mut copied = Copied { present, ..Copied::default() };
             std::thread::scope(|scope| {
@@ -198,7 +198,8 @@ fn write_batches(
                 watched.add(count, bytes);
             }
             Batch::Large(descriptor) => {
-                let mut stream = WatchedStream { stream: from.payload_stream(&descriptor), watched };
+                let portion = watched.large(descriptor.payload_length);
+                let mut stream = WatchedStream { stream: from.payload_stream(&descriptor), watched, portion };
                 let payload = PreparedPayload::Stream(&mut stream);
                 let image = moved(from, to, &labels, Prepared { descriptor, payload })?;
                 append(vec![image])?;
@@ -214,15 +215,14 @@ fn write_batches(
 struct WatchedStream<'a> {
     stream: PayloadStream<'a>,
     watched: &'a Watched<'a>,
+    portion: Portion,
 }
 
 impl Read for WatchedStream<'_> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        if self.watched.is_stopped() {
-            return Err(io::Error::other("stopped"));
-        }
         let count = self.stream.read(out)?;
         self.watched.add(0, count as u64);
+        self.portion.add(count as u64)?;
         Ok(count)
     }
 }

@@ -6,16 +6,17 @@
 //! An image that is there already is known again by its name and left as it is: an import that was interrupted is taken
 //! up by starting it again.
 
+use std::io::{self, Read};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 
-use super::append::{NewImage, check_label};
+use super::append::{NewImage, Prepared, PreparedPayload, check_label};
 use super::copy::{BATCH_BYTES, BATCH_IMAGES};
 use super::incoming::{Incoming, Intake};
 use super::labels::LabelMap;
-use super::watched::interrupted;
+use super::watched::{Portion, interrupted};
 use super::{Progress, Store, Watch, Watched};
 use crate::descriptor::Layout;
 use crate::encoding::{FileHeader, PixelEncoding, decode_at, decode_file, header, header_at, open_rows, read_file};
@@ -121,7 +122,13 @@ impl Store {
                             Err(error) => return Err(how_to_go_on(error)),
                         }
                     }
-                    imported.present += intake.append(&mut ready)?;
+                    let large = ready.iter().filter(|image| image.is_large()).count() as u64;
+                    match intake.append(&mut ready) {
+                        Ok(present) => imported.present += present,
+                        Err(_) if watched.is_stopped() => break, // in the midst of a large image
+                        Err(error) => return Err(error),
+                    }
+                    watched.add(large, 0);
                     imported.images += ready.len() as u64;
                     imported.bytes += ready.iter().map(Incoming::bytes).sum::<u64>();
                     watched.tell();
@@ -214,7 +221,11 @@ impl Importer<'_> {
                 return None;
             }
             let ready = loaded.and_then(|loaded| self.prepare(loaded));
-            self.watched.add(1, ready.as_ref().map_or(0, Incoming::bytes));
+            if ready.is_err() && self.watched.is_stopped() {
+                return None;
+            }
+            let is_large = ready.as_ref().is_ok_and(Incoming::is_large); // and done only when it is stored
+            self.watched.add(u64::from(!is_large), ready.as_ref().map_or(0, Incoming::bytes));
             Some(ready)
         };
         let images: Vec<Option<Result<Incoming<'static>>>> = lot.into_par_iter().map(prepare).collect();
@@ -268,17 +279,19 @@ impl Importer<'_> {
     fn prepare(&self, Loaded { item, file, .. }: Loaded) -> Result<Incoming<'static>> {
         let Item { name, label, attributes, content, origin } = item;
         let limit = self.store.decoder.max_image_bytes;
-        let prepare = || {
+        let prepare = || -> Result<Prepared<'static>> {
             let encoding = self.options.encoding;
-            let mut reader;
+            let mut counted = None;
             let new = match content {
                 Content::Pixels(image) => NewImage::owned(image, encoding.pixels()),
-                Content::Stream { shape, sample_type, reader: stream } => {
-                    reader = stream;
+                Content::Stream { shape, sample_type, reader } => {
                     let encoding = encoding.pixels().unwrap_or(PixelEncoding::Raw);
+                    // Its bytes are put aside first, and moved once more when they are stored.
+                    let portion = self.watched.large(2 * shape.byte_length(sample_type));
+                    let reader = counted.insert(Counted { reader, portion });
                     match encoding.layout(shape) {
-                        Some(layout) => NewImage::stream_in(layout, shape, sample_type, &mut *reader),
-                        None => NewImage::owned(Image::read(shape, sample_type, &mut *reader)?, Some(encoding)),
+                        Some(layout) => NewImage::stream_in(layout, shape, sample_type, reader),
+                        None => NewImage::owned(Image::read(shape, sample_type, reader)?, Some(encoding)),
                     }
                 }
                 Content::File(path) => match (encoding.pixels(), file) {
@@ -295,12 +308,31 @@ impl Importer<'_> {
             check_label(label, self.label_names)?;
             let prefix = self.options.name_prefix.as_deref().unwrap_or_default();
             let new = new.name(format!("{prefix}{name}")).label(label).attributes(attributes);
-            self.store.prepare(new)?.into_owned(&self.store.spool_folder())
+            let mut prepared = self.store.prepare(new)?.into_owned(&self.store.spool_folder())?;
+            if let PreparedPayload::Packed(packed) = &mut prepared.payload {
+                let portion = counted.map(|counted| counted.portion);
+                packed.count(portion.unwrap_or_else(|| self.watched.large(prepared.descriptor.payload_length)));
+            }
+            Ok(prepared)
         };
         match prepare() {
             Ok(prepared) => Ok(Incoming { prepared, origin }),
             Err(error) => Err(error.context(&origin)),
         }
+    }
+}
+
+/// A reader of a large image's pixels, which count as they come.
+struct Counted {
+    reader: Box<dyn Read + Send>,
+    portion: Portion,
+}
+
+impl Read for Counted {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let count = self.reader.read(out)?;
+        self.portion.add(count as u64)?;
+        Ok(count)
     }
 }
 

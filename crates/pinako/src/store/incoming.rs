@@ -23,6 +23,11 @@ impl Incoming<'_> {
     pub(super) fn bytes(&self) -> u64 {
         self.prepared.descriptor.payload_length
     }
+
+    /// Whether it is large, and counted on its own while it is stored.
+    pub(super) fn is_large(&self) -> bool {
+        matches!(&self.prepared.payload, PreparedPayload::Packed(packed) if packed.is_counted())
+    }
 }
 
 /// Where the images of one job come into a store.

@@ -10,6 +10,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use super::watched::Portion;
 use crate::checksum;
 use crate::encoding;
 use crate::error::{Error, Result};
@@ -30,6 +31,7 @@ pub(crate) struct Packed<'a> {
     /// A part of the payload, of which so many bytes were taken.
     part: Vec<u8>,
     taken: usize,
+    portion: Option<Portion>,
 }
 
 /// Where the rows of an image are.
@@ -82,11 +84,24 @@ impl<'a> Packed<'a> {
     }
 
     fn new(arrangement: Arrangement, sample_type: SampleType, width: u32, rows: Rows<'a>) -> Self {
-        Packed { arrangement, sample_type, width, rows, next: 0, part: Vec::new(), taken: 0 }
+        Packed { arrangement, sample_type, width, rows, next: 0, part: Vec::new(), taken: 0, portion: None }
+    }
+
+    /// Counts what is packed from now on as moved.
+    pub(crate) fn count(&mut self, portion: Portion) {
+        self.portion = Some(portion);
+    }
+
+    /// Whether it is counted as it is packed.
+    pub(crate) fn is_counted(&self) -> bool {
+        self.portion.is_some()
     }
 
     /// Starts again with the first byte.
     pub(crate) fn rewind(&mut self) {
+        if let Some(portion) = &mut self.portion {
+            portion.take_back(self.next);
+        }
         (self.next, self.taken) = (0, 0);
         self.part.clear();
     }
@@ -121,6 +136,9 @@ impl<'a> Packed<'a> {
             encoding::to_little_endian(self.sample_type, &mut self.part);
         }
         self.next += rows.len() as u64;
+        if let Some(portion) = &mut self.portion {
+            portion.add(rows.len() as u64)?;
+        }
         Ok(true)
     }
 

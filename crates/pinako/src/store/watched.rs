@@ -1,9 +1,12 @@
 //! A long job and who watches it.
 //!
 //! The watch is told after each batch and, from a thread of its own, some times a second between, so that a bar moves
-//! and Ctrl-C is heard whatever the job waits for: a slow disk to read from, or one to write to.
+//! and Ctrl-C is heard whatever the job waits for: a slow disk to read from, or one to write to. A large image is a job of
+//! its own, which is seen moving and heeds the watch wherever its bytes are moved.
 
+use std::io;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
@@ -24,6 +27,8 @@ pub struct Progress {
     pub total: Option<u64>,
     /// Bytes of payload done.
     pub bytes: u64,
+    /// Where a large image is at work, how much of it is done, in hundredths.
+    pub percent: Option<u8>,
 }
 
 /// Told at the start of a long job, after each batch and some ten times a second how far it has come; breaks it off by
@@ -36,7 +41,52 @@ pub(crate) struct Watched<'a> {
     images: AtomicU64,
     total: Option<u64>,
     bytes: AtomicU64,
+    shared: Arc<Shared>,
+}
+
+/// What the readers of large images share with the watch, wherever they are.
+#[derive(Debug, Default)]
+struct Shared {
     stopped: AtomicBool,
+    /// Bytes of the large images at work that were moved, and that will be.
+    moved: AtomicU64,
+    all: AtomicU64,
+}
+
+/// A large image at work.
+#[derive(Debug)]
+pub(crate) struct Portion {
+    shared: Arc<Shared>,
+    moved: u64,
+    all: u64,
+}
+
+impl Portion {
+    /// Counts bytes that were moved.
+    ///
+    /// # Errors
+    /// `Interrupted`, one of ours inside, where the watch has said to stop.
+    pub(crate) fn add(&mut self, bytes: u64) -> io::Result<()> {
+        self.moved += bytes;
+        self.shared.moved.fetch_add(bytes, Ordering::Relaxed);
+        match self.shared.stopped.load(Ordering::Relaxed) {
+            true => Err(io::Error::other(interrupted(0))),
+            false => Ok(()),
+        }
+    }
+
+    /// Takes back bytes that will be moved once more.
+    pub(crate) fn take_back(&mut self, bytes: u64) {
+        self.moved -= bytes;
+        self.shared.moved.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Portion {
+    fn drop(&mut self) {
+        self.shared.moved.fetch_sub(self.moved, Ordering::Relaxed);
+        self.shared.all.fetch_sub(self.all, Ordering::Relaxed);
+    }
 }
 
 impl Watched<'_> {
@@ -55,7 +105,7 @@ impl Watched<'_> {
             images: start.images.into(),
             total: start.total,
             bytes: start.bytes.into(),
-            stopped: false.into(),
+            shared: Arc::default(),
         };
         watched.go_on()?;
         std::thread::scope(|scope| {
@@ -79,21 +129,29 @@ impl Watched<'_> {
         let _ = self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |sum| Some(sum.saturating_add(bytes)));
     }
 
+    /// Begins a large image, of which so many bytes will be moved.
+    pub(crate) fn large(&self, bytes: u64) -> Portion {
+        self.shared.all.fetch_add(bytes, Ordering::Relaxed);
+        Portion { shared: Arc::clone(&self.shared), moved: 0, all: bytes }
+    }
+
     /// How far the job is.
     pub(crate) fn progress(&self) -> Progress {
         let (images, bytes) = (self.images.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed));
-        Progress { images, total: self.total, bytes }
+        let [moved, all] = [&self.shared.moved, &self.shared.all].map(|bytes| bytes.load(Ordering::Relaxed));
+        let percent = (all > 0).then(|| (u128::from(moved.min(all)) * 100 / u128::from(all)) as u8);
+        Progress { images, total: self.total, bytes, percent }
     }
 
     /// Whether the watch has broken the job off.
     pub(crate) fn is_stopped(&self) -> bool {
-        self.stopped.load(Ordering::Relaxed)
+        self.shared.stopped.load(Ordering::Relaxed)
     }
 
     /// Tells the watch now.
     pub(crate) fn tell(&self) {
         if (self.watch)(self.progress()).is_break() {
-            self.stopped.store(true, Ordering::Relaxed);
+            self.shared.stopped.store(true, Ordering::Relaxed);
         }
     }
 
@@ -144,5 +202,26 @@ mod tests {
         });
         assert_eq!(error.unwrap_err().kind(), ErrorKind::Interrupted);
         assert_eq!((seen.first(), seen.last()), (Some(&0), Some(&5)));
+    }
+
+    #[test]
+    fn a_large_image_is_seen_moving_and_hears_the_break() {
+        let mut seen = Vec::new();
+        let mut watch = |progress: Progress| {
+            seen.push(progress.percent);
+            if progress.percent == Some(75) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let done = Watched::run(&mut watch, Progress::default(), |watched| {
+            let mut portion = watched.large(80);
+            for (bytes, back) in [(40, 20), (30, 0), (10, 0)] {
+                portion.add(bytes).map_err(|error| Error::io("a reader fails", error))?;
+                portion.take_back(back);
+                watched.tell();
+            }
+            Ok(())
+        });
+        assert_eq!(done.unwrap_err().kind(), ErrorKind::Interrupted);
+        seen.dedup();
+        assert_eq!(seen, [None, Some(25), Some(62), Some(75)]);
     }
 }

@@ -23,7 +23,7 @@ pub fn run(args: &BenchRegionsArgs) -> Result<ExitCode> {
     let mut job = Job::counting("measuring", "queries");
     let found = regions::run(&options, &mut |progress| {
         job.step(progress.step);
-        job.watch(Progress { images: progress.queries, total: None, bytes: 0 })
+        job.watch(Progress { images: progress.queries, total: None, ..Progress::default() })
     })?;
     super::finish(job, "done", &found, args.json, to_text, &args.out)
 }

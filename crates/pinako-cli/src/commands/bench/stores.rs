@@ -35,7 +35,7 @@ pub fn run(args: &BenchStoresArgs) -> Result<ExitCode> {
     let found = stores::run(&options, &mut |progress| {
         job.step(progress.step);
         let total = (progress.total > 0).then_some(progress.total);
-        job.watch(Progress { images: progress.done, total, bytes: 0 })
+        job.watch(Progress { images: progress.done, total, ..Progress::default() })
     })?;
     super::finish(job, "measured", &found, args.json, to_text, &args.out)
 }
