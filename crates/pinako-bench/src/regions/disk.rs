@@ -128,12 +128,7 @@ impl Disk {
             Ok(Summary::of(&turns).map_or(0.0, |summary| summary.median))
         };
         let (short, long) = (u64::from(BLOCK), 1 << 20);
-        let (of_short, of_long) = (of(short)?, of(long)?);
-        // A turn of P reads of b bytes takes t1 + P b t2.
-        let least = 1e-12;
-        let byte_seconds = ((of_long - of_short) / ((long - short) * u64::from(in_flight)) as f64).max(least);
-        let read_seconds = (of_short - byte_seconds * (short * u64::from(in_flight)) as f64).max(least);
-        Cost::new(read_seconds, byte_seconds, in_flight, BLOCK)
+        costs([(short, of(short)?), (long, of(long)?)], in_flight)
     }
 
     /// A place where a part of `length` bytes begins, at random.
@@ -258,6 +253,16 @@ fn check_space(folder: &Path, bytes: u64) -> Result<()> {
     Err(Error::new(ErrorKind::Backend, message).with_hint("take a smaller file, or a folder on another disk"))
 }
 
+/// The costs at which turns of `in_flight` reads of so many bytes each take so many seconds: P reads of b bytes take
+/// t1 + P b t2. What noise makes negative counts as next to nothing.
+fn costs([(short, of_short), (long, of_long)]: [(u64, f64); 2], in_flight: u32) -> Result<Cost> {
+    let least = 1e-12;
+    let bytes = |length: u64| (length * u64::from(in_flight)) as f64;
+    let byte_seconds = ((of_long - of_short) / bytes(long - short)).max(least);
+    let read_seconds = (of_short - byte_seconds * bytes(short)).max(least);
+    Cost::new(read_seconds, byte_seconds, in_flight, BLOCK)
+}
+
 /// Beyond how many seconds a reading of so many bytes is special.
 pub(super) fn limit(cost: &Cost) -> impl Fn(u64) -> f64 + Sync {
     let cost = *cost;
@@ -291,8 +296,12 @@ mod tests {
         let disk = Disk::make(folder.path(), 4 << 20, 7, &mut |_| ControlFlow::Continue(())).unwrap();
         let cost = disk.calibrate(2, Duration::ZERO, &mut Random::new(1, 1)).unwrap();
         assert_eq!((cost.parallel_reads(), cost.block()), (2, 4096));
-        // 1 MiB takes longer than 4 KiB on anything.
-        assert!(cost.byte_seconds() > 1e-12, "{cost:?}");
+
+        let turn = |length: u64| (length, 1e-3 + 4.0 * length as f64 * 1e-8);
+        let cost = costs([turn(4096), turn(1 << 20)], 4).unwrap();
+        assert!((cost.read_seconds() - 1e-3).abs() < 1e-9 && (cost.byte_seconds() - 1e-8).abs() < 1e-15, "{cost:?}");
+        let noise = costs([(4096, 1e-3), (1 << 20, 0.9e-3)], 1).unwrap();
+        assert_eq!(noise.byte_seconds(), 1e-12);
     }
 
     #[test]

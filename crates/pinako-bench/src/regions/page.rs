@@ -93,7 +93,8 @@ fn method(report: &Report) -> String {
                 "The device was played: the same reads were asked of a store in memory, all of a query at once, behind a queue \
                  that has no more of them in flight than said, makes each wait as long as the device would, and lets their \
                  bytes come one after the other. Each way to read had the same share of the time and began with its quickest \
-                 queries, so that what is missing is what takes longest."
+                 cells, so that what is missing is what takes longest; each cell began with the query that is predicted to \
+                 take about the mean."
                     .to_owned(),
             );
         }

@@ -3,8 +3,8 @@
 //! The device is played ([`Delayed`]): the same reads that were predicted are asked of a store in memory, behind a queue
 //! that makes each wait as long as the device would. What the clock then says has in it what the cost model leaves out,
 //! from turns that are not full to a system that wakes sleepers late. Slow devices take long: to measure all there is for
-//! a bucket in another country would take half an hour. So each way to read has the same time, and begins with what is
-//! quickest; what does not fit in stays a prediction.
+//! a bucket in another country would take half an hour. So each way to read has the same time and begins with the cells
+//! that are quickest, and each cell with the query that is nearest to its mean; what does not fit in stays a prediction.
 
 use std::io::{self, Read};
 use std::ops::Range;
@@ -75,7 +75,7 @@ pub(super) fn play(
     let began = Instant::now();
     loop {
         let left = budget.saturating_sub(began.elapsed()).as_secs_f64();
-        let Some(Place { table, row, method }) = next(tables, &spent, left, regions) else { break };
+        let Some(Place { table, row, method }) = next(tables, &spent, left) else { break };
         let step = format!("table {}, reads in flight: {}", tables[table].number, tables[table].in_flight);
         if watch(Progress { step: &step, queries: ratios.len() as u64 }).is_break() {
             return Err(stopped());
@@ -84,7 +84,9 @@ pub(super) fn play(
         let Some(device) = device else { break };
         let cell = &mut tables[table].rows[row].cells[method];
         let mut played = cell.played.unwrap_or(Played { queries: 0, seconds: 0.0, predicted: 0.0 });
-        let reads = images[table].reads(cell.method, regions[row][played.queries as usize], device.cost)?;
+        let place = cell.usual_first.get(played.queries as usize);
+        let Some(&region) = place.and_then(|&place| regions[row].get(place)) else { break };
+        let reads = images[table].reads(cell.method, region, device.cost)?;
         let predicted = device.cost.seconds(reads.len(), reads.iter().map(|read| read.end - read.start).sum());
         let seconds = device.read(reads)?;
         let with = |mean: f64, one: f64| mean + (one - mean) / (played.queries + 1) as f64;
@@ -109,15 +111,14 @@ pub(super) fn play(
 
 /// The cell whose turn it is: of the ways that have a query which fits into the seconds that are `left`, the one that has
 /// had least time; of its cells that with the fewest queries, and of these the quickest.
-fn next(tables: &[TimeTable], spent: &[f64], left: f64, regions: &[Vec<Region>]) -> Option<Place> {
+fn next(tables: &[TimeTable], spent: &[f64], left: f64) -> Option<Place> {
     let cells = tables.iter().enumerate().flat_map(|(table, of)| {
         of.rows.iter().enumerate().flat_map(move |(row, of)| {
             of.cells.iter().enumerate().map(move |(method, cell)| (Place { table, row, method }, cell))
         })
     });
     let queries = |cell: &super::Cell| cell.played.map_or(0, |played| played.queries);
-    let could =
-        cells.filter(|(place, cell)| cell.predicted <= left && (queries(cell) as usize) < regions[place.row].len());
+    let could = cells.filter(|(_, cell)| cell.predicted <= left && (queries(cell) as usize) < cell.usual_first.len());
     let (place, _) = could.min_by(|(a, of_a), (b, of_b)| {
         let by_time = spent[a.method].total_cmp(&spent[b.method]);
         by_time.then(queries(of_a).cmp(&queries(of_b))).then(of_a.predicted.total_cmp(&of_b.predicted))

@@ -130,6 +130,9 @@ pub struct Cell {
     pub special: u64,
     /// Where it was predicted for a device, and this was played long enough to come to it.
     pub played: Option<Played>,
+    /// The places of its queries, those first that are predicted to take about the mean.
+    #[serde(skip)]
+    pub(super) usual_first: Vec<usize>,
 }
 
 impl Cell {
@@ -206,7 +209,7 @@ impl Images {
 struct Tally {
     reads: u64,
     bytes: u64,
-    predicted: f64,
+    predicted: Vec<f64>,
     queries: u64,
     seconds: Vec<f64>,
     special: u64,
@@ -218,22 +221,27 @@ impl Tally {
         self.queries += 1;
         self.reads += reads.len() as u64;
         self.bytes += bytes;
-        self.predicted += cost.seconds(reads.len(), bytes);
+        self.predicted.push(cost.seconds(reads.len(), bytes));
     }
 
     /// `None` where there were no queries.
     fn cell(&self, method: Method) -> Option<Cell> {
         let mean = |sum: f64| sum / self.queries as f64;
+        let predicted = mean(self.predicted.iter().sum());
+        let mut usual_first: Vec<usize> = (0..self.predicted.len()).collect();
+        let off = |place: usize| (self.predicted[place] - predicted).abs();
+        usual_first.sort_by(|&a, &b| off(a).total_cmp(&off(b)));
         (self.queries > 0).then(|| Cell {
             method,
             reads: mean(self.reads as f64),
             bytes: mean(self.bytes as f64),
-            predicted: mean(self.predicted),
+            predicted,
             queries: self.queries,
             measured: (!self.seconds.is_empty()).then(|| mean(self.seconds.iter().sum())),
             spread: Summary::of(&self.seconds),
             special: self.special,
             played: None,
+            usual_first,
         })
     }
 }
