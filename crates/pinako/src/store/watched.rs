@@ -213,7 +213,7 @@ mod tests {
         };
         let done = Watched::run(&mut watch, Progress::default(), |watched| {
             let mut portion = watched.large(80);
-            for (bytes, back) in [(40, 20), (30, 0), (10, 0)] {
+            for (bytes, back) in [(40, 20), (30, 0), (10, 0), (10, 0)] {
                 portion.add(bytes).map_err(|error| Error::io("a reader fails", error))?;
                 portion.take_back(back);
                 watched.tell();
