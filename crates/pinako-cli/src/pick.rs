@@ -39,13 +39,19 @@ impl ImagePick {
 
     /// The id of the image that is meant, which must be there.
     pub fn resolve(&self, store: &Store) -> Result<Id> {
-        self.look_up(store)?.ok_or_else(|| {
-            let error = Error::new(ErrorKind::NotFound, format!("there is no {self}")).at_store(store.url());
-            match self {
-                ImagePick::Id(id) => error.with_hint(format!("name:{id} means the image that is named {id}")),
-                ImagePick::Name(_) => error.with_hint(format!("pinako list {} shows what there is", store.url())),
-            }
-        })
+        if let Some(id) = self.look_up(store)? {
+            return Ok(id);
+        }
+        let error = Error::new(ErrorKind::NotFound, format!("there is no {self}")).at_store(store.url());
+        Err(error.with_hint(match self {
+            ImagePick::Id(id) => format!("name:{id} means the image that is named {id}"),
+            ImagePick::Name(name) => match store.find(&format!("{name} (relayout)"))? {
+                Some(id) => format!(
+                    "a relayout of it was broken off, or is at work: pinako relayout finishes it, of image {id}"
+                ),
+                None => format!("pinako list {} shows what there is", store.url()),
+            },
+        }))
     }
 }
 

@@ -175,8 +175,37 @@ fn a_relayout_that_fails_at_any_step_keeps_the_image() {
         let found: Vec<u64> = found.into_iter().flatten().collect();
         assert!(!found.is_empty(), "{operation:?} {after}");
         assert!(done.is_err() || found == [2], "{operation:?} {after}: {found:?}");
-        for id in found {
-            assert_eq!(store.image(id).unwrap(), image);
+        for id in &found {
+            assert_eq!(store.image(*id).unwrap(), image);
         }
+        if done.is_ok() {
+            continue; // what was ordered never came to pass
+        }
+        // Whichever is there, the next relayout ends with the image under its own name, and nothing else.
+        let id = store.relayout(found[after as usize % found.len()], "hilbert:4".parse().unwrap()).unwrap();
+        assert_eq!((store.count().unwrap(), store.find("a").unwrap()), (1, Some(id)), "{operation:?} {after}");
+        assert_eq!(store.image(id).unwrap(), image);
     }
+}
+
+#[test]
+fn a_relayout_touches_no_image_that_only_has_such_a_name() {
+    let store = Store::create("memory:").unwrap();
+    let image = Image::from_bytes(Shape::new(9, 8, 1).unwrap(), SampleType::U8, (0..72).collect()).unwrap();
+    let other = Image::from_bytes(Shape::new(9, 8, 1).unwrap(), SampleType::U8, vec![7; 72]).unwrap();
+    let new = |image, name| NewImage::encoded(Image::view(image), PixelEncoding::RawIn(Layout::Row)).name(name);
+    store.append([new(&image, "a"), new(&other, "a (relayout)")]).unwrap();
+    let error = store.relayout(0, "hilbert:2".parse().unwrap()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
+    assert_eq!(store.image(1).unwrap(), other);
+
+    // What is aside, when another image has taken the name.
+    store.remove(&[1]).unwrap();
+    let attributes = r#"{"pinako:relayout":{"of":7,"name":"a","attributes":null}}"#;
+    let aside = new(&other, "a (relayout)").attributes(Attributes::parse(attributes).unwrap());
+    let aside = store.append([aside]).unwrap().start;
+    let error = store.relayout(aside, "hilbert:2".parse().unwrap()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
+    assert!(error.hint().unwrap().contains("a relayout of that one finishes"), "{error:?}");
+    assert_eq!((store.image(0).unwrap(), store.image(aside).unwrap()), (image, other));
 }

@@ -77,8 +77,8 @@ pub struct ExplainArgs {
 /// Name, label and attributes stay. An image that is in that layout already stays as it is. `compact` gives back the space
 /// of the old ones.
 ///
-/// An image of a name is stored under NAME (relayout) first, and under its own when that is free: if this is broken off,
-/// the image may be there under that name, or under both.
+/// An image is stored under NAME (relayout) first, and under its own name when that is free: if this is broken off, the
+/// image is there under that name, or its own, or both. A relayout of either finishes it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

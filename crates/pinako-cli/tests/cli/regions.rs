@@ -192,3 +192,30 @@ fn relayout_keeps_all_but_the_id_and_the_order() {
     ");
     assert_eq!(json(&place, "info map 3 --json")["encoding"], "raw:hilbert:8");
 }
+
+#[test]
+fn what_a_killed_relayout_left_is_named_and_finished() {
+    let place = Place::new();
+    square(&place, "images-idx3-ubyte");
+    place.ok("import --layout row images-idx3-ubyte map");
+    let name = json(&place, "info map 0 --json")["name"].as_str().unwrap().to_owned();
+    place.ok("get map 0 -o before.npy");
+    // As if it had been killed when the image itself was removed.
+    let store = pinako::Store::open(&place.path("map").display().to_string()).unwrap();
+    let image = store.image(0).unwrap();
+    let mark =
+        pinako::Attributes::parse(&format!(r#"{{"pinako:relayout":{{"of":0,"name":"{name}","attributes":null}}}}"#));
+    let encoding = pinako::PixelEncoding::RawIn("hilbert:8".parse().unwrap());
+    let aside = pinako::NewImage::encoded(image.view(), encoding).name(format!("{name} (relayout)"));
+    store.append([aside.attributes(mark.unwrap())]).unwrap();
+    store.remove(&[0]).unwrap();
+    drop(store);
+
+    let ended = place.run(&format!("get map {name} -o after.npy"));
+    assert_eq!(ended.code, 4, "{ended}");
+    assert!(ended.talk.contains("a relayout of it was broken off"), "{ended}");
+    place.ok(&format!("relayout map {} --layout hilbert:8", json(&place, "list map --json")["id"]));
+    place.ok(&format!("get map {name} -o after.npy"));
+    assert_eq!(place.read("before.npy"), place.read("after.npy"));
+    assert_eq!(place.ok("list map --json").lines().count(), 1);
+}

@@ -2,13 +2,23 @@
 //!
 //! An image never changes, so this makes a new one and removes the old one. Names are unique, so both cannot have the
 //! same; and the old one cannot go first, or a process that is killed would lose the image. So the new one is stored
-//! under a name of its own, and once more under the old one when that is free. At every moment one of them is there.
+//! *aside* first: under a name of its own, and with a [`Mark`] instead of its attributes, which says what it is for.
+//!
+//! ```text
+//!     the image  ->  the image, aside  ->  aside  ->  aside, the new image  ->  the new image
+//! ```
+//!
+//! A process that is killed leaves one of these. The next relayout, of whichever is there, tells them apart by what it
+//! finds, and ends with the last: what is aside goes where the image is there, and becomes the image where it is not.
 
 use std::io::{self, Read};
 
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
 use super::Store;
-use super::append::NewImage;
-use crate::descriptor::{Descriptor, Encoding, Id, Layout};
+use super::append::{NewImage, Prepared};
+use crate::descriptor::{Attributes, Descriptor, Encoding, Id, Layout};
 use crate::encoding;
 use crate::error::{Error, Result};
 use crate::image::{Image, Region};
@@ -17,20 +27,76 @@ use crate::image::{Image, Region};
 const BAND: u64 = 16 << 20;
 /// Rows are read by multiples of the largest block of a layout.
 const BAND_ROWS: u32 = 256;
+/// What the name of an image aside ends in.
+const ASIDE: &str = " (relayout)";
+
+/// The attributes of an image aside.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Mark {
+    #[serde(rename = "pinako:relayout")]
+    becomes: Becomes,
+}
+
+/// What an image aside is to become.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Becomes {
+    /// The image's id before.
+    of: Id,
+    name: Option<String>,
+    attributes: Option<Box<RawValue>>,
+}
+
+impl Becomes {
+    /// What `descriptor` is to become, if it is of an image aside.
+    fn of(descriptor: &Descriptor) -> Option<Self> {
+        let mark: Mark = serde_json::from_str(descriptor.attributes.as_ref()?.as_str()).ok()?;
+        descriptor.name.as_ref()?.ends_with(ASIDE).then_some(mark.becomes)
+    }
+
+    /// The attributes of an image aside, of which `image` is to be the descriptor.
+    fn mark(image: &Descriptor) -> Result<Attributes> {
+        let attributes =
+            image.attributes.as_ref().map(|attributes| RawValue::from_string(attributes.as_str().to_owned()));
+        let unsound = |error| Error::corrupt("its attributes are no JSON").with_source(error);
+        let attributes = attributes.transpose().map_err(unsound)?;
+        let mark = Mark { becomes: Becomes { of: image.id, name: image.name.clone(), attributes } };
+        Attributes::parse(&serde_json::to_string(&mark).map_err(unsound)?)
+    }
+
+    fn attributes(&self) -> Result<Option<Attributes>> {
+        self.attributes.as_ref().map(|attributes| Attributes::parse(attributes.get())).transpose()
+    }
+}
+
+/// The name of what is stored aside for an image.
+fn name_aside(image: &Descriptor) -> String {
+    match &image.name {
+        Some(name) if name.len() + ASIDE.len() <= Descriptor::MAX_NAME => format!("{name}{ASIDE}"),
+        _ => format!("image {}{ASIDE}", image.id),
+    }
+}
 
 impl Store {
     /// Stores a raw image in `layout` in the place of what it is, with the same name, label and attributes, and gives its
-    /// new id; its old one where it is in that layout already. The payload's checksum is checked before.
+    /// new id; its old one where it is in that layout already. The payload's checksum is checked before. The image is never
+    /// in memory as a whole.
     ///
-    /// The image is never in memory as a whole. Where this is broken off (the process is killed, the disk is full), the
-    /// image is there under its own name, or under that with ` (relayout)` after it, or under both; other processes may see
-    /// so, too, while this is at work. Without a name it may be there twice.
+    /// Where this is broken off (the process is killed, the disk is full), the image is there under its own name, or under
+    /// that with ` (relayout)` after it, or under both; other processes may see so, too, while this is at work. A relayout
+    /// of either then finishes it. An image without a name has `image` and its id in that place; the same is done for it, and
+    /// takes one that has just been appended with the very same pixels for its own.
     ///
     /// # Errors
-    /// `Unsupported` where the image is not raw; `Conflict` where there is an image of the other name; `Corrupt` where its
-    /// payload is damaged.
+    /// `Unsupported` where the image is not raw; `Conflict` where there is another image of the one name or the other;
+    /// `NotFound` where it is removed meanwhile; `Corrupt` where its payload is damaged.
     pub fn relayout(&self, id: Id, layout: Layout) -> Result<Id> {
         let descriptor = self.descriptor(id)?;
+        if let Some(becomes) = Becomes::of(&descriptor) {
+            return self.finish_relayout(descriptor, &becomes, layout);
+        }
+        self.remove_aside(&descriptor)?;
         match descriptor.encoding {
             Encoding::Raw(is) if is == layout => return Ok(id),
             Encoding::Raw(_) => {}
@@ -39,29 +105,102 @@ impl Store {
                 return Err(self.here(error.at_id(id).with_hint("import it again, with a layout")));
             }
         }
-        // What is read below is not checked.
-        io::copy(&mut self.payload_stream(&descriptor), &mut io::sink()).map_err(|error| self.unreadable(id, error))?;
-        let mut rows = Rows { store: self, descriptor: &descriptor, next: 0, band: Vec::new(), taken: 0 };
-        let new = NewImage::stream_in(layout, descriptor.shape, descriptor.sample_type, &mut rows);
-        let new = new.label(descriptor.label).attributes(descriptor.attributes.clone());
-        // Kept aside: a backend cannot be read while it stores.
-        let prepared = self.prepare(new).and_then(|new| new.into_owned(&self.spool_folder()));
-        let mut prepared = prepared.map_err(|error| self.here(error.at_id(id)))?;
-        let aside = descriptor.name.as_ref().map(|name| format!("{name} (relayout)"));
-        prepared.descriptor.name = aside.clone();
-        let first = self.append_prepared(std::iter::once(&mut prepared))?.start;
-        self.remove(&[id])?;
-        let Some(aside) = aside else { return Ok(first) };
-        prepared.descriptor.name = descriptor.name;
-        let second = self.append_prepared(std::iter::once(&mut prepared));
-        let second =
-            second.map_err(|error| error.with_hint(format!("it is there, as image {first}, named {aside:?}")))?;
-        self.remove(&[first])?;
-        Ok(second.start)
+        let mut prepared = self.in_layout(&descriptor, layout)?;
+        prepared.descriptor.name = Some(name_aside(&descriptor));
+        prepared.descriptor.attributes = Some(Becomes::mark(&descriptor).map_err(|error| self.here(error.at_id(id)))?);
+        let aside = self.append_prepared(std::iter::once(&mut prepared))?.start;
+        if self.remove(&[id])? == 0 {
+            self.remove(&[aside])?;
+            return Err(self.here(Error::not_found("it was removed meanwhile").at_id(id)));
+        }
+        self.replace_aside(aside, prepared, descriptor.name, descriptor.attributes)
     }
 
-    fn unreadable(&self, id: Id, error: io::Error) -> Error {
-        self.here(Error::io("cannot read the payload", error).at_id(id))
+    /// Removes what a relayout of the image, which was broken off, has left aside.
+    fn remove_aside(&self, image: &Descriptor) -> Result<()> {
+        let name = name_aside(image);
+        let Some(id) = self.find(&name)? else { return Ok(()) };
+        if Becomes::of(&self.descriptor(id)?).is_some_and(|becomes| becomes.name == image.name) {
+            return self.remove(&[id]).map(drop);
+        }
+        let error = Error::conflict(format!("image {id} has the name {name:?}, which is needed until this is done"));
+        Err(self.here(error.at_id(image.id).with_hint("remove that image first, or give it another name")))
+    }
+
+    /// Ends a relayout that was broken off when `aside` had been stored.
+    fn finish_relayout(&self, aside: Descriptor, becomes: &Becomes, layout: Layout) -> Result<Id> {
+        let attributes = becomes.attributes().map_err(|error| self.here(error.at_id(aside.id)))?;
+        let image = Descriptor { name: becomes.name.clone(), attributes, ..aside.clone() };
+        if let Some(id) = self.find_same(&image, becomes.of)? {
+            self.remove(&[aside.id])?;
+            return self.relayout(id, layout);
+        }
+        let prepared = self.in_layout(&aside, layout)?;
+        self.replace_aside(aside.id, prepared, image.name, image.attributes)
+    }
+
+    /// The image that `image`, which is aside, was or has become already.
+    fn find_same(&self, image: &Descriptor, of: Id) -> Result<Option<Id>> {
+        if let Some(name) = &image.name {
+            let Some(id) = self.find(name)? else { return Ok(None) };
+            return Ok(self.is_same(&self.descriptor(id)?, image)?.then_some(id));
+        }
+        if let Some(old) = self.descriptors(&[of])?.pop().flatten()
+            && self.is_same(&old, image)?
+        {
+            return Ok(Some(of));
+        }
+        for later in self.scan(image.id.saturating_add(1)) {
+            let later = later?;
+            if (later.encoding, later.checksum) == (image.encoding, image.checksum) && self.is_same(&later, image)? {
+                return Ok(Some(later.id));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether all is the same but the ids and the layouts.
+    fn is_same(&self, a: &Descriptor, b: &Descriptor) -> Result<bool> {
+        let known = |image: &Descriptor| {
+            (image.name.clone(), image.shape, image.sample_type, image.label, image.attributes.clone())
+        };
+        let (Encoding::Raw(_), Encoding::Raw(layout)) = (a.encoding, b.encoding) else { return Ok(false) };
+        if known(a) != known(b) {
+            return Ok(false);
+        }
+        let checksum = if a.encoding == b.encoding { a.checksum } else { self.in_layout(a, layout)?.checksum()? };
+        Ok(checksum == b.checksum)
+    }
+
+    /// Stores what is `aside` under the image's own name, and removes it.
+    fn replace_aside(
+        &self,
+        aside: Id,
+        mut prepared: Prepared<'_>,
+        name: Option<String>,
+        attributes: Option<Attributes>,
+    ) -> Result<Id> {
+        prepared.descriptor.name = name;
+        prepared.descriptor.attributes = attributes;
+        let id = self.append_prepared(std::iter::once(&mut prepared)).map_err(|error| {
+            error.with_hint(format!("it is there, as image {aside}: a relayout of that one finishes what was begun"))
+        })?;
+        self.remove(&[aside])?;
+        Ok(id.start)
+    }
+
+    /// A raw image, made ready to be stored in another layout.
+    fn in_layout(&self, descriptor: &Descriptor, layout: Layout) -> Result<Prepared<'static>> {
+        let id = descriptor.id;
+        // What is read below is not checked.
+        io::copy(&mut self.payload_stream(descriptor), &mut io::sink())
+            .map_err(|error| self.here(Error::io("cannot read the payload", error).at_id(id)))?;
+        let mut rows = Rows { store: self, descriptor, next: 0, band: Vec::new(), taken: 0 };
+        let new = NewImage::stream_in(layout, descriptor.shape, descriptor.sample_type, &mut rows);
+        let new = new.label(descriptor.label);
+        // Kept in a file: a backend cannot be read while it stores.
+        let prepared = self.prepare(new).and_then(|new| new.into_owned(&self.spool_folder()));
+        prepared.map_err(|error| self.here(error.at_id(id)))
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod changes;
 mod process;
+mod relayout;
 #[path = "../schemes/mod.rs"]
 mod schemes;
 

@@ -1,14 +1,15 @@
-//! The processes that are killed: this test program itself, started for one of two ignored "tests" that never end.
+//! The processes that are killed: this test program itself, started for one of three ignored "tests" that never end.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
 
-use pinako::Durability;
 use pinako::backend::{Backend, Entry, Payload};
 use pinako::backends::{self, Mode};
+use pinako::{Durability, Store};
 
 use crate::changes::{Change, endless_image};
+use crate::relayout::relayout_for_ever;
 
 /// What starts the line that a process prints after each change that was made.
 const DONE: &str = "done ";
@@ -61,6 +62,14 @@ fn endless_writer() {
     store.append(&mut [entry]).unwrap();
 }
 
+/// Puts all images in another layout, again and again.
+#[test]
+#[ignore = "runs in a process of its own, started by the tests"]
+fn relayouter() {
+    let Some(url) = argument("URL") else { return };
+    relayout_for_ever(&Store::open(&url).unwrap(), say_done);
+}
+
 struct SleepsForEver;
 
 impl Read for SleepsForEver {
@@ -89,6 +98,11 @@ impl Process {
         let mut process = Process::start("process::endless_writer", url, &[]);
         assert_eq!(process.done(), Some(0));
         process
+    }
+
+    /// Starts [`relayouter`].
+    pub fn relayouter(url: &str) -> Process {
+        Process::start("process::relayouter", url, &[])
     }
 
     fn start(test: &str, url: &str, arguments: &[(&str, u64)]) -> Process {
