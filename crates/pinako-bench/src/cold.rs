@@ -52,23 +52,24 @@ pub fn can_forget(folder: &Path) -> io::Result<bool> {
     file.write_all(&[1; 1 << 16])?;
     file.as_file().sync_all()?;
     forget(file.path())?;
-    Ok(is_forgotten(file.as_file())?)
+    is_forgotten(file.as_file())
 }
 
-/// A read that must not wait fails where the bytes are not in memory.
+/// Whether the beginning of a file is not in memory, as far as the system says.
 #[cfg(target_os = "linux")]
-fn is_forgotten(file: &File) -> rustix::io::Result<bool> {
+pub(crate) fn is_forgotten(file: &File) -> io::Result<bool> {
     use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
+    // A read that must not wait fails where it would have to.
     match preadv2(file, &mut [io::IoSliceMut::new(&mut [0])], 0, ReadWriteFlags::NOWAIT) {
         Err(Errno::AGAIN) => Ok(true),
         Ok(_) | Err(Errno::OPNOTSUPP) => Ok(false),
-        Err(error) => Err(error),
+        Err(error) => Err(error.into()),
     }
 }
 
 #[cfg(not(target_os = "linux"))]
-fn is_forgotten(_: &File) -> io::Result<bool> {
+pub(crate) fn is_forgotten(_: &File) -> io::Result<bool> {
     Ok(false)
 }
 

@@ -21,8 +21,10 @@
 //! | module | answers |
 //! | --- | --- |
 //! | [`stores`] | which backend stores and reads many small images best? |
+//! | [`calibrate`] | what do reads of a store cost? |
 //! | [`explain`] | how is a region of an image read, and what would other ways cost? |
 //! | [`regions`] | how many runs has a rectangle, and how long does it take to read one? |
+//! | [`costs`] | how are costs shown? |
 //! | [`pictures`] | what is measured where nobody gives images? |
 //! | [`figures`] | how are figures written for people? |
 //! | [`summary`] | what do many samples say in a few numbers? |
@@ -30,8 +32,10 @@
 //! | [`memory`] | how much memory does a piece of work take? |
 //! | [`machine`] | what was it measured on? |
 
+pub mod calibrate;
 mod chart;
 pub mod cold;
+pub mod costs;
 pub mod explain;
 pub mod figures;
 mod html;

@@ -14,7 +14,7 @@ use pinako::{Id, ImportEncoding, Layout, Region};
 use crate::pick::{ImagePick, LabelPick};
 
 pub use bench::{BenchArgs, BenchRegionsArgs, BenchStoresArgs, Experiment};
-pub use regions::{ExplainArgs, RelayoutArgs};
+pub use regions::{CalibrateArgs, ExplainArgs, RelayoutArgs};
 
 const EXIT_CODES: &str = "\
 Stores:
@@ -61,6 +61,7 @@ pub enum Command {
     List(ListArgs),
     Verify(VerifyArgs),
     Compact(CompactArgs),
+    Calibrate(CalibrateArgs),
     Bench(BenchArgs),
     Completions(CompletionsArgs),
 }

@@ -14,6 +14,7 @@ use pinako::plan::{self, Budget, Cost, MAX_GROWTH, Strategy};
 use pinako::{Descriptor, Encoding, Error, ErrorKind, Id, Image, Region, Result, Store};
 use serde::Serialize;
 
+use crate::costs::Costs;
 use crate::summary::Summary;
 
 pub use picture::picture;
@@ -90,19 +91,6 @@ pub struct Point {
     pub predicted_seconds: f64,
     /// Whether it is the optimal plan, within the budget.
     pub is_optimal: bool,
-}
-
-/// What reading costs.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub struct Costs {
-    /// t1: seconds for a read.
-    pub read_seconds: f64,
-    /// t2: seconds for a byte.
-    pub byte_seconds: f64,
-    /// P: reads in flight at once.
-    pub parallel_reads: u32,
-    /// Bytes that the device reads at least.
-    pub block: u64,
 }
 
 /// One way to read a region.
@@ -188,12 +176,7 @@ pub fn explain(store: &Store, id: Id, region: Region, options: &Options) -> Resu
         pixel_size,
         region: corners(region),
         region_bytes,
-        costs: Costs {
-            read_seconds: cost.read_seconds(),
-            byte_seconds: cost.byte_seconds(),
-            parallel_reads: cost.parallel_reads(),
-            block: cost.block(),
-        },
+        costs: Costs::of(store)?,
         best_growth: is_raw.then(|| cost.best_growth(pixel_size)),
         ways,
         frontier,

@@ -72,6 +72,34 @@ pub struct ExplainArgs {
     pub decode: DecodeArgs,
 }
 
+/// Measure what reads of a store cost, for rectangles to be planned by
+///
+/// A read costs t1 seconds however short it is, a byte t2, and P reads can be in flight at once. They are found from reads
+/// of the store's largest images, at random places, none of them answered by the page cache where the file system can be
+/// made to forget. Two figures say how well they foretell what was measured.
+///
+/// What was found is kept beside the store, in STORE/.cost.json or FILE-cost.json, and used by whoever opens it from then
+/// on. It is true of the disk that the store is on: calibrate a store again that was moved to another.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  pinako calibrate earth.lmdb
+  pinako calibrate earth.lmdb --seconds 30
+  pinako calibrate earth.lmdb --json | jq '.read_seconds, .byte_seconds, .parallel_reads'")]
+pub struct CalibrateArgs {
+    /// Which store
+    #[arg(value_name = "STORE", value_hint = ValueHint::AnyPath)]
+    pub store: String,
+
+    /// How long to read; each kind of read is timed three times in any case
+    #[arg(long, value_name = "SECONDS", default_value_t = 5.0)]
+    pub seconds: f64,
+
+    /// One JSON object instead of tables
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Store raw images anew in another layout; prints their new ids
 ///
 /// Name, label and attributes stay. An image that is in that layout already stays as it is. `compact` gives back the space

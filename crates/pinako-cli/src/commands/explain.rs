@@ -47,18 +47,7 @@ fn to_text(found: &Explanation, args: &ExplainArgs) -> String {
         ("image", format!("{}, {width} x {height}, {encoding}", found.id)),
         ("region", format!("{}, {} of pixels", args.region, bytes(found.region_bytes))),
     ];
-    let from = if args.device.is_some() { "as --device says" } else { "a first guess for this kind of store" };
-    let block =
-        if costs.block > 1 { format!(", in blocks of {} bytes", figures::count(costs.block)) } else { String::new() };
-    pairs.push((
-        "costs",
-        format!(
-            "{} a read, {} a MB, {} in flight{block}: {from}",
-            figures::seconds(costs.read_seconds),
-            figures::seconds(costs.byte_seconds * 1e6),
-            costs.parallel_reads
-        ),
-    ));
+    pairs.push(("costs", costs.text()));
     match found.best_growth {
         Some(n) => pairs.push(("paper's n*", format!("{n} for pixels of {}", bytes(found.pixel_size)))),
         None => pairs.push(("decoded", "all of it is read and decoded, and the region is cut out".to_owned())),

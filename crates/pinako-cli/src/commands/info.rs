@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use pinako::backend::{Footprint, Properties};
 use pinako::{Descriptor, Encoding, Label, Result, Store};
+use pinako_bench::costs::Costs;
 use pinako_bench::figures;
 use serde::Serialize;
 
@@ -64,12 +65,12 @@ fn about_store(store: &Store, json: bool) -> Result<String> {
     let footprint = store.footprint()?;
     let groups = Groups::count(store)?;
     Ok(match json {
-        true => to_json(&StoreJson::new(store.url(), &properties, footprint, &groups)),
-        false => store_tables(store.url(), &properties, footprint, &groups),
+        true => to_json(&StoreJson::new(store.url(), &properties, footprint, &groups, Costs::of(store)?)),
+        false => store_tables(store.url(), &properties, footprint, &groups, &Costs::of(store)?),
     })
 }
 
-fn store_tables(url: &str, properties: &Properties, footprint: Footprint, groups: &Groups) -> String {
+fn store_tables(url: &str, properties: &Properties, footprint: Footprint, groups: &Groups, costs: &Costs) -> String {
     let rows = [
         ("store", url.to_owned()),
         ("format version", properties.format_version.to_string()),
@@ -77,6 +78,7 @@ fn store_tables(url: &str, properties: &Properties, footprint: Footprint, groups
         ("next id", figures::count(properties.next_id)),
         ("payload", figures::bytes(footprint.payload_bytes as f64)),
         ("on disk", figures::bytes(footprint.disk_bytes as f64)),
+        ("reading costs", costs.text()),
     ];
     let mut text = table::pairs(&rows).trim_fmt();
 
@@ -181,6 +183,7 @@ struct StoreJson<'a> {
     next_id: u64,
     payload_bytes: u64,
     disk_bytes: u64,
+    costs: Costs,
     label_names: &'a [String],
     labels: Vec<LabelJson<'a>>,
     images_of_other_labels: u64,
@@ -203,7 +206,7 @@ struct KindJson<'a> {
 }
 
 impl<'a> StoreJson<'a> {
-    fn new(url: &'a str, properties: &'a Properties, footprint: Footprint, groups: &'a Groups) -> Self {
+    fn new(url: &'a str, properties: &'a Properties, footprint: Footprint, groups: &'a Groups, costs: Costs) -> Self {
         let names = &properties.label_names;
         StoreJson {
             url,
@@ -212,6 +215,7 @@ impl<'a> StoreJson<'a> {
             next_id: properties.next_id,
             payload_bytes: footprint.payload_bytes,
             disk_bytes: footprint.disk_bytes,
+            costs,
             label_names: names,
             labels: groups
                 .labels

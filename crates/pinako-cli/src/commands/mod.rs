@@ -1,6 +1,7 @@
 //! One file for each command, or for a few that belong together.
 
 mod bench;
+mod calibrate;
 mod completions;
 mod copy;
 mod explain;
@@ -36,6 +37,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         Command::List(args) => list::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Compact(args) => upkeep::compact(&args),
+        Command::Calibrate(args) => calibrate::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Completions(args) => completions::run(&args),
     }

@@ -1,6 +1,6 @@
 use crate::support::Place;
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 16] = [
     "import",
     "export",
     "copy",
@@ -14,6 +14,7 @@ const COMMANDS: [&str; 15] = [
     "list",
     "verify",
     "compact",
+    "calibrate",
     "bench",
     "completions",
 ];

@@ -60,6 +60,7 @@ fn info_shows_the_store_or_one_image() {
     images          3
     next id         3
     payload         190 B
+    reading costs   60.0 µs a read, 1.00 ms a MB, 8 in flight, in blocks of 4,096 bytes: a first guess for this kind of store
 
     shape  type  encoding  images
     3x4x3  u8    kept:pnm       1
@@ -78,6 +79,13 @@ fn info_shows_the_store_or_one_image() {
       "count": 3,
       "next_id": 3,
       "payload_bytes": 190,
+      "costs": {
+        "read_seconds": 0.00006,
+        "byte_seconds": 1e-9,
+        "parallel_reads": 8,
+        "block": 4096,
+        "source": "first_guess"
+      },
       "label_names": [
         "cat",
         "mouse"

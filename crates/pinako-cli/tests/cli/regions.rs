@@ -11,6 +11,15 @@ fn square(place: &Place, name: &str) {
     place.write(name, header.into_iter().chain(samples).collect::<Vec<u8>>());
 }
 
+/// An IDX file of one image of 4.2 MB.
+fn large(place: &Place, name: &str) {
+    let side = 2100u32;
+    let mut file = vec![0, 0, 8, 3, 0, 0, 0, 1];
+    file.extend([side, side].iter().flat_map(|side| side.to_be_bytes()));
+    file.resize(file.len() + (side * side) as usize, 7);
+    place.write(name, file);
+}
+
 fn json(place: &Place, args: &str) -> Value {
     serde_json::from_str(&place.ok(args)).expect("JSON")
 }
@@ -218,4 +227,54 @@ fn what_a_killed_relayout_left_is_named_and_finished() {
     place.ok(&format!("get map {name} -o after.npy"));
     assert_eq!(place.read("before.npy"), place.read("after.npy"));
     assert_eq!(place.ok("list map --json").lines().count(), 1);
+}
+
+#[test]
+fn calibrate_measures_a_store_and_all_that_open_it_know() {
+    let place = Place::new();
+    large(&place, "images-idx3-ubyte");
+    place.ok("import --layout hilbert images-idx3-ubyte map");
+    assert_eq!(json(&place, "info map --json")["costs"]["source"], "first_guess");
+
+    let ended = place.run("calibrate map --seconds 0");
+    assert!(ended.code == 0 && ended.text().contains("paper's n*") && ended.talk.contains("map/.cost.json"), "{ended}");
+    let found = json(&place, "calibrate map --seconds 0 --json");
+    assert!(found["typical_error"].as_f64() >= Some(0.0) && found["batches"].as_array().unwrap().len() > 5, "{found}");
+    assert_eq!(found["before"]["source"], "calibrated");
+    for costs in [&json(&place, "info map --json"), &json(&place, "explain map 0 --region 5,9,22,19 --json")] {
+        let costs = &costs["costs"];
+        assert_eq!(costs["source"], "calibrated");
+        for name in ["read_seconds", "byte_seconds", "parallel_reads"] {
+            assert_eq!(costs[name], found[name], "{name}");
+        }
+        assert!(costs["calibrated"].as_str().unwrap().starts_with("20"), "{costs}");
+    }
+    assert!(place.ok("info map").contains(" in flight, in blocks of 4,096 bytes: calibrated 20"));
+    assert!(place.ok("explain map 0 --region 5,9,22,19 --device 1,1").contains("as --device says"));
+    place.ok("verify map");
+
+    let kept = place.read("map/.cost.json");
+    place.write("map/.cost.json", &kept[..kept.len() / 2]);
+    let told = place.ok("info map");
+    let why = "a first guess for this kind of store (";
+    assert!(told.contains(why) && told.contains("map/.cost.json") && told.contains("pinako calibrate"), "{told}");
+    place.ok("get map 0 --region 5,9,22,19 -o tile.png");
+}
+
+#[test]
+fn a_store_without_a_large_image_cannot_be_calibrated() {
+    let place = Place::new();
+    square(&place, "images-idx3-ubyte");
+    place.ok("import images-idx3-ubyte map");
+    insta::assert_snapshot!(place.run("calibrate map"), @"
+    ! error: lmdb:map: its largest image has 4096 bytes: too few to time reads of
+    ! hint: it takes one of 4194304 bytes or more; what reads cost matters to rectangles of such images only
+    exit code 1
+    ");
+    insta::assert_snapshot!(place.run("calibrate map --seconds nan"), @"
+    ! error: NaN seconds are no time to measure
+    exit code 1
+    ");
+    assert_eq!(place.run("calibrate nowhere").code, 4);
+    assert!(!place.names().iter().any(|name| name.contains("cost")));
 }

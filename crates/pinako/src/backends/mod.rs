@@ -1,6 +1,7 @@
 //! The places that keep images, and which URL means which: the only place that knows what was left out of a build.
 
 mod boot;
+mod cost_file;
 mod deferred;
 mod files;
 mod folder;
@@ -17,6 +18,7 @@ mod sealed;
 mod sqlite;
 mod writer_lock;
 
+pub(crate) use cost_file::{CostFile, KeptCost};
 pub use memory::Memory;
 
 use std::ffi::OsStr;
@@ -127,7 +129,8 @@ impl Location {
             _ => Some(absolute(&self.path)?),
         };
         let pixel_encoding = if self.kind == Kind::Files { PixelEncoding::Png } else { PixelEncoding::Raw };
-        Ok(Habits { url: format!("{}:{}", self.kind.scheme(), self.path.display()), folder, pixel_encoding })
+        let cost_file = CostFile::of(self.kind, &self.absolute()?.path);
+        Ok(Habits { url: format!("{}:{}", self.kind.scheme(), self.path.display()), folder, pixel_encoding, cost_file })
     }
 }
 
@@ -139,6 +142,8 @@ pub(crate) struct Habits {
     pub(crate) folder: Option<PathBuf>,
     /// How pixels are encoded where nobody says how.
     pub(crate) pixel_encoding: PixelEncoding,
+    /// Where what reads cost is kept.
+    pub(crate) cost_file: Option<CostFile>,
 }
 
 fn absolute(path: &Path) -> Result<PathBuf> {

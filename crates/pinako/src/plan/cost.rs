@@ -7,22 +7,29 @@ use crate::error::{Error, Result};
 /// them are in flight at once.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Cost {
-    read_seconds: f64,
-    byte_seconds: f64,
-    parallel_reads: u32,
-    block: u64,
+    pub(super) read_seconds: f64,
+    pub(super) byte_seconds: f64,
+    pub(super) parallel_reads: u32,
+    pub(super) block: u64,
 }
 
 impl Cost {
+    /// The most seconds that a read or a byte may take: one hour.
+    pub(super) const MOST_SECONDS: f64 = 3600.0;
+    /// The fewest: less than any device takes for a bit.
+    pub(super) const LEAST_SECONDS: f64 = 1e-15;
+
     /// The costs of a read (t1, seconds), of a byte (t2, seconds), and how many reads are in flight at once (P). `block`
     /// is the bytes that the device reads at least, aligned to as many; 1 where it may begin anywhere.
     ///
     /// # Errors
-    /// `InvalidInput` where t1 or t2 is no positive number, or P or `block` is 0.
+    /// `InvalidInput` where t1 or t2 is not from a femtosecond to an hour, or P or `block` is 0.
     pub fn new(read_seconds: f64, byte_seconds: f64, parallel_reads: u32, block: u32) -> Result<Self> {
         for (name, seconds) in [("a read", read_seconds), ("a byte", byte_seconds)] {
-            if !(seconds.is_finite() && seconds > 0.0) {
-                return Err(Error::invalid(format!("the cost of {name} must be more than 0 seconds, not {seconds}")));
+            if !(Self::LEAST_SECONDS..=Self::MOST_SECONDS).contains(&seconds) {
+                return Err(Error::invalid(format!(
+                    "the cost of {name} must be more than 0 seconds and no more than an hour, not {seconds}"
+                )));
             }
         }
         if parallel_reads == 0 || block == 0 {

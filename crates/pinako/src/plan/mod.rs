@@ -2,10 +2,12 @@
 //!
 //! A region's pixels are runs of bytes of the payload; [`layout`](crate::layout) says which. To read each of them by
 //! itself is one plan of many: a read costs t1 however short it is, so it may pay to read what is between two runs, too,
-//! and throw it away. [`Cost`] is what reads cost, a [`Strategy`] chooses, a [`Plan`] is what was chosen, and the
-//! [`Frontier`] all that could have been. Row-major payloads are planned just so: their runs are rows.
+//! and throw it away. [`Cost`] is what reads cost, [found](Cost::fit) from reads that were [`Timed`]; a [`Strategy`] chooses,
+//! a [`Plan`] is what was chosen, and the [`Frontier`] all that could have been. Row-major payloads are planned just so:
+//! their runs are rows.
 
 mod cost;
+mod fit;
 mod frontier;
 #[cfg(test)]
 mod tests;
@@ -15,6 +17,7 @@ use std::ops::Range;
 use std::str::FromStr;
 
 pub use cost::Cost;
+pub use fit::{Fit, Timed};
 pub use frontier::{Frontier, Point};
 
 use crate::error::{Error, Result};

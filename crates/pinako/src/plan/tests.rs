@@ -163,7 +163,7 @@ fn one_disk_explains_all_that_the_paper_measured() {
 
 #[test]
 fn costs_that_cannot_be_are_refused() {
-    for bad in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+    for bad in [0.0, -1.0, f64::NAN, f64::INFINITY, 3601.0, 1e-300] {
         assert!(Cost::new(bad, 1e-9, 1, 1).is_err() && Cost::new(1e-3, bad, 1, 1).is_err(), "{bad}");
     }
     assert!(Cost::new(1e-3, 1e-9, 0, 1).is_err() && Cost::new(1e-3, 1e-9, 1, 0).is_err());

@@ -6,6 +6,7 @@
 
 mod append;
 mod copy;
+mod costs;
 mod import;
 mod incoming;
 mod labels;
@@ -19,6 +20,7 @@ mod watched;
 pub use append::NewImage;
 pub use copy::Copied;
 pub(crate) use copy::{BATCH_BYTES, BATCH_IMAGES};
+pub use costs::{Calibration, CostSource};
 pub use import::{ImportEncoding, ImportOptions, Imported};
 pub use verify::{Problem, Verified};
 pub(crate) use watched::Watched;
@@ -34,6 +36,7 @@ use crate::descriptor::{Descriptor, Id, check_name};
 use crate::encoding::{Decoder, PixelEncoding};
 use crate::error::{Error, Result};
 use crate::wrappers::Delayed;
+use costs::Costs;
 
 /// How a store is opened; made by [`Store::options`].
 #[derive(Debug, Clone)]
@@ -116,7 +119,7 @@ impl OpenOptions {
     }
 
     fn on_backend(&self, (backend, habits): (Box<dyn Backend>, Habits)) -> Result<Store> {
-        let Habits { url, folder, pixel_encoding } = habits;
+        let Habits { url, folder, pixel_encoding, cost_file } = habits;
         let backend = match self.device {
             Some(costs) => Box::new(Delayed::new(backend, costs)?),
             None => backend,
@@ -125,6 +128,7 @@ impl OpenOptions {
             backend,
             url,
             pixel_encoding,
+            costs: Costs::new(self.device.is_some(), cost_file),
             verify_checksums: self.verify_checksums,
             decoder: Decoder { folder, max_image_bytes: self.max_image_bytes, check: self.verify_checksums },
         })
@@ -138,6 +142,7 @@ pub struct Store {
     url: String,
     /// How pixels are encoded where nobody says how.
     pixel_encoding: PixelEncoding,
+    costs: Costs,
     verify_checksums: bool,
     decoder: Decoder,
 }
@@ -172,6 +177,7 @@ impl Store {
             url: "(a backend given)".to_owned(),
             backend: Box::new(backend),
             pixel_encoding: PixelEncoding::Raw,
+            costs: Costs::new(false, None),
             verify_checksums,
             decoder: Decoder { folder: None, max_image_bytes, check: verify_checksums },
         }
@@ -273,7 +279,7 @@ impl Store {
         self.backend.footprint().map_err(|error| self.here(error))
     }
 
-    /// First guesses at what reading costs here.
+    /// First guesses at what reading costs here; [`cost`](Self::cost) knows better.
     pub fn io_hints(&self) -> IoHints {
         self.backend.io_hints()
     }

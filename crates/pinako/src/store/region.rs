@@ -7,6 +7,7 @@
 //! A payload's checksum is that of the whole, so what is read of it is not checked; `verify` does that.
 
 use std::ops::Range;
+use std::time::Instant;
 
 use super::Store;
 use crate::backend::ReadRequest;
@@ -15,7 +16,7 @@ use crate::encoding;
 use crate::error::{Error, Result};
 use crate::image::{Image, Region};
 use crate::layout::{Arrangement, Gather};
-use crate::plan::{Budget, Cost, Plan, Planner, Strategy};
+use crate::plan::{Budget, Plan, Planner, Strategy, Timed};
 
 impl Store {
     /// A rectangle of one image. Of raw payloads only what the optimal plan asks for is read; its checksum, which is that
@@ -40,7 +41,9 @@ impl Store {
                 Error::invalid(format!("a buffer of {} bytes for a region of {expected}", out.len())).at_id(id),
             ));
         }
-        self.read_regions(&[descriptor], &[(0, region)], Planner::optimal, &mut [out])
+        let reading = self.read_regions(&[descriptor], &[(0, region)], Planner::optimal, &mut [out])?;
+        self.learn(reading);
+        Ok(())
     }
 
     /// Many rectangles, in the order asked. Those of one image are planned together, so that what several of them have is
@@ -62,7 +65,8 @@ impl Store {
             pixels.push(vec![0; self.region_bytes(&descriptors[image], region)?]);
         }
         let mut out: Vec<&mut [u8]> = pixels.iter_mut().map(Vec::as_mut_slice).collect();
-        self.read_regions(&descriptors, &wanted, Planner::optimal, &mut out)?;
+        let reading = self.read_regions(&descriptors, &wanted, Planner::optimal, &mut out)?;
+        self.learn(reading);
         let images = wanted.iter().zip(pixels).map(|(&(image, region), pixels)| {
             let Descriptor { shape, sample_type, .. } = descriptors[image];
             Image::from_bytes(region.shape(shape.channels())?, sample_type, pixels)
@@ -108,14 +112,6 @@ impl Store {
         Ok(Planner { arrangement, cost: self.cost()? })
     }
 
-    /// What reading costs here, as regions are planned for.
-    ///
-    /// # Errors
-    /// `InvalidInput` where the backend's costs are none that plans can be made for.
-    pub fn cost(&self) -> Result<Cost> {
-        Cost::try_from(self.io_hints()).map_err(|error| self.here(error))
-    }
-
     /// The bytes of a region of an image, which is checked to be inside, and the image's claim to be sound.
     fn region_bytes(&self, descriptor: &Descriptor, region: Region) -> Result<usize> {
         let at_id = |error: Error| self.here(error.at_id(descriptor.id));
@@ -126,14 +122,15 @@ impl Store {
     }
 
     /// Reads `regions`, each of the image at that place of `images` and inside it, into the buffers at the same places of
-    /// `out`, which have their lengths; `choose` says which bytes of a payload are read for the regions of its image.
+    /// `out`, which have their lengths; `choose` says which bytes of a payload are read for the regions of its image. Gives
+    /// how long the reads took.
     fn read_regions(
         &self,
         images: &[Descriptor],
         regions: &[(usize, Region)],
         choose: impl Fn(&Planner, &[Region]) -> Result<Vec<Range<u64>>>,
         out: &mut [&mut [u8]],
-    ) -> Result<()> {
+    ) -> Result<Timed> {
         let cost = self.cost()?;
         let mut requests = Vec::new();
         let mut gathers: Vec<Option<Gather>> = Vec::with_capacity(regions.len());
@@ -157,6 +154,8 @@ impl Store {
             places.iter().zip(wanted).for_each(|(&place, region)| gathers[place] = Some(arrangement.gather(region)));
             requests.extend(reads.into_iter().map(|range| ReadRequest::new(descriptor.id, range)));
         }
+        let mut bytes_read = 0;
+        let began = Instant::now();
         let of_id = |id: Id| images.binary_search_by_key(&id, |image| image.id).ok();
         self.backend
             .read(&requests, &mut |place, bytes| {
@@ -168,6 +167,7 @@ impl Store {
                         Error::corrupt(format!("the bytes {start}..{end} of its payload are only {found}")).at_id(*id)
                     );
                 }
+                bytes_read += bytes.len() as u64;
                 for &region in of_id(*id).map_or(&[][..], |image| &of_image[image]) {
                     if let Some(gather) = &gathers[region] {
                         gather.place(range.start, bytes, out[region]);
@@ -176,11 +176,12 @@ impl Store {
                 Ok(())
             })
             .map_err(|error| self.here(error))?;
+        let reading = Timed { reads: requests.len(), bytes: bytes_read, seconds: began.elapsed().as_secs_f64() };
         for (place, &(image, _)) in regions.iter().enumerate() {
             if gathers[place].is_some() {
                 encoding::to_native(images[image].sample_type, out[place]);
             }
         }
-        Ok(())
+        Ok(reading)
     }
 }

@@ -1,0 +1,149 @@
+//! What reads of a store were found to cost: a [sealed] line, `.cost.json` in its folder or `FILE-cost.json` beside its
+//! file.
+//!
+//! No store needs it, and none is the worse for one that is missing, damaged or of another disk: plans then begin with a
+//! guess. So nothing but this knows of it; a backend takes it for a file of somebody else's. The dot keeps it out of the
+//! sight of `datasets`.
+
+use std::fs::File;
+use std::io::{ErrorKind as Io, Read};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::Kind;
+use super::folder::Folder;
+use super::sealed::{self, Header};
+use crate::error::{Error, Result};
+
+/// In the header.
+const KIND: &str = "cost";
+
+/// More bytes than any such file has.
+const MAX_LENGTH: u64 = 4096;
+
+/// Where the costs of a store are kept.
+#[derive(Debug, Clone)]
+pub(crate) struct CostFile {
+    folder: PathBuf,
+    name: String,
+}
+
+/// What is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) struct KeptCost {
+    /// t1, seconds.
+    pub(crate) read_seconds: f64,
+    /// t2, seconds.
+    pub(crate) byte_seconds: f64,
+    /// P.
+    pub(crate) parallel_reads: u32,
+    /// When it was measured, in seconds since 1970 began (UTC).
+    pub(crate) unix_seconds: u64,
+    /// By how many reads.
+    pub(crate) reads: u64,
+    /// The part by which these costs were off, in the middle.
+    pub(crate) typical_error: f64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Line {
+    #[serde(flatten)]
+    header: Header,
+    #[serde(flatten)]
+    cost: KeptCost,
+}
+
+impl CostFile {
+    /// That of the store at `path`, which is absolute; there is none for stores in memory.
+    pub(super) fn of(kind: Kind, path: &Path) -> Option<Self> {
+        match kind {
+            Kind::Memory => None,
+            Kind::Sqlite => {
+                let name = path.file_name()?.to_str()?;
+                Some(CostFile { folder: path.parent()?.to_owned(), name: format!("{name}-cost.json") })
+            }
+            _ => Some(CostFile { folder: path.to_owned(), name: ".cost.json".to_owned() }),
+        }
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.folder.join(&self.name)
+    }
+
+    /// What is kept there, if there is anything.
+    ///
+    /// # Errors
+    /// `Corrupt` where it is damaged, `Unsupported` where a newer version wrote it.
+    pub(crate) fn read(&self) -> Result<Option<KeptCost>> {
+        let path = self.path();
+        let mut text = Vec::new();
+        let read = File::open(&path).and_then(|file| file.take(MAX_LENGTH + 1).read_to_end(&mut text));
+        match read {
+            Ok(_) => {}
+            Err(error) if matches!(error.kind(), Io::NotFound | Io::NotADirectory) => return Ok(None),
+            Err(error) => return Err(Error::io(format!("cannot read {}", path.display()), error)),
+        }
+        let line = sealed::check(&text).and_then(|_| {
+            let header: Header = sealed::read(&text)?;
+            header.check(KIND)?;
+            sealed::read::<Line>(&text)
+        });
+        line.map(|line| Some(line.cost)).map_err(|error| error.context(path.display()))
+    }
+
+    /// Keeps `cost` there, in place of what was.
+    pub(crate) fn write(&self, cost: KeptCost) -> Result<()> {
+        let mut text = Vec::new();
+        sealed::write(&Line { header: Header::new(KIND), cost }, &mut text)?;
+        Folder::open(&self.folder)?.replace_with(&self.name, &text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    const COST: KeptCost = KeptCost {
+        read_seconds: 4.5e-5,
+        byte_seconds: 1.1e-9,
+        parallel_reads: 4,
+        unix_seconds: 1_795_000_000,
+        reads: 1234,
+        typical_error: 0.125,
+    };
+
+    #[test]
+    fn what_is_kept_is_found_again_and_damage_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = CostFile::of(Kind::Lmdb, folder.path()).unwrap();
+        assert_eq!(file.read().unwrap(), None);
+        file.write(COST).unwrap();
+        assert_eq!(file.read().unwrap(), Some(COST));
+        let text = std::fs::read(file.path()).unwrap();
+        for bit in 0..(text.len() - 1) * 8 {
+            let mut flipped = text.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            std::fs::write(file.path(), flipped).unwrap();
+            let error = file.read().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "bit {bit}: {error}");
+        }
+        for other in [&b""[..], b"\n", b"{}", &[b' '; 9000], &text[1..]] {
+            std::fs::write(file.path(), other).unwrap();
+            assert!(file.read().is_err());
+        }
+        let mut newer = Vec::new();
+        sealed::write(&serde_json::json!({"pinako": KIND, "format_version": 2}), &mut newer).unwrap();
+        std::fs::write(file.path(), newer).unwrap();
+        assert_eq!(file.read().unwrap_err().kind(), ErrorKind::Unsupported);
+    }
+
+    #[test]
+    fn a_file_of_a_store_has_it_beside() {
+        let of = |kind| CostFile::of(kind, Path::new("/a/pets.db")).map(|file| file.path());
+        assert_eq!(of(Kind::Sqlite), Some("/a/pets.db-cost.json".into()));
+        assert_eq!(of(Kind::Hdf5), Some("/a/pets.db/.cost.json".into()));
+        assert_eq!(of(Kind::Memory), None);
+    }
+}
