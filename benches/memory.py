@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Peak memory of long jobs at two sizes (it must not grow with the number of images), and of one large image.
 
-    make python build && .venv/bin/python benches/memory.py [--parts jobs,rasters] [--counts 10000,100000] [--out FILE.json]
+    make python build && .venv/bin/python benches/memory.py [--parts jobs,rasters,regions] [--counts 10000,100000] [--out FILE.json]
 
 Each command is a process of its own, whose *anonymous* memory (RssAnon in /proc/PID/status) is sampled every 2 ms. Pages
 of a memory map are not counted: they are the page cache's, and the system takes them back when it needs them.
@@ -12,6 +12,9 @@ the peaks at 100,000 are a little higher; from 40,000 on they stay.
 
 rasters: import of one RGB image of 10800x5400, 175 MB, out of each kind of file, stored raw. Arrays, TIFF and PNG go
 through in pieces; chunks of HDF5 are read an image at a time; what is left are decoders that make a whole image at once.
+
+regions: `get --region` of parts of that image out of each kind of store, to a .npy file. The region itself is in memory,
+and of what is read for it as much as a backend has not mapped.
 """
 import argparse
 import json
@@ -59,7 +62,7 @@ def write_qoi(path, pixels):
 
 
 def write_rasters(folder, height, width):
-    """One image in each kind of file, one after another; gives the name of each when it is there."""
+    """One image in each kind of file, one after another; gives the path of each when it is there."""
     y, x = np.ogrid[:height, :width]
     pixels = np.empty((height, width, 3), np.uint8)
     for channel in range(3):
@@ -93,18 +96,43 @@ def write_rasters(folder, height, width):
     }
     for name, write in writers.items():
         write(folder / name)
-        yield name
+        yield folder / name
         os.remove(folder / name)
+
+
+def regions(pinako, folder):
+    """Prints and gives the peaks of reading regions of one large image."""
+    figures = {}
+    files = write_rasters(folder, 5400, 10800)
+    raster = next(files)  # which is there until the next
+    shapes = {"1x1": (5, 5, 1, 1), "800x800": (4001, 1203, 800, 800), "4000x4000": (3001, 703, 4000, 4000)}
+    shapes["16x4000"], shapes["whole"] = (777, 801, 16, 4000), (0, 0, 10800, 5400)
+    print(f"{'MiB of the region itself':32}" + "".join(f"{w * h * 3 / 2**20:12.1f}" for _, _, w, h in shapes.values()))
+    print(f"{'get --region of 10800x5400 RGB':32}" + "".join(f"{shape:>12}" for shape in shapes), "MiB")
+    for scheme in SCHEMES:
+        for layout in ["row", "hilbert"]:
+            store = folder / "store"
+            subprocess.run([pinako, "import", "--layout", layout, raster, f"{scheme}:{store}"], check=True, stderr=subprocess.DEVNULL)
+            of_layout = figures.setdefault(scheme, {}).setdefault(layout, {})
+            for name, region in shapes.items():
+                where = ",".join(map(str, region))
+                of_layout[name] = peak(pinako, "get", store, "0", "--region", where, "-o", folder / "out.npy")
+                os.remove(folder / "out.npy")
+            print(f"{scheme + ' ' + layout:32}" + "".join(f"{most:12.1f}" for most in of_layout.values()), flush=True)
+            for path in folder.glob("store*"):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+    return figures
 
 
 def rasters(pinako, folder):
     """Prints and gives the peaks of importing one large image."""
     figures = {}
     print(f"{'import of 10800x5400 RGB as raw':32}" + "".join(f"{layout:>12}" for layout in ["row", "hilbert"]), "MiB")
-    for name in write_rasters(folder, 5400, 10800):
+    for file in write_rasters(folder, 5400, 10800):
+        name = file.name
         for layout in ["row", "hilbert"]:
             store = folder / "store"
-            figures.setdefault(name, {})[layout] = peak(pinako, "import", "--layout", layout, folder / name, f"lmdb:{store}")
+            figures.setdefault(name, {})[layout] = peak(pinako, "import", "--layout", layout, file, f"lmdb:{store}")
             shutil.rmtree(store)
         print(f"{name:32}" + "".join(f"{most:12.1f}" for most in figures[name].values()), flush=True)
     return figures
@@ -145,7 +173,7 @@ def jobs(pinako, folder, counts):
 
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--parts", default="jobs,rasters", help="what is measured (default: all)")
+    arguments.add_argument("--parts", default="jobs,rasters,regions", help="what is measured (default: all)")
     arguments.add_argument("--counts", default="10000,100000", help="images of the jobs")
     arguments.add_argument("--pinako", type=pathlib.Path, default=PINAKO, help="the command (default: the release build)")
     arguments.add_argument("--folder", type=pathlib.Path, help="where the stores go (default: the temporary folder)")
@@ -158,6 +186,8 @@ def main():
             figures["jobs"] = jobs(options.pinako, folder, [int(count) for count in options.counts.split(",")])
         if "rasters" in options.parts.split(","):
             figures["rasters"] = rasters(options.pinako, folder)
+        if "regions" in options.parts.split(","):
+            figures["regions"] = regions(options.pinako, folder)
     if options.out:
         options.out.write_text(json.dumps(figures, indent=1))
 

@@ -290,15 +290,22 @@ impl<'a> ImageView<'a> {
     /// `InvalidInput` where the region is not inside the image.
     pub fn crop(&self, region: Region) -> Result<Image> {
         let shape = region.shape(self.shape.channels)?;
+        let rows = self.rows_of(region)?;
+        let mut bytes = Vec::with_capacity(shape.byte_length(self.sample_type) as usize);
+        rows.for_each(|row| bytes.extend_from_slice(row));
+        Image::from_bytes(shape, self.sample_type, bytes)
+    }
+
+    /// The rows of a region.
+    ///
+    /// # Errors
+    /// `InvalidInput` where the region is not inside the image.
+    pub(crate) fn rows_of(&self, region: Region) -> Result<impl Iterator<Item = &'a [u8]> + use<'a>> {
         region.check_inside(self.shape)?;
         let pixel = self.shape.pixel_size(self.sample_type) as usize;
         let (stride, length) = (self.shape.width as usize * pixel, region.width as usize * pixel);
-        let mut bytes = Vec::with_capacity(length * region.height as usize);
-        for y in region.y..region.y + region.height {
-            let start = y as usize * stride + region.x as usize * pixel;
-            bytes.extend_from_slice(&self.bytes[start..start + length]);
-        }
-        Image::from_bytes(shape, self.sample_type, bytes)
+        let (bytes, left) = (self.bytes, region.x as usize * pixel);
+        Ok((region.y..region.y + region.height).map(move |y| &bytes[y as usize * stride + left..][..length]))
     }
 }
 

@@ -49,10 +49,14 @@ pub(super) fn export(batches: &Batches<'_>, out: &Path) -> Result<()> {
 }
 
 /// One image as an H,W,C array.
-pub(super) fn one(image: &Image) -> Vec<u8> {
+pub(super) fn one(image: Image) -> Vec<u8> {
     let shape = image.shape();
     let dimensions = [shape.height().into(), shape.width().into(), shape.channels().into()];
-    [&header(NATIVE, type_code(image.sample_type()), &dimensions), image.bytes()].concat()
+    let header = header(NATIVE, type_code(image.sample_type()), &dimensions);
+    let mut bytes = image.into_bytes(); // a large one should not be there twice
+    bytes.reserve_exact(HEADER);
+    bytes.splice(..0, header);
+    bytes
 }
 
 /// NumPy's name of a sample type, without its byte order.

@@ -59,7 +59,7 @@ pub fn image_file(store: &Store, id: Id, region: Option<Region>, format: FileFor
     };
     match format {
         FileFormat::Image(ImageFormat::Png) => folders::png(&read()?),
-        FileFormat::Npy => Ok(npy::one(&read()?)),
+        FileFormat::Npy => Ok(npy::one(read()?)),
         FileFormat::Image(other) => {
             let asked = if region.is_some() { "a region" } else { "an image that is not stored as such a file" };
             Err(Error::unsupported(format!("{asked} cannot be written as {}", other.name()))

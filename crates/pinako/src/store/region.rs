@@ -22,6 +22,9 @@ impl Store {
     /// A rectangle of one image. Of raw payloads only what the optimal plan asks for is read; its checksum, which is that
     /// of the whole payload, is not checked.
     ///
+    /// In memory at once are the region and what is read for it, as far as the backend has not mapped its files; of an
+    /// image that is encoded (PNG, JPEG, ...) the whole file and all that is decoded from it.
+    ///
     /// # Errors
     /// `InvalidInput` where it is not inside the image; else as [`image`](Self::image).
     pub fn region(&self, id: Id, region: Region) -> Result<Image> {
@@ -143,8 +146,9 @@ impl Store {
             let Some(arrangement) = Arrangement::of(descriptor)? else {
                 let whole = self.image(descriptor.id)?;
                 for &place in places {
-                    let crop = whole.view().crop(regions[place].1).map_err(|error| self.here(error))?;
-                    out[place].copy_from_slice(crop.bytes());
+                    let rows = whole.view().rows_of(regions[place].1).map_err(|error| self.here(error))?;
+                    let length = out[place].len() / regions[place].1.height() as usize;
+                    rows.zip(out[place].chunks_exact_mut(length)).for_each(|(row, out)| out.copy_from_slice(row));
                 }
                 continue;
             };
