@@ -4,12 +4,13 @@ mod bench;
 mod regions;
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::error::ErrorKind as UsageError;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
-use pinako::{Id, ImportEncoding, Layout, Region};
+use pinako::{Error, Id, ImportEncoding, Layout, Region};
 
 use crate::pick::{ImagePick, LabelPick};
 
@@ -36,6 +37,14 @@ Exit codes:
 pub struct Args {
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// A value that the library reads out of text; clap would not show the hint of its error.
+fn of_library<T: FromStr<Err = Error>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|error: Error| match error.hint() {
+        Some(hint) => format!("{error}: {hint}"),
+        None => error.to_string(),
+    })
 }
 
 /// What the commands that decode image files share.
@@ -106,7 +115,7 @@ pub struct ImportArgs {
 
     /// Store the samples themselves, in this order: row, or hilbert[:B] for blocks of B x B pixels along the Hilbert curve,
     /// where rectangles are fast to read [default: hilbert:64 from a million pixels on]
-    #[arg(long, value_name = "LAYOUT", conflicts_with = "link")]
+    #[arg(long, value_name = "LAYOUT", conflicts_with = "link", value_parser = of_library::<Layout>)]
     layout: Option<Layout>,
 
     /// Leave image files where they are and store only their paths
@@ -257,7 +266,7 @@ pub struct GetArgs {
     pub output: Option<PathBuf>,
 
     /// Only this rectangle of pixels; 0,0 is the top left
-    #[arg(long, value_name = "X,Y,WIDTH,HEIGHT")]
+    #[arg(long, value_name = "X,Y,WIDTH,HEIGHT", allow_hyphen_values = true, value_parser = of_library::<Region>)]
     pub region: Option<Region>,
 
     /// The stored bytes as they are, whatever they mean

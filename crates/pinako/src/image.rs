@@ -234,13 +234,11 @@ impl std::str::FromStr for Region {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let numbers: Vec<u32> =
-            text.split(',').map(|number| number.trim().parse()).collect::<Result<_, _>>().map_err(|error| {
-                Error::invalid(format!("{text:?} is no region X,Y,WIDTH,HEIGHT")).with_source(error)
-            })?;
-        match numbers[..] {
-            [x, y, width, height] => Region::new(x, y, width, height),
-            _ => Err(Error::invalid(format!("{text:?} is no region X,Y,WIDTH,HEIGHT"))),
+        let numbers: Option<Vec<u32>> = text.split(',').map(|number| number.trim().parse().ok()).collect();
+        match numbers.as_deref() {
+            Some(&[x, y, width, height]) => Region::new(x, y, width, height),
+            _ => Err(Error::invalid(format!("{text:?} is no region X,Y,WIDTH,HEIGHT"))
+                .with_hint("give four whole numbers of pixels below 2^32")),
         }
     }
 }

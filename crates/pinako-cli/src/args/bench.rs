@@ -106,7 +106,7 @@ pub struct BenchRegionsArgs {
     /// For tables 2 to 4: predict them for a device with T1 seconds a read, T2 seconds a byte and up to P reads in flight (8
     /// if left out), or for the paper's own disk, as its times have it; and measure them as far as the seconds suffice, as
     /// the device is played: reads wait as long as they would there
-    #[arg(long, value_name = "T1,T2[,P]|paper", value_parser = device)]
+    #[arg(long, value_name = "T1,T2[,P]|paper", allow_hyphen_values = true, value_parser = device)]
     pub device: Option<Device>,
 
     /// How long tables 2 to 4 are measured, all together; with --device, 0 only predicts

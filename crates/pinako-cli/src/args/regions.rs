@@ -7,7 +7,7 @@ use pinako::backend::IoHints;
 use pinako::plan::Strategy;
 use pinako::{Layout, Region};
 
-use super::DecodeArgs;
+use super::{DecodeArgs, of_library};
 use crate::pick::ImagePick;
 
 /// Show how a rectangle of an image is read, and what other ways would cost
@@ -36,7 +36,7 @@ pub struct ExplainArgs {
     pub image: ImagePick,
 
     /// The rectangle of pixels; 0,0 is the top left
-    #[arg(long, value_name = "X,Y,WIDTH,HEIGHT")]
+    #[arg(long, value_name = "X,Y,WIDTH,HEIGHT", allow_hyphen_values = true, value_parser = of_library::<Region>)]
     pub region: Region,
 
     /// A strategy: exact, grow:N, paper, optimal; may be given several times [default: all]
@@ -53,7 +53,7 @@ pub struct ExplainArgs {
 
     /// Plan for another device: seconds a read, seconds a byte, reads in flight at once (1 unless said). With --run, it is
     /// played: reads wait as long as they would there
-    #[arg(long, value_name = "T1,T2[,P]", value_parser = device)]
+    #[arg(long, value_name = "T1,T2[,P]", allow_hyphen_values = true, value_parser = device)]
     pub device: Option<IoHints>,
 
     /// Read the rectangle by each strategy, too, several times, and show the median time
@@ -122,7 +122,7 @@ pub struct RelayoutArgs {
     pub images: Vec<ImagePick>,
 
     /// The layout: row, or hilbert[:B] for blocks of B x B pixels along the Hilbert curve
-    #[arg(long, value_name = "LAYOUT")]
+    #[arg(long, value_name = "LAYOUT", value_parser = of_library::<Layout>)]
     pub layout: Layout,
 }
 

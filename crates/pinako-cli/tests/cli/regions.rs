@@ -161,11 +161,39 @@ fn a_layout_is_for_raw_samples_only() {
     }
     place.ok("import --layout row --encoding raw images-idx3-ubyte map");
     insta::assert_snapshot!(place.run("import --layout hilbert:3 images-idx3-ubyte map2"), @r#"
-    ! error: invalid value 'hilbert:3' for '--layout <LAYOUT>': "hilbert:3" is no layout
+    ! error: invalid value 'hilbert:3' for '--layout <LAYOUT>': "hilbert:3" is no layout: give row, hilbert, or hilbert:B with blocks of B x B pixels, a power of two from 1 to 256
     ! 
     ! For more information, try '--help'.
     exit code 2
     "#);
+}
+
+#[test]
+fn a_region_or_a_device_that_makes_no_sense_is_told_what_it_should_be() {
+    let place = Place::new();
+    square(&place, "images-idx3-ubyte");
+    place.ok("import images-idx3-ubyte map");
+    let four = "four whole numbers of pixels below 2^32";
+    for (region, code, says) in [
+        ("-1,0,5,5", 2, four),
+        ("0,0,4294967296,1", 2, four),
+        ("0,0,1e3,1", 2, four),
+        ("1,2,3", 2, four),
+        ("0,0,0,5", 2, "is empty"),
+        ("4294967295,0,4294967295,1", 2, "ends beyond 2^32 - 1"),
+        ("4294967294,0,1,1", 1, "is not inside the image"),
+    ] {
+        for command in ["get map 0", "explain map 0"] {
+            let ended = place.run(&format!("{command} --region {region}"));
+            assert!(ended.code == code && ended.talk.contains(says), "{command} {region}: {ended}");
+        }
+    }
+    for device in ["0,0", "nan,1e-9", "1e-3,nan", "inf,1", "-1,1", "1e-3,-1e-9", "1e-3,1e-9,0", "1e-3", "x"] {
+        for command in ["explain map 0 --region 1,1,5,5", "bench regions"] {
+            let ended = place.run(&format!("{command} --device {device}"));
+            assert!(ended.code == 2 && ended.talk.contains("for '--device <T1,T2[,P]"), "{command} {device}: {ended}");
+        }
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::path::Path;
 use image::{ColorType, ImageDecoder, ImageReader, Limits};
 
 use super::check_image_bytes;
-use super::link::{no_regular_file, open_regular};
+use super::link::open_regular;
 use super::raw::swap_endianness;
 use super::tiff::Tiff;
 use crate::descriptor::{Descriptor, ImageFormat};
@@ -208,8 +208,9 @@ fn rewind(reader: &mut impl Seek) -> Result<()> {
 /// # Errors
 /// `InvalidInput` where it is no regular file; `Unsupported` where it is no image file that we know.
 pub(super) fn open_file(path: &Path) -> Result<(ImageFormat, BufReader<File>, u64)> {
-    let cannot = |error| Error::io(format!("cannot read {}", path.display()), error);
-    let Some((file, length)) = open_regular(path).map_err(cannot)? else { return Err(no_regular_file(path)) };
+    let cannot = |error| Error::io("cannot read it", error);
+    let regular = open_regular(path).map_err(cannot)?;
+    let (file, length) = regular.ok_or_else(|| Error::invalid("it is no regular file"))?;
     let mut file = BufReader::with_capacity(1 << 16, file);
     let format = format_of(file.fill_buf().map_err(cannot)?)?;
     Ok((format, file, length))

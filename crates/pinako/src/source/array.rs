@@ -155,7 +155,7 @@ impl Format {
     pub(super) fn of_array(dimensions: &[u64], element: Element, order: Order) -> Result<(Self, u64)> {
         let wrong = || {
             Error::unsupported(format!("an array of the shape {dimensions:?} is not one of images"))
-                .with_hint("images, height, width and, if there are any, channels (at most 65535), in this order")
+                .with_hint("images, height, width (from 1 to 2^32 - 1) and, if there are any, channels (1 to 65535), in this order")
         };
         let (count, height, width, channels) = match *dimensions {
             [count, height, width] => (count, height, width, 1),

@@ -279,6 +279,11 @@ impl Importer<'_> {
     fn prepare(&self, Loaded { item, file, .. }: Loaded) -> Result<Incoming<'static>> {
         let Item { name, label, attributes, content, origin } = item;
         let limit = self.store.decoder.max_image_bytes;
+        // What is kept, or linked, is read as a file; the errors of that name it.
+        let file = match (&content, file) {
+            (Content::File(path), None) if !self.is_decoded() => Some(read_file(path, limit)?),
+            (_, file) => file,
+        };
         let prepare = || -> Result<Prepared<'static>> {
             let encoding = self.options.encoding;
             let mut counted = None;
@@ -297,9 +302,9 @@ impl Importer<'_> {
                 Content::File(path) => match (encoding.pixels(), file) {
                     (Some(encoding), Some(file)) => NewImage::owned(decode_file(&file, limit)?, Some(encoding)),
                     (Some(encoding), None) => NewImage::owned(decode_at(&path, limit)?, Some(encoding)),
-                    (None, _) => {
-                        let file = read_file(&path, limit)?;
-                        decode_file(&file, limit)?;
+                    (None, file) => {
+                        let file = file.unwrap_or_default();
+                        decode_file(&file, limit)?; // so that a damaged one is found out
                         if encoding == ImportEncoding::Link { NewImage::linked(path) } else { NewImage::file(file) }
                     }
                 },
