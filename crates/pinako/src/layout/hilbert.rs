@@ -5,6 +5,7 @@ use std::ops::Range;
 use pinako_curve::{Block, Order, PATTERNS, Rect};
 use rayon::prelude::*;
 
+use super::three_bytes;
 use crate::image::Region;
 
 /// Images of fewer bytes are moved on one thread.
@@ -236,7 +237,7 @@ impl Pixels {
 }
 
 /// For each pattern, the position of the pixel that is eight times the row plus the column: the patterns turned round.
-const POSITIONS: [[u8; 64]; 4] = {
+pub(super) const POSITIONS: [[u8; 64]; 4] = {
     let mut positions = [[0; 64]; 4];
     let mut pattern = 0;
     while pattern < 4 {
@@ -287,6 +288,9 @@ impl<const SIZE: usize> Sides for ToRows<'_, SIZE> {
             rows: &mut [[u8; SIZE]],
             stride: usize,
         ) {
+            if SIZE == 3 {
+                return three_bytes::to_rows::<PATTERN>(payload.as_flattened(), rows.as_flattened_mut(), 3 * stride);
+            }
             let Some(payload) = payload.first_chunk::<64>() else { return };
             for (row, positions) in rows.chunks_mut(stride).zip(const { POSITIONS[PATTERN].as_chunks::<8>().0 }) {
                 let Some(row) = row.first_chunk_mut::<8>() else { return };
@@ -325,6 +329,9 @@ impl<const SIZE: usize> Sides for ToPayload<'_, SIZE> {
             payload: &mut [[u8; SIZE]],
             stride: usize,
         ) {
+            if SIZE == 3 {
+                return three_bytes::to_payload::<PATTERN>(rows.as_flattened(), payload.as_flattened_mut(), 3 * stride);
+            }
             let Some(payload) = payload.first_chunk_mut::<64>() else { return };
             for (row, positions) in rows.chunks(stride).zip(const { POSITIONS[PATTERN].as_chunks::<8>().0 }) {
                 let Some(row) = row.first_chunk::<8>() else { return };

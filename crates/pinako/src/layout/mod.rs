@@ -8,6 +8,7 @@ mod hilbert;
 mod row;
 #[cfg(test)]
 mod tests;
+mod three_bytes;
 
 use std::ops::Range;
 
