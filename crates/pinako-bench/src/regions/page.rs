@@ -85,7 +85,7 @@ fn method(report: &Report) -> String {
             "Row and n = 0 to 4 are the paper's ways: each run is a read. Optimal is the plan of this library for the same \
              bytes along the curve: it reads over those gaps that cost less than a read. Row, merged is the same for a \
              row-major image. The image has 1024 x 1024 pixels, single ones along the curve; save is what the best n saves of \
-             the time of rows, as in the paper."
+             the time of rows, as in the paper. The least time of a row is bold."
                 .to_owned(),
         );
         if report.playing().is_some() {
