@@ -3,13 +3,14 @@
 mod schemes;
 
 use std::fs;
+use std::io::Write;
 use std::ops::ControlFlow;
 
 use pinako::backends::{self, Mode};
 use pinako::wrappers::{Fault, Faulty, Operation};
 use pinako::{
     Attributes, Durability, Encoding, ErrorKind, Image, ImportEncoding, ImportOptions, Layout, NewImage, PixelEncoding,
-    SampleType, Shape, Store, source,
+    SampleType, Shape, Store, export, source,
 };
 use schemes::SCHEMES;
 
@@ -83,16 +84,31 @@ fn a_large_array_is_imported_along_the_curve() {
     };
     fs::write(&path, npy("|u1", "(2, 4100, 8200)", &bytes)).unwrap();
     fs::write(root.path().join("set.labels.npy"), npy("|i1", "(2,)", &[4, 255])).unwrap();
-    let url = format!("files:{}", root.path().join("store").display());
-    let store = Store::options().open_or_create(&url).unwrap();
-    let mut source = source::open(&path).unwrap();
-    let options = ImportOptions::default();
-    let imported = store.import(&mut *source, &options, &mut |_| {}, &mut |_| ControlFlow::Continue(()));
-    assert_eq!(imported.unwrap().images, 2);
-    for (id, label) in [(0, Some(4)), (1, None)] {
-        let descriptor = store.descriptor(id).unwrap();
-        assert_eq!((descriptor.encoding.to_string().as_str(), descriptor.label), ("raw:hilbert:64", label));
-        assert!(store.image(id).unwrap().bytes() == &bytes[id as usize * 4100 * 8200..][..4100 * 8200]);
+    // The same array in an archive, and in HDF5 as we export it.
+    let mut archive = zip::ZipWriter::new(fs::File::create(root.path().join("set.npz")).unwrap());
+    let deflated = zip::write::SimpleFileOptions::default().compression_level(Some(1));
+    for (name, file) in [("images.npy", "set.npy"), ("labels.npy", "set.labels.npy")] {
+        archive.start_file(name, deflated).unwrap();
+        archive.write_all(&fs::read(root.path().join(file)).unwrap()).unwrap();
+    }
+    archive.finish().unwrap();
+    let formats: &[_] = if cfg!(feature = "hdf5") { &["npy", "npz", "h5"] } else { &["npy", "npz"] };
+    for format in formats {
+        let url = format!("files:{}", root.path().join(format!("store of {format}")).display());
+        let store = Store::options().open_or_create(&url).unwrap();
+        let mut source = source::open(&path.with_extension(format)).unwrap();
+        let options = ImportOptions::default();
+        let imported = store.import(&mut *source, &options, &mut |_| {}, &mut |_| ControlFlow::Continue(()));
+        assert_eq!(imported.unwrap().images, 2);
+        for (id, label) in [(0, Some(4)), (1, None)] {
+            let descriptor = store.descriptor(id).unwrap();
+            assert_eq!((descriptor.encoding.to_string().as_str(), descriptor.label), ("raw:hilbert:64", label));
+            assert!(store.image(id).unwrap().bytes() == &bytes[id as usize * 4100 * 8200..][..4100 * 8200], "{format}");
+        }
+        if cfg!(feature = "hdf5") && *format == "npy" {
+            let out = path.with_extension("h5");
+            export::export(&store, &out, export::Format::Hdf5, &mut |_| ControlFlow::Continue(())).unwrap();
+        }
     }
 }
 

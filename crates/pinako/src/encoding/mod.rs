@@ -17,7 +17,8 @@ use crate::error::{Error, Result};
 use crate::image::{ImageView, SampleType, Shape};
 
 pub(crate) use file::{
-    FileHeader, decode as decode_file, decode_at, encode_png, format_of_extension, header, header_at, is_image_file,
+    FileHeader, check as check_file, decode as decode_file, decode_at, encode_png, format_of_extension, header,
+    header_at, is_image_file,
 };
 pub(crate) use link::{link, no_regular_file, read_file, relink};
 pub(crate) use raw::{to_little_endian, to_native};

@@ -153,7 +153,7 @@ fn damaged(error: tiff::TiffError) -> Error {
 mod tests {
     use std::io::Write;
 
-    use super::super::file::decode;
+    use super::super::file::{check, decode};
     use super::*;
     use crate::image::{Image, SampleType, Shape};
 
@@ -308,7 +308,8 @@ mod tests {
             for at in 0..file.len() {
                 let mut damaged = file.clone();
                 damaged[at] ^= 0xff;
-                let _ = decode(&damaged, 1 << 20); // no panic, whatever comes of it
+                // No panic, whatever comes of it.
+                assert_eq!(check(&damaged, 1 << 20).is_ok(), decode(&damaged, 1 << 20).is_ok(), "{at}");
             }
         }
     }

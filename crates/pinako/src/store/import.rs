@@ -19,7 +19,9 @@ use super::labels::LabelMap;
 use super::watched::{Portion, interrupted};
 use super::{Progress, Store, Watch, Watched};
 use crate::descriptor::Layout;
-use crate::encoding::{FileHeader, PixelEncoding, decode_at, decode_file, header, header_at, open_rows, read_file};
+use crate::encoding::{
+    FileHeader, PixelEncoding, check_file, decode_at, decode_file, header, header_at, open_rows, read_file,
+};
 use crate::error::{Error, Result};
 use crate::image::Image;
 use crate::source::{Content, Item, Source};
@@ -304,7 +306,7 @@ impl Importer<'_> {
                     (Some(encoding), None) => NewImage::owned(decode_at(&path, limit)?, Some(encoding)),
                     (None, file) => {
                         let file = file.unwrap_or_default();
-                        decode_file(&file, limit)?; // so that a damaged one is found out
+                        check_file(&file, limit)?;
                         if encoding == ImportEncoding::Link { NewImage::linked(path) } else { NewImage::file(file) }
                     }
                 },
