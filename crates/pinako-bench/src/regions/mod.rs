@@ -2,9 +2,9 @@
 //!
 //! The experiments of "A New Method to Store and Retrieve Images" (CS-TR-3991, University of Maryland, 1999): pixels
 //! along the Hilbert curve against row-major ones, queries grown to multiples of 2^n. Table 1 counts runs, at all
-//! positions instead of a sample; tables 2 to 4 time queries of an image with pixels of 12, 8 and 4 bytes by real reads,
-//! or predict them for another device and play that. Beside the paper's ways stand the optimal plans of [`pinako::plan`], and beside its
-//! one read at a time the several in flight that it leaves to future work.
+//! positions instead of a sample; tables 2 to 4 time queries of an image with pixels of 12, 8 and 4 bytes by real
+//! reads, or predict them for another device and play that. Beside the paper's ways stand the optimal plans of
+//! [`pinako::plan`], and beside its one read at a time the several in flight that it leaves to future work.
 
 mod conclusions;
 mod disk;
@@ -48,7 +48,8 @@ pub struct Options {
     pub positions: Option<u64>,
     /// For tables 2 to 4: predict them for this device, and play it, instead of measuring the disk that is here.
     pub device: Option<Device>,
-    /// How long tables 2 to 4 are measured, all together; 0 is for devices only, which are then predicted and not played.
+    /// How long tables 2 to 4 are measured, all together; 0 is for devices only, which are then predicted and not
+    /// played.
     pub seconds: f64,
     /// Bytes of the file that is read from; at least [`Options::LEAST_FILE`].
     pub file_bytes: u64,
@@ -144,8 +145,8 @@ pub struct Progress<'a> {
 pub type Watch<'a> = dyn FnMut(Progress<'_>) -> ControlFlow<()> + 'a;
 
 /// Counts and measures, and leaves in [`Options::out`] `report.json` (all figures), `report.csv` (the tables' cells),
-/// `index.html` (for people) and the plots as SVG and PNG files. What was there under these names is replaced, at the end;
-/// plots of an older report that this one has not are removed.
+/// `index.html` (for people) and the plots as SVG and PNG files. What was there under these names is replaced, at the
+/// end; plots of an older report that this one has not are removed.
 ///
 /// # Errors
 /// `InvalidInput` where the options make no sense, `Interrupted` where the watch breaks off; else what the file system

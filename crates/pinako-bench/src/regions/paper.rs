@@ -23,8 +23,8 @@ pub const TIME_QUERIES: [u32; 8] = [800, 700, 600, 500, 400, 300, 200, 100];
 /// The pixel sizes, in bytes, of tables 2 to 4.
 pub const PIXEL_SIZES: [u16; 3] = [12, 8, 4];
 
-/// Tables 2 to 4, "Average reading time (sec)": for each of [`PIXEL_SIZES`], for each of [`TIME_QUERIES`] row-wise, then
-/// n = 0 to 4.
+/// Tables 2 to 4, "Average reading time (sec)": for each of [`PIXEL_SIZES`], for each of [`TIME_QUERIES`] row-wise,
+/// then n = 0 to 4.
 pub const SECONDS: [[[f64; 6]; 8]; 3] = [
     [
         [1.28, 1.26, 1.09, 1.15, 1.22, 1.27],
@@ -58,7 +58,8 @@ pub const SECONDS: [[[f64; 6]; 8]; 3] = [
     ],
 ];
 
-/// The n* that section 4 says were found, for each of [`PIXEL_SIZES`]. The least times of the tables stand a column before.
+/// The n* that section 4 says were found, for each of [`PIXEL_SIZES`]. The least times of the tables stand a column
+/// before.
 pub const BEST_GROWTHS: [&str; 3] = ["2, sometimes 3", "3", "3 or 4"];
 
 /// The savings printed in tables 2 to 4, in per cent of the row-wise time.
@@ -79,9 +80,9 @@ pub fn best_growth(row: &[f64; 6]) -> usize {
     (0..5).min_by(|&a, &b| row[a + 1].total_cmp(&row[b + 1])).unwrap_or(0)
 }
 
-/// The n* that follows from the benefit as it is printed there, `B_n = (c / 2^(n+2)) t1 - 2 c 3^(n-2) s t2` for a perimeter
-/// of c pixels: the largest n at which that is positive, where `ratio` is t1 / (s t2), the pixels read in the time that a
-/// read costs.
+/// The n* that follows from the benefit as it is printed there, `B_n = (c / 2^(n+2)) t1 - 2 c 3^(n-2) s t2` for a
+/// perimeter of c pixels: the largest n at which that is positive, where `ratio` is t1 / (s t2), the pixels read in
+/// the time that a read costs.
 ///
 /// The formula does not agree with the case n = 1 that it is said to continue, which has `(c / 2) s t2`, nor with what
 /// queries read: [`best_growth`](pinako::plan::Cost::best_growth) goes by the pixels that growing adds.

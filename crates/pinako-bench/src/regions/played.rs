@@ -1,10 +1,11 @@
 //! Queries on a device that is not there, by the clock.
 //!
-//! The device is played ([`Delayed`]): the same reads that were predicted are asked of a store in memory, behind a queue
-//! that makes each wait as long as the device would. What the clock then says has in it what the cost model leaves out,
-//! from turns that are not full to a system that wakes sleepers late. Slow devices take long: to measure all there is for
-//! a bucket in another country would take half an hour. So each way to read has the same time and begins with the cells
-//! that are quickest, and each cell with the query that is nearest to its mean; what does not fit in stays a prediction.
+//! The device is played ([`Delayed`]): the same reads that were predicted are asked of a store in memory, behind a
+//! queue that makes each wait as long as the device would. What the clock then says has in it what the cost model
+//! leaves out, from turns that are not full to a system that wakes sleepers late. Slow devices take long: to measure
+//! all there is for a bucket in another country would take many minutes. So each way to read has the same time and
+//! begins with the cells that are quickest, and each cell with the query that is nearest to its mean; what does not
+//! fit in stays a prediction.
 
 use std::io::{self, Read};
 use std::ops::Range;
@@ -59,8 +60,8 @@ struct Place {
     method: usize,
 }
 
-/// Plays the devices that `tables` were predicted for, query by query of `regions` (by the paper's sizes), for `budget`,
-/// and notes in their cells what it took.
+/// Plays the devices that `tables` were predicted for, query by query of `regions` (by the paper's sizes), for
+/// `budget`, and notes in their cells what it took.
 pub(super) fn play(
     tables: &mut [TimeTable],
     costs: &[Cost],
@@ -109,8 +110,8 @@ pub(super) fn play(
     })
 }
 
-/// The cell whose turn it is: of the ways that have a query which fits into the seconds that are `left`, the one that has
-/// had least time; of its cells that with the fewest queries, and of these the quickest.
+/// The cell whose turn it is: of the ways that have a query which fits into the seconds that are `left`, the one that
+/// has had least time; of its cells that with the fewest queries, and of these the quickest.
 fn next(tables: &[TimeTable], spent: &[f64], left: f64) -> Option<Place> {
     let cells = tables.iter().enumerate().flat_map(|(table, of)| {
         of.rows.iter().enumerate().flat_map(move |(row, of)| {

@@ -1,4 +1,5 @@
-//! What the curve and the orders promise, held against the definitions in [`naive`] and against other crates in [`others`].
+//! What the curve and the orders promise, held against the definitions in [`naive`] and against other crates in
+//! [`others`].
 
 mod naive;
 mod others;
