@@ -1,9 +1,10 @@
 //! What reading a store costs, as far as it is known: a guess, a calibration, or what its own reads have shown.
 //!
 //! A store that is open learns from the regions it reads. Each read of a batch that was planned is timed as a whole, by two
-//! looks at the clock; when [`BATCH`] have come, t1 and t2 follow from them (see [`Cost::fit`] for how) and they are
-//! forgotten. So memory is bounded, costs follow what the page cache has come to hold, and most reads pay for nothing but
-//! the clock. What it takes to put pixels in order is part of it. P stays: reads that came as they came do not show it.
+//! looks at the clock; when [`BATCH`] have come, t1 and t2 follow from them, beginning at what was known before any was read
+//! (see `plan/fit.rs` for how), and they are forgotten. So memory is bounded, costs follow what the page cache has come to
+//! hold, and most reads pay for nothing but the clock. What it takes to put pixels in order is part of it. P stays: reads
+//! that came as they came do not show it.
 //!
 //! Not learned from are reads by strategies that were asked for, which are experiments, and devices that are played.
 
@@ -124,8 +125,7 @@ impl Costs {
             return;
         }
         if let Ok(first) = self.first(hints) {
-            let cost = learned.cost.unwrap_or(first).refined(&learned.readings, &first);
-            learned.cost = Some(cost);
+            learned.cost = Some(first.refined(&learned.readings));
             learned.used += learned.readings.len() as u64;
         }
         learned.readings.clear();
