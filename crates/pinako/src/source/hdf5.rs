@@ -154,7 +154,7 @@ impl Rows {
         match self.row {
             0..=MAX_ROW => Ok(self),
             _ => Err(Error::unsupported("a dataset with rows or chunks of more than 512 MiB")
-                .with_hint("write it anew without chunks and compression: h5repack -l CONTI IN OUT")),
+                .with_hint("write it anew without chunks and compression: h5repack -f NONE -l CONTI IN OUT")),
         }
     }
 }
