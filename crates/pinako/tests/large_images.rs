@@ -66,6 +66,11 @@ fn images_that_come_from_a_reader_are_imported_in_any_way_and_known_again() {
         let descriptor = store.descriptor(0).unwrap();
         assert_eq!((descriptor.encoding.to_string().as_str(), descriptor.label), (stored, Some(4)));
         assert_eq!(import(&store, 0, encoding).unwrap().present, 1, "{stored}");
+        let others = ["row", "hilbert:1"].map(|layout| ImportEncoding::RawIn(layout.parse().unwrap()));
+        for other in others {
+            // In another layout it is the same image; as a file it is another.
+            assert_eq!(import(&store, 0, other).is_ok(), stored != "png", "{stored} {other:?}");
+        }
     }
     let store = Store::create("memory:").unwrap();
     let error = import(&store, 0, ImportEncoding::Link).unwrap_err();
@@ -104,6 +109,13 @@ fn a_large_array_is_imported_along_the_curve() {
             let descriptor = store.descriptor(id).unwrap();
             assert_eq!((descriptor.encoding.to_string().as_str(), descriptor.label), ("raw:hilbert:64", label));
             assert!(store.image(id).unwrap().bytes() == &bytes[id as usize * 4100 * 8200..][..4100 * 8200], "{format}");
+        }
+        if *format == "npz" {
+            // An image is known again in any layout.
+            store.relayout(0, "row".parse().unwrap()).unwrap();
+            let mut source = source::open(&path.with_extension(format)).unwrap();
+            let again = store.import(&mut *source, &options, &mut |_| {}, &mut |_| ControlFlow::Continue(()));
+            assert_eq!(again.unwrap().present, 2);
         }
         if cfg!(feature = "hdf5") && *format == "npy" {
             let out = path.with_extension("h5");

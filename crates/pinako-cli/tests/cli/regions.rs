@@ -228,6 +228,9 @@ fn relayout_keeps_all_but_the_id_and_the_order() {
     exit code 4
     ");
     assert_eq!(json(&place, "info map 3 --json")["encoding"], "raw:hilbert:8");
+    // It is known again when it is imported once more.
+    let again = place.run("import --layout row images-idx3-ubyte map");
+    assert!(again.code == 0 && again.talk.contains("there before: 1 image"), "{again}");
 }
 
 #[test]

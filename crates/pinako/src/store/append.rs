@@ -175,6 +175,22 @@ impl<'a> Prepared<'a> {
         }
     }
 
+    /// The checksum that the payload has in another layout; `None` where it is not raw, or cannot be read twice.
+    pub(crate) fn checksum_in(&mut self, layout: Layout) -> Result<Option<u32>> {
+        let Some(from) = Arrangement::of(&self.descriptor)? else { return Ok(None) };
+        let to = Arrangement::new(layout, self.descriptor.shape, self.descriptor.sample_type)?;
+        match &mut self.payload {
+            PreparedPayload::Bytes(bytes) => {
+                let (mut rows, mut packed) = (vec![0; bytes.len()], vec![0; bytes.len()]);
+                from.unpack(bytes, &mut rows);
+                to.pack(&rows, &mut packed);
+                Ok(Some(checksum::crc32c(&packed)))
+            }
+            PreparedPayload::Packed(packed) => packed.checksum_in(to).map(Some),
+            PreparedPayload::Stream(_) => Ok(None),
+        }
+    }
+
     /// The same, with bytes of its own; those of a stream are kept in a file in `folder`.
     ///
     /// # Errors

@@ -91,10 +91,15 @@ impl Store {
 /// Checks that `image` is the one that is there under its name.
 fn check_same(mut image: Incoming<'_>, there: &Descriptor) -> Result<()> {
     let checksum = image.prepared.checksum()?;
-    let new = &image.prepared.descriptor;
+    let new = image.prepared.descriptor.clone();
     let same_content = match (new.encoding, there.encoding) {
         // Two links to one file are the same even where its path is written otherwise.
         (Encoding::Linked(new), Encoding::Linked(there)) => new == there,
+        // It may have been put in another layout since.
+        (Encoding::Raw(of_new), Encoding::Raw(layout)) if of_new != layout => {
+            (new.shape, new.sample_type) == (there.shape, there.sample_type)
+                && image.prepared.checksum_in(layout)? == Some(there.checksum)
+        }
         _ => (new.payload_length, checksum) == (there.payload_length, there.checksum),
     };
     let other = match same_content {

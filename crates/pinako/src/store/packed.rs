@@ -116,6 +116,15 @@ impl<'a> Packed<'a> {
         Ok(sum)
     }
 
+    /// The CRC32C of the payload as it were in another arrangement of the same image.
+    pub(crate) fn checksum_in(&mut self, arrangement: Arrangement) -> Result<u32> {
+        let own = std::mem::replace(&mut self.arrangement, arrangement);
+        let sum = self.checksum();
+        self.rewind();
+        self.arrangement = own;
+        sum
+    }
+
     /// The same, with pixels of its own.
     pub(crate) fn into_owned(self) -> Packed<'static> {
         let rows = match self.rows {
