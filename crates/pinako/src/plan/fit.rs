@@ -93,8 +93,10 @@ impl Cost {
     fn follow(&self, readings: &[Timed]) -> Cost {
         let [mut n, mut s, mut ss, mut y, mut sy] = [0.0; 5];
         for reading in readings.iter().filter(|reading| can_be(reading)) {
-            let share = self.seconds(reading.reads, 0) / self.seconds(reading.reads, reading.bytes);
-            let off = self.off(reading).clamp(1.0 / MOST, MOST);
+            let of_reads = self.seconds(reading.reads, 0);
+            let foretold = of_reads + reading.bytes as f64 * self.byte_seconds;
+            let share = of_reads / foretold;
+            let off = (reading.seconds / foretold).clamp(1.0 / MOST, MOST);
             n += 1.0;
             s += share;
             ss += share * share;
