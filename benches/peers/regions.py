@@ -13,10 +13,10 @@ may warm what it reads). The first read of each region is checked against the ra
 The sides:
   numpy            a row-major memory map
   hdf5             h5py, chunks of 256x256x3
-  gdal             rasterio (GDAL), GeoTIFF with tiles of 256
+  gdal             rasterio (GDAL), GeoTIFF with tiles of 256; into an array of bands, as GDAL gives them, which saves it
+                   putting them together
   tensorstore      TensorStore, Zarr with chunks of 64x64x3
-  pinako-files-B, pinako-lmdb-B, pinako-files-row
-                   the hilbert layout with blocks of BxB pixels; row-major
+  pinako-KIND-B    a store of that kind, in the hilbert layout with blocks of BxB pixels; `row` for B: row-major
 """
 import argparse
 import json
@@ -37,6 +37,8 @@ KINDS = ["square", "wide", "tall"]
 
 
 class Numpy:
+    bands_first = False
+
     def __init__(self, path):
         self.path = path.with_suffix(".raw")
 
@@ -77,6 +79,8 @@ class Hdf5(Numpy):
 
 
 class Gdal(Numpy):
+    bands_first = True
+
     def __init__(self, path):
         self.path = path.with_suffix(".tif")
 
@@ -100,7 +104,7 @@ class Gdal(Numpy):
     def read(self, x, y, width, height, out):
         from rasterio.windows import Window
 
-        out[:] = np.moveaxis(self.file.read(window=Window(x, y, width, height)), 0, 2)
+        self.file.read(window=Window(x, y, width, height), out=out)
 
 
 class TensorStore(Numpy):
@@ -130,7 +134,8 @@ class TensorStore(Numpy):
 
 
 PEERS = {"numpy": Numpy, "hdf5": Hdf5, "gdal": Gdal, "tensorstore": TensorStore}
-OURS = ["pinako-files-64", "pinako-lmdb-64", "pinako-files-1", "pinako-lmdb-1", "pinako-files-row"]
+OURS = ["pinako-files-64", "pinako-lmdb-64", "pinako-hdf5-64", "pinako-sqlite-64"]
+OURS += ["pinako-files-1", "pinako-lmdb-1", "pinako-files-row"]
 
 
 def forget(path):
@@ -161,12 +166,12 @@ def work(side, operation, path, regions, data):
                     peer.close()
                     forget(peer.path)
                     peer.open(raster.shape)
-                out = np.empty((height, width, 3), np.uint8)
-                out.fill(1)
+                out = np.ones((3, height, width) if peer.bands_first else (height, width, 3), np.uint8)
                 start = time.perf_counter()
                 peer.read(x, y, width, height, out)
                 times.append(time.perf_counter() - start)
-                assert turn or (out == raster[y : y + height, x : x + width]).all(), "a region is not what was stored"
+                pixels = np.moveaxis(out, 0, 2) if peer.bands_first else out
+                assert turn or (pixels == raster[y : y + height, x : x + width]).all(), "a region is not what was stored"
         medians[kind] = statistics.median(times)
         peer.close()
     return medians
