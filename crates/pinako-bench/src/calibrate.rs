@@ -67,8 +67,8 @@ pub struct Report {
     pub parallel_reads: u32,
     /// t1 / t2: the bytes that take as long as a read.
     pub bytes_a_read: f64,
-    /// CS-TR-3991's n* for some pixels.
-    pub best_growths: Vec<Growth>,
+    /// [n*](Cost::n_star) for some pixels.
+    pub n_stars: Vec<Growth>,
     /// By which part of what they foretell these costs are off, in the middle.
     pub typical_error: f64,
     /// The same where they are off most.
@@ -91,7 +91,7 @@ pub struct Report {
     cost: Cost,
 }
 
-/// CS-TR-3991's n* for pixels of so many bytes.
+/// [n*](Cost::n_star) for pixels of so many bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Growth {
     /// Bytes of a pixel.
@@ -173,7 +173,7 @@ pub fn calibrate(url: &str, options: &Options, watch: &mut Watch<'_>) -> Result<
         byte_seconds: cost.byte_seconds(),
         parallel_reads: cost.parallel_reads(),
         bytes_a_read: cost.read_seconds() / cost.byte_seconds(),
-        best_growths: PIXELS.map(|pixel_size| Growth { pixel_size, n: cost.best_growth(pixel_size) }).to_vec(),
+        n_stars: PIXELS.map(|pixel_size| Growth { pixel_size, n: cost.n_star(pixel_size) }).to_vec(),
         typical_error,
         largest_error,
         is_cold,

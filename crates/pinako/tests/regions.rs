@@ -1,6 +1,6 @@
 //! A rectangle of an image equals the crop of the whole, whatever the image, its layout, encoding and backend.
 //!
-//! `PINAKO_REGION_CASES=10000` runs as many cases a backend.
+//! `PROPTEST_CASES=10000` takes about as many regions a backend.
 
 mod schemes;
 
@@ -44,7 +44,6 @@ fn region(shape: Shape, [x, y, width, height]: [u16; 4]) -> Region {
 
 #[test]
 fn regions_are_crops_on_every_backend() {
-    let cases = std::env::var("PINAKO_REGION_CASES").map_or(400, |cases| cases.parse().expect("a number of cases"));
     for scheme in ["memory"].iter().chain(SCHEMES) {
         println!("on {scheme}:");
         let folder = tempfile::tempdir().unwrap();
@@ -55,7 +54,8 @@ fn regions_are_crops_on_every_backend() {
         };
         // A batch of images a case and some regions of each.
         let batches = collection::vec((images(), collection::vec(proptest::array::uniform4(0..=u16::MAX), 5)), 1..5);
-        let config = ProptestConfig { cases: cases / 12 + 1, failure_persistence: None, ..ProptestConfig::default() };
+        let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
+        let config = ProptestConfig { cases: config.cases.div_ceil(12), ..config };
         let run = TestRunner::new(config).run(&batches, |batch| {
             let new = batch.iter().map(|((image, encoding), _)| NewImage::encoded(image.view(), *encoding));
             let ids = store.append(new).unwrap();

@@ -57,8 +57,8 @@ pub struct Explanation {
     pub region_bytes: u64,
     /// What the predictions go by.
     pub costs: Costs,
-    /// CS-TR-3991's n* at these costs; none where the image is not raw.
-    pub best_growth: Option<u32>,
+    /// [n*](Cost::n_star) at these costs; none where the image is not raw.
+    pub n_star: Option<u32>,
     /// The ways to read it: one where the image is not raw.
     pub ways: Vec<Way>,
     /// All that any plan could be, from the fewest bytes to a single read; empty where the image is not raw.
@@ -177,7 +177,7 @@ pub fn explain(store: &Store, id: Id, region: Region, options: &Options) -> Resu
         region: corners(region),
         region_bytes,
         costs: Costs::of(store)?,
-        best_growth: is_raw.then(|| cost.best_growth(pixel_size)),
+        n_star: is_raw.then(|| cost.n_star(pixel_size)),
         ways,
         frontier,
     })

@@ -45,7 +45,7 @@ fn an_image_that_must_be_decoded_is_read_whole() {
     let options = Options { measure: true, ..Options::default() };
     let found = explain(&store, 0, region("1,2,3,4"), &options).unwrap();
     let [way] = &found.ways[..] else { panic!("{found:?}") };
-    assert_eq!((way.strategy.as_str(), way.reads, way.extra_bytes, found.best_growth), ("whole", 1, None, None));
+    assert_eq!((way.strategy.as_str(), way.reads, way.extra_bytes, found.n_star), ("whole", 1, None, None));
     assert!(found.frontier.is_empty() && found.frontier_in_brief(9).is_empty());
     assert_eq!(way.bytes, store.descriptor(0).unwrap().payload_length);
     assert_eq!(picture(&store, 0, region("1,2,3,4"), &options).unwrap_err().kind(), ErrorKind::Unsupported);

@@ -84,9 +84,9 @@ pub(super) fn conclude(report: &Report) -> Vec<Conclusion> {
             per_cent(disk.error),
             each_growth(|size| {
                 let cost = Cost::new(read_seconds, byte_seconds, 1, 1);
-                cost.map_or(0, |cost| cost.best_growth(size.into()))
+                cost.map_or(0, |cost| cost.n_star(size.into()))
             }),
-            each_growth(|size| paper::printed_best_growth(disk.cost.bytes_per_read() / f64::from(size))),
+            each_growth(|size| paper::printed_n_star(disk.cost.bytes_per_read() / f64::from(size))),
         );
         on("The paper's disk", text)
     }));
@@ -204,8 +204,8 @@ fn of_times(table: &TimeTable) -> Option<Conclusion> {
         "n = {best} is best of 0 to 4 over all sizes together (the formula's n* is {}; the paper's text says {}, the least \
          times of its table are at {theirs}); it takes {} of the time of rows, and by size the best n saves {} to {} (paper: \
          {} to {}).",
-        table.best_growth,
-        paper::BEST_GROWTHS.get(table.number as usize - 2)?,
+        table.n_star,
+        paper::N_STARS.get(table.number as usize - 2)?,
         per_cent(seconds / row * 100.0),
         per_cent(savings.0),
         per_cent(savings.1),

@@ -60,7 +60,7 @@ pub const SECONDS: [[[f64; 6]; 8]; 3] = [
 
 /// The n* that section 4 says were found, for each of [`PIXEL_SIZES`]. The least times of the tables stand a column
 /// before.
-pub const BEST_GROWTHS: [&str; 3] = ["2, sometimes 3", "3", "3 or 4"];
+pub const N_STARS: [&str; 3] = ["2, sometimes 3", "3", "3 or 4"];
 
 /// The savings printed in tables 2 to 4, in per cent of the row-wise time.
 pub const SAVINGS: [[f64; 8]; 3] = [
@@ -85,8 +85,8 @@ pub fn best_growth(row: &[f64; 6]) -> usize {
 /// the time that a read costs.
 ///
 /// The formula does not agree with the case n = 1 that it is said to continue, which has `(c / 2) s t2`, nor with what
-/// queries read: [`best_growth`](pinako::plan::Cost::best_growth) goes by the pixels that growing adds.
-pub fn printed_best_growth(ratio: f64) -> u32 {
+/// queries read: [`n_star`](pinako::plan::Cost::n_star) goes by the pixels that growing adds.
+pub fn printed_n_star(ratio: f64) -> u32 {
     let benefit = |n: i32| 2f64.powi(-n - 2) * ratio - 2.0 * 3f64.powi(n - 2);
     (1..=pinako::plan::MAX_GROWTH).take_while(|&n| benefit(n as i32) > 0.0).last().unwrap_or(0)
 }
@@ -97,8 +97,8 @@ mod tests {
 
     /// It is where 6^n reaches 9/8 of the ratio.
     #[test]
-    fn the_printed_best_growth_is_the_last_one_with_a_benefit() {
-        let found = [0.1, 5.3, 5.4, 31.9, 32.1, 191.9, 192.1, 1e30].map(printed_best_growth);
+    fn the_printed_n_star_is_the_last_one_with_a_benefit() {
+        let found = [0.1, 5.3, 5.4, 31.9, 32.1, 191.9, 192.1, 1e30].map(printed_n_star);
         assert_eq!(found, [0, 0, 1, 1, 2, 2, 3, pinako::plan::MAX_GROWTH]);
     }
 }

@@ -99,7 +99,7 @@ impl Report {
             let best = |(n, seconds)| format!("{} ({n})", figures::seconds(seconds));
             let tail = vec![
                 table.best().map_or("-".to_owned(), best),
-                table.best_growth.to_string(),
+                table.n_star.to_string(),
                 figures::seconds(table.cost.read_seconds),
                 figures::seconds(table.cost.byte_seconds * 1e9),
             ];

@@ -68,8 +68,8 @@ pub struct TimeTable {
     pub in_flight: u32,
     /// What reads cost.
     pub cost: Costs,
-    /// The paper's n*, as it follows from the cost.
-    pub best_growth: u32,
+    /// [n*](Cost::n_star), as it follows from the cost.
+    pub n_star: u32,
     /// By query, in the paper's order.
     pub rows: Vec<TimeRow>,
 }
@@ -278,7 +278,7 @@ impl Draft {
             pixel_size,
             in_flight: self.cost.parallel_reads(),
             cost: Costs::of(&self.cost),
-            best_growth: self.cost.best_growth(pixel_size.into()),
+            n_star: self.cost.n_star(pixel_size.into()),
             rows: self.tallies.iter().enumerate().map(row).collect(),
         }
     }

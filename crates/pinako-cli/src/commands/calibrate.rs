@@ -28,7 +28,7 @@ pub fn run(args: &CalibrateArgs) -> Result<ExitCode> {
 }
 
 fn to_text(found: &Report) -> String {
-    let growths = found.best_growths.iter().map(|growth| format!("{} for pixels of {} B", growth.n, growth.pixel_size));
+    let growths = found.n_stars.iter().map(|growth| format!("{} for pixels of {} B", growth.n, growth.pixel_size));
     let percent = |part: f64| format!("{:.0} %", part * 100.0);
     let how = match found.is_cold {
         true => "cold",

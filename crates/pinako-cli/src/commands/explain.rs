@@ -48,7 +48,7 @@ fn to_text(found: &Explanation, args: &ExplainArgs) -> String {
         ("region", format!("{}, {} of pixels", args.region, bytes(found.region_bytes))),
     ];
     pairs.push(("costs", costs.text()));
-    match found.best_growth {
+    match found.n_star {
         Some(n) => pairs.push(("paper's n*", format!("{n} for pixels of {}", bytes(found.pixel_size)))),
         None => pairs.push(("decoded", "all of it is read and decoded, and the region is cut out".to_owned())),
     }

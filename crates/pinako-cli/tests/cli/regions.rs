@@ -60,7 +60,7 @@ fn explain_compares_the_ways_to_read_a_rectangle() {
     image       0, 64 x 64, raw:hilbert:1
     region      5,9,22,19, 418 B of pixels
     costs       1.00 ms a read, 10.0 s a MB, 4 in flight: as --device says
-    paper's n*  3 for pixels of 1 B
+    paper's n*  2 for pixels of 1 B
 
     strategy  runs  reads  bytes  extra  predicted
     exact       25     25    418      0    11.2 ms

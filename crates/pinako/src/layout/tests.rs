@@ -1,6 +1,6 @@
 //! Pixels there and back, against the curve's own ranks.
 
-use proptest::prelude::{Just, ProptestConfig};
+use proptest::prelude::Just;
 use proptest::{prop_assert, prop_assert_eq, prop_compose, proptest};
 
 use super::*;
@@ -60,8 +60,6 @@ impl std::fmt::Debug for Sample {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
-
     #[test]
     fn images_are_packed_and_unpacked((sample, _) in samples()) {
         let mut payload = vec![0; sample.payload.len()];

@@ -64,18 +64,24 @@ impl Cost {
         turns as f64 * self.read_seconds + bytes as f64 * self.byte_seconds
     }
 
-    /// The paper's n*, the exponent of the grid that regions are best grown to: `floor(log4(t1 / (s t2)))` for pixels of
-    /// s bytes, and 0 where even that does not pay.
+    /// t1 / t2: the bytes that take as long as a read.
+    pub fn bytes_per_read(&self) -> f64 {
+        self.read_seconds / self.byte_seconds
+    }
+
+    /// n*, the exponent of the grid that regions of single pixels along the curve are best grown to:
+    /// `floor(log4(t1 / (P s t2)))` for pixels of s bytes, and 0 where even that does not pay. The paper's own is that of
+    /// P = 1.
     ///
     /// Growing from n - 1 to n halves the reads, of which a perimeter of c pixels has c / 2^(n+1) before, and reads
-    /// c 2^(n-2) pixels more: it pays while 4^n < t1 / (s t2).
-    pub fn best_growth(&self, pixel_size: u64) -> u32 {
-        let ratio = self.read_seconds / (pixel_size as f64 * self.byte_seconds);
-        let mut growth = 0;
-        while growth < super::MAX_GROWTH && 4f64.powi(growth as i32 + 1) <= ratio {
-            growth += 1;
+    /// c 2^(n-2) pixels more. Each of many reads takes t1 / P, so it pays while 4^n < t1 / (P s t2).
+    pub fn n_star(&self, pixel_size: u64) -> u32 {
+        let ratio = self.bytes_per_read() / (f64::from(self.parallel_reads) * pixel_size as f64);
+        let mut n = 0;
+        while n < super::MAX_GROWTH && 4f64.powi(n as i32 + 1) <= ratio {
+            n += 1;
         }
-        growth
+        n
     }
 }
 

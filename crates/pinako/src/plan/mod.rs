@@ -35,7 +35,7 @@ pub enum Strategy {
     /// The exact runs of the region grown outward to multiples of 2^n pixels: algorithm 2 of CS-TR-3991, for n = 1 its
     /// algorithm 1.
     Grow(u32),
-    /// [`Grow`](Self::Grow) by the n* of CS-TR-3991, which follows from the costs.
+    /// [`Grow`](Self::Grow) by the [n*](Cost::n_star) of CS-TR-3991, which follows from the costs.
     Paper,
     /// The plan that takes the least time of all that there are. In no case slower than the others.
     #[default]
@@ -140,7 +140,7 @@ impl Planner {
         let (strategy, grown, runs) = match strategy {
             Strategy::Exact | Strategy::Optimal => (strategy, region, runs),
             Strategy::Grow(n) => grown(n.min(MAX_GROWTH)),
-            Strategy::Paper => grown(self.cost.best_growth(self.arrangement.pixel_size())),
+            Strategy::Paper => grown(self.cost.n_star(self.arrangement.pixel_size())),
         };
         let count = runs.len();
         let blocks = self.whole_blocks(runs);
