@@ -158,17 +158,44 @@ fn a_square_of_a_large_image_is_three_reads_of_a_distant_store_at_most() {
 
 #[test]
 fn a_backend_that_gives_too_little_or_nothing_is_an_error_and_no_wrong_pixel() {
-    let faulty = Faulty::new(memory());
-    let faults = faulty.faults();
-    let store = Store::from_backend(faulty);
-    let id = store.append([NewImage::encoded(large().view(), PixelEncoding::Raw)]).unwrap().start;
     let region: Region = "100,200,64,50".parse().unwrap();
-    faults.order(Fault::ShortRead, 0);
-    let error = store.region(id, region).unwrap_err();
-    assert_eq!((error.kind(), error.id()), (ErrorKind::Corrupt, Some(id)), "{error}");
-    faults.order(Fault::Before(Operation::Read), 0);
-    assert_eq!(store.region(id, region).unwrap_err().kind(), ErrorKind::Backend);
-    assert_eq!(store.region(id, region).unwrap(), large().view().crop(region).unwrap());
+    let exact = |store: &Store, id| store.region_by(id, region, plan::Strategy::Exact, Budget::default()).map(drop);
+    for layout in ["row", "hilbert:1", "hilbert:8", "hilbert:64"] {
+        let faulty = Faulty::new(memory());
+        let faults = faulty.faults();
+        let store = Store::from_backend(faulty);
+        let encoding = PixelEncoding::RawIn(layout.parse().unwrap());
+        let image = large();
+        let id = store.append([0; 2].map(|_| NewImage::encoded(image.view(), encoding))).unwrap().start;
+        let reads = store.plan(id, region, plan::Strategy::Exact, Budget::default()).unwrap().reads.len();
+        assert!(reads > 1, "{layout}");
+        let mut whole = vec![0; 2 * image.bytes().len()];
+        let mut ways: [(Operation, &mut dyn FnMut() -> pinako::Result<()>); 8] = [
+            (Operation::Read, &mut || store.region(id, region).map(drop)),
+            (Operation::Read, &mut || store.region_into(id, region, &mut [0; 64 * 50 * 3])),
+            (Operation::Read, &mut || store.regions(&[(id + 1, region), (id, region), (id, region)]).map(drop)),
+            (Operation::Read, &mut || exact(&store, id)),
+            (Operation::Fetch, &mut || store.image(id).map(drop)),
+            (Operation::Fetch, &mut || store.payload(id).map(drop)),
+            (Operation::Fetch, &mut || store.images_into(&[id, id + 1], &mut whole)),
+            (Operation::Describe, &mut || store.region(id, region).map(drop)),
+        ];
+        for (number, (operation, read)) in ways.iter_mut().enumerate() {
+            for fault in [Fault::Before(*operation), Fault::Skipped(*operation), Fault::Doubled(*operation)] {
+                faults.order(fault, 0);
+                let error = read().expect_err(&format!("way {number}, {fault:?}, {layout}"));
+                assert_eq!(error.kind(), ErrorKind::Backend, "way {number}, {fault:?}, {layout}: {error}");
+                let of_image = matches!(error.id(), Some(found) if found == id || found == id + 1);
+                assert!(of_image || fault == Fault::Before(*operation), "way {number}, {fault:?}, {layout}: {error}");
+            }
+            if *operation != Operation::Describe {
+                faults.order(Fault::ShortRead, 0);
+                assert_eq!(read().unwrap_err().kind(), ErrorKind::Corrupt, "way {number}, {layout}");
+            }
+            read().unwrap();
+        }
+        assert_eq!(store.region(id, region).unwrap(), image.view().crop(region).unwrap());
+    }
 }
 
 #[test]

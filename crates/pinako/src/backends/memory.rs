@@ -1,8 +1,13 @@
 //! `memory:` keeps everything in maps: for tests, and as the plainest reading of the contract.
+//!
+//! A sink is called when the lock is let go, for it may work on a thread pool whose threads read, too: one that waited here
+//! for a writer who waits for it would wait for ever.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::{ControlFlow, Range};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::Arc;
+
+use parking_lot::RwLock;
 
 use crate::backend::{
     Backend, DescribeSink, Entry, FetchSink, Footprint, IoHints, Payload, Properties, ReadRequest, ReadSink, ScanSink,
@@ -18,10 +23,16 @@ pub struct Memory {
 
 #[derive(Default)]
 struct State {
-    images: BTreeMap<Id, (Descriptor, Box<[u8]>)>,
+    images: BTreeMap<Id, Arc<Stored>>,
     names: HashMap<String, Id>,
     label_names: Vec<String>,
     next_id: Id,
+}
+
+/// An image; it never changes.
+struct Stored {
+    descriptor: Descriptor,
+    payload: Vec<u8>,
 }
 
 impl std::fmt::Debug for State {
@@ -36,13 +47,13 @@ impl Memory {
         Self::default()
     }
 
-    // A sink that panics poisons the lock, but changes nothing under it.
-    fn state(&self) -> RwLockReadGuard<'_, State> {
-        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    fn image(&self, id: Id) -> Option<Arc<Stored>> {
+        self.state.read().images.get(&id).map(Arc::clone)
     }
 
-    fn state_mut(&self) -> RwLockWriteGuard<'_, State> {
-        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    /// The first image with an id from `id` on.
+    fn image_from(&self, id: Id) -> Option<Arc<Stored>> {
+        self.state.read().images.range(id..).next().map(|(_, image)| Arc::clone(image))
     }
 }
 
@@ -62,44 +73,44 @@ impl Backend for Memory {
             if let Payload::Stream(_) = entry.payload {
                 entry.descriptor.checksum = checksum;
             }
-            gathered.push((entry.descriptor.clone(), bytes.into_boxed_slice()));
+            gathered.push(Stored { descriptor: entry.descriptor.clone(), payload: bytes });
         }
 
-        let mut state = self.state_mut();
+        let mut state = self.state.write();
         let mut fresh = HashSet::new();
-        for name in gathered.iter().filter_map(|(descriptor, _)| descriptor.name.as_deref()) {
+        for name in gathered.iter().filter_map(|image| image.descriptor.name.as_deref()) {
             if state.names.contains_key(name) || !fresh.insert(name) {
                 return Err(super::name_taken(name));
             }
         }
         let first = state.next_id;
-        for (mut descriptor, payload) in gathered {
-            descriptor.id = state.next_id;
+        for mut image in gathered {
+            let id = state.next_id;
+            image.descriptor.id = id;
             state.next_id += 1;
-            if let Some(name) = &descriptor.name {
-                state.names.insert(name.clone(), descriptor.id);
+            if let Some(name) = &image.descriptor.name {
+                state.names.insert(name.clone(), id);
             }
-            state.images.insert(descriptor.id, (descriptor, payload));
+            state.images.insert(id, Arc::new(image));
         }
         Ok(first..state.next_id)
     }
 
     fn fetch(&self, ids: &[Id], sink: &mut FetchSink<'_>) -> Result<()> {
-        let state = self.state();
-        for (place, id) in ids.iter().enumerate() {
-            sink(place, state.images.get(id).map(|(descriptor, payload)| (descriptor.clone(), &**payload)))?;
+        for (place, &id) in ids.iter().enumerate() {
+            let image = self.image(id);
+            sink(place, image.as_ref().map(|image| (image.descriptor.clone(), &image.payload[..])))?;
         }
         Ok(())
     }
 
     fn read(&self, requests: &[ReadRequest], sink: &mut ReadSink<'_>) -> Result<()> {
-        let state = self.state();
         for (place, request) in requests.iter().enumerate() {
-            match state.images.get(&request.id) {
+            match self.image(request.id) {
                 None => sink(place, None)?,
-                Some((_, payload)) => {
-                    let range = request.range_in(payload.len() as u64)?;
-                    sink(place, Some(&payload[range.start as usize..range.end as usize]))?;
+                Some(image) => {
+                    let range = request.range_in(image.payload.len() as u64)?;
+                    sink(place, Some(&image.payload[range.start as usize..range.end as usize]))?;
                 }
             }
         }
@@ -107,33 +118,35 @@ impl Backend for Memory {
     }
 
     fn describe(&self, ids: &[Id], sink: &mut DescribeSink<'_>) -> Result<()> {
-        let state = self.state();
-        for (place, id) in ids.iter().enumerate() {
-            sink(place, state.images.get(id).map(|(descriptor, _)| descriptor.clone()))?;
+        for (place, &id) in ids.iter().enumerate() {
+            let image = self.image(id);
+            sink(place, image.map(|image| image.descriptor.clone()))?;
         }
         Ok(())
     }
 
     fn scan(&self, first: Id, sink: &mut ScanSink<'_>) -> Result<()> {
-        for (descriptor, _) in self.state().images.range(first..).map(|(_, image)| image) {
-            if let ControlFlow::Break(()) = sink(descriptor.clone())? {
+        let mut next = self.image_from(first);
+        while let Some(image) = next {
+            if let ControlFlow::Break(()) = sink(image.descriptor.clone())? {
                 break;
             }
+            next = image.descriptor.id.checked_add(1).and_then(|after| self.image_from(after));
         }
         Ok(())
     }
 
     fn find(&self, name: &str) -> Result<Option<Id>> {
-        Ok(self.state().names.get(name).copied())
+        Ok(self.state.read().names.get(name).copied())
     }
 
     fn remove(&self, ids: &[Id]) -> Result<u64> {
-        let mut state = self.state_mut();
+        let mut state = self.state.write();
         let mut removed = 0;
         for id in ids {
-            if let Some((descriptor, _)) = state.images.remove(id) {
+            if let Some(image) = state.images.remove(id) {
                 removed += 1;
-                if let Some(name) = &descriptor.name {
+                if let Some(name) = &image.descriptor.name {
                     state.names.remove(name);
                 }
             }
@@ -142,7 +155,7 @@ impl Backend for Memory {
     }
 
     fn properties(&self) -> Result<Properties> {
-        let state = self.state();
+        let state = self.state.read();
         Ok(Properties {
             format_version: super::FORMAT_VERSION,
             label_names: state.label_names.clone(),
@@ -152,14 +165,14 @@ impl Backend for Memory {
     }
 
     fn set_label_names(&self, names: &[String], before: Option<&[String]>) -> Result<()> {
-        let mut state = self.state_mut();
+        let mut state = self.state.write();
         super::check_label_names(&state.label_names, before)?;
         state.label_names = names.to_vec();
         Ok(())
     }
 
     fn footprint(&self) -> Result<Footprint> {
-        let payload_bytes = self.state().images.values().map(|(descriptor, _)| descriptor.payload_length).sum();
+        let payload_bytes = self.state.read().images.values().map(|image| image.descriptor.payload_length).sum();
         Ok(Footprint { disk_bytes: 0, payload_bytes })
     }
 
@@ -173,5 +186,31 @@ impl Backend for Memory {
 
     fn sync(&self) -> Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::wrappers::tests::filled_memory;
+
+    #[test]
+    fn a_sink_keeps_no_writer_waiting() {
+        let store = filled_memory(&[b"a", b"b"]);
+        let write = || {
+            let (done, wait) = mpsc::channel();
+            let writer = store.clone();
+            thread::spawn(move || done.send(writer.set_label_names(&[], None)));
+            assert!(wait.recv_timeout(Duration::from_secs(60)).is_ok(), "a writer waits for a sink");
+            Ok(())
+        };
+        store.fetch(&[0], &mut |_, _| write()).unwrap();
+        store.read(&[ReadRequest::new(0, 0..1)], &mut |_, _| write()).unwrap();
+        store.describe(&[0], &mut |_, _| write()).unwrap();
+        store.scan(0, &mut |_| write().map(|()| ControlFlow::Continue(()))).unwrap();
     }
 }

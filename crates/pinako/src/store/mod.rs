@@ -11,6 +11,7 @@ mod import;
 mod incoming;
 mod labels;
 mod packed;
+mod pushed;
 mod read;
 mod region;
 mod relayout;
@@ -37,6 +38,7 @@ use crate::encoding::{Decoder, PixelEncoding};
 use crate::error::{Error, Result};
 use crate::wrappers::Delayed;
 use costs::Costs;
+use pushed::Pushed;
 
 /// How a store is opened; made by [`Store::options`].
 #[derive(Debug, Clone)]
@@ -204,24 +206,21 @@ impl Store {
     /// # Errors
     /// `NotFound` where there is no such image.
     pub fn descriptor(&self, id: Id) -> Result<Descriptor> {
-        let mut found = None;
-        self.backend
-            .describe(&[id], &mut |_, descriptor| {
-                found = descriptor;
-                Ok(())
-            })
-            .map_err(|error| self.here(error))?;
-        found.ok_or_else(|| self.no_image(id))
+        let mut found = self.descriptors(&[id])?;
+        found.pop().flatten().ok_or_else(|| self.no_image(id))
     }
 
     /// What is known of many images, in the order asked; `None` where there is no such image.
     pub fn descriptors(&self, ids: &[Id]) -> Result<Vec<Option<Descriptor>>> {
         let mut found = vec![None; ids.len()];
+        let mut pushed = Pushed::new(ids, |&id| id);
         self.backend
             .describe(ids, &mut |place, descriptor| {
+                pushed.take(place)?;
                 found[place] = descriptor;
                 Ok(())
             })
+            .and_then(|()| pushed.finish())
             .map_err(|error| self.here(error))?;
         Ok(found)
     }

@@ -7,6 +7,7 @@
 use rayon::prelude::*;
 
 use super::Store;
+use super::pushed::Pushed;
 use crate::checksum;
 use crate::descriptor::{Descriptor, Id, Link};
 use crate::error::{Error, Result};
@@ -62,7 +63,6 @@ impl Store {
             return Err(self.here(wrong_buffer(out.len(), ids.len(), like.image_bytes())));
         };
         ids.par_chunks(CHUNK).zip(out.par_chunks_mut(CHUNK * length)).try_for_each(|(ids, out)| {
-            let mut seen = 0;
             self.fetch(ids, |place, descriptor, payload| {
                 if !alike(&descriptor, &like) {
                     return Err(Error::invalid(format!(
@@ -71,11 +71,8 @@ impl Store {
                     ))
                     .at_id(descriptor.id));
                 }
-                seen += 1;
                 self.decoder.decode_into(&descriptor, payload, &mut out[place * length..(place + 1) * length])
-            })?;
-            debug_assert_eq!(seen, ids.len());
-            Ok(())
+            })
         })
     }
 
@@ -110,14 +107,17 @@ impl Store {
 
     /// Pushes the place of each of `ids`, all of which must be there, its descriptor, and its whole payload, checked.
     pub(crate) fn fetch(&self, ids: &[Id], mut take: impl FnMut(usize, Descriptor, &[u8]) -> Result<()>) -> Result<()> {
+        let mut pushed = Pushed::new(ids, |&id| id);
         self.backend
             .fetch(ids, &mut |place, image| {
-                let (descriptor, payload) = image.ok_or_else(|| self.no_image(ids[place]))?;
+                let id = *pushed.take(place)?;
+                let (descriptor, payload) = image.ok_or_else(|| self.no_image(id))?;
                 if self.verify_checksums {
                     check_payload(&descriptor, payload)?;
                 }
                 take(place, descriptor, payload)
             })
+            .and_then(|()| pushed.finish())
             .map_err(|error| self.here(error))
     }
 }

@@ -10,6 +10,7 @@ use std::ops::Range;
 use std::time::Instant;
 
 use super::Store;
+use super::pushed::Pushed;
 use crate::backend::ReadRequest;
 use crate::descriptor::{Descriptor, Id};
 use crate::encoding;
@@ -160,10 +161,11 @@ impl Store {
         }
         let mut bytes_read = 0;
         let began = Instant::now();
+        let mut pushed = Pushed::new(&requests, |request| request.id);
         let of_id = |id: Id| images.binary_search_by_key(&id, |image| image.id).ok();
         self.backend
             .read(&requests, &mut |place, bytes| {
-                let ReadRequest { id, range } = &requests[place];
+                let ReadRequest { id, range } = pushed.take(place)?;
                 let bytes = bytes.ok_or_else(|| self.no_image(*id))?;
                 if bytes.len() as u64 != range.end - range.start {
                     let (found, start, end) = (bytes.len(), range.start, range.end);
@@ -179,6 +181,7 @@ impl Store {
                 }
                 Ok(())
             })
+            .and_then(|()| pushed.finish())
             .map_err(|error| self.here(error))?;
         let reading = Timed { reads: requests.len(), bytes: bytes_read, seconds: began.elapsed().as_secs_f64() };
         for (place, &(image, _)) in regions.iter().enumerate() {

@@ -28,20 +28,36 @@ pub enum Fault {
     ShortRead,
     /// A read or fetch pushes every payload, or part of one, with one bit, in the middle, flipped.
     FlippedBit,
+    /// The operation (a read, fetch or description) pushes nothing for the last that was asked of it, and succeeds.
+    Skipped(Operation),
+    /// The operation (a read, fetch or description) pushes twice for the last that was asked of it.
+    Doubled(Operation),
 }
 
 impl Fault {
     fn hits(self, called: Operation) -> bool {
         match self {
-            Fault::Before(operation) | Fault::After(operation) => operation == called,
+            Fault::Before(operation)
+            | Fault::After(operation)
+            | Fault::Skipped(operation)
+            | Fault::Doubled(operation) => operation == called,
             Fault::ShortRead | Fault::FlippedBit => matches!(called, Operation::Fetch | Operation::Read),
+        }
+    }
+
+    /// How often what was asked at that place of `count` is pushed.
+    fn pushes(fault: Option<Self>, place: usize, count: usize) -> usize {
+        match fault {
+            Some(Fault::Skipped(_)) if place + 1 == count => 0,
+            Some(Fault::Doubled(_)) if place + 1 == count => 2,
+            _ => 1,
         }
     }
 
     /// What becomes of `bytes` on their way; `room` is for what is not part of them.
     fn damage<'b>(self, bytes: &'b [u8], room: &'b mut Vec<u8>) -> &'b [u8] {
         match self {
-            Fault::Before(_) | Fault::After(_) => bytes,
+            Fault::Before(_) | Fault::After(_) | Fault::Skipped(_) | Fault::Doubled(_) => bytes,
             Fault::ShortRead => bytes.split_last().map_or(bytes, |(_, rest)| rest),
             Fault::FlippedBit => {
                 room.clear();
@@ -118,7 +134,7 @@ impl Faulty {
         self.call_with(operation, |inner, _| call(inner))
     }
 
-    /// The same, of an operation whose bytes may be damaged.
+    /// The same, of an operation whose pushes may be damaged.
     fn call_with<T>(
         &self,
         operation: Operation,
@@ -145,11 +161,13 @@ impl Backend for Faulty {
     fn fetch(&self, ids: &[Id], sink: &mut FetchSink<'_>) -> Result<()> {
         let mut room = Vec::new();
         self.call_with(Operation::Fetch, |inner, fault| {
-            inner.fetch(ids, &mut |place, image| match (image, fault) {
-                (Some((descriptor, payload)), Some(fault)) => {
-                    sink(place, Some((descriptor, fault.damage(payload, &mut room))))
-                }
-                (image, _) => sink(place, image),
+            inner.fetch(ids, &mut |place, image| {
+                (0..Fault::pushes(fault, place, ids.len())).try_for_each(|_| match (&image, fault) {
+                    (Some((descriptor, payload)), Some(fault)) => {
+                        sink(place, Some((descriptor.clone(), fault.damage(payload, &mut room))))
+                    }
+                    (image, _) => sink(place, image.clone()),
+                })
             })
         })
     }
@@ -157,15 +175,21 @@ impl Backend for Faulty {
     fn read(&self, requests: &[ReadRequest], sink: &mut ReadSink<'_>) -> Result<()> {
         let mut room = Vec::new();
         self.call_with(Operation::Read, |inner, fault| {
-            inner.read(requests, &mut |place, bytes| match (bytes, fault) {
-                (Some(bytes), Some(fault)) => sink(place, Some(fault.damage(bytes, &mut room))),
-                (bytes, _) => sink(place, bytes),
+            inner.read(requests, &mut |place, bytes| {
+                (0..Fault::pushes(fault, place, requests.len())).try_for_each(|_| match (bytes, fault) {
+                    (Some(bytes), Some(fault)) => sink(place, Some(fault.damage(bytes, &mut room))),
+                    (bytes, _) => sink(place, bytes),
+                })
             })
         })
     }
 
     fn describe(&self, ids: &[Id], sink: &mut DescribeSink<'_>) -> Result<()> {
-        self.call(Operation::Describe, |inner| inner.describe(ids, sink))
+        self.call_with(Operation::Describe, |inner, fault| {
+            inner.describe(ids, &mut |place, descriptor| {
+                (0..Fault::pushes(fault, place, ids.len())).try_for_each(|_| sink(place, descriptor.clone()))
+            })
+        })
     }
 
     fn scan(&self, first: Id, sink: &mut ScanSink<'_>) -> Result<()> {

@@ -48,14 +48,14 @@ impl Operation {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use crate::backend::{Backend, Entry, Payload};
     use crate::backends::Memory;
     use crate::descriptor::{Descriptor, Encoding, Id, ImageFormat};
     use crate::image::{SampleType, Shape};
 
     /// A store that holds these payloads.
-    pub(super) fn filled_memory(payloads: &[&[u8]]) -> Memory {
+    pub(crate) fn filled_memory(payloads: &[&[u8]]) -> Memory {
         let store = Memory::new();
         for payload in payloads {
             let descriptor = Descriptor {
