@@ -216,24 +216,95 @@ fn a_relayout_that_fails_at_any_step_keeps_the_image() {
     }
 }
 
+/// What a relayout of the image `of` has left that was killed.
+fn aside<'a>(image: &'a Image, name: &str, of: u64, named: Option<&str>) -> NewImage<'a> {
+    let mark = serde_json::json!({ "pinako:relayout": { "of": of, "name": named, "attributes": null } });
+    let new = NewImage::encoded(image.view(), PixelEncoding::RawIn("hilbert:2".parse().unwrap()));
+    new.name(name).attributes(Attributes::parse(&mark.to_string()).unwrap())
+}
+
+/// Two images, and the layout that they are put in.
+fn one_and_another() -> ([Image; 2], Layout) {
+    let of = |bytes: Vec<u8>| Image::from_bytes(Shape::new(9, 8, 1).unwrap(), SampleType::U8, bytes).unwrap();
+    ([of((0..72).collect()), of(vec![7; 72])], "hilbert:4".parse().unwrap())
+}
+
 #[test]
 fn a_relayout_touches_no_image_that_only_has_such_a_name() {
     let store = Store::create("memory:").unwrap();
-    let image = Image::from_bytes(Shape::new(9, 8, 1).unwrap(), SampleType::U8, (0..72).collect()).unwrap();
-    let other = Image::from_bytes(Shape::new(9, 8, 1).unwrap(), SampleType::U8, vec![7; 72]).unwrap();
-    let new = |image, name| NewImage::encoded(Image::view(image), PixelEncoding::RawIn(Layout::Row)).name(name);
-    store.append([new(&image, "a"), new(&other, "a (relayout)")]).unwrap();
-    let error = store.relayout(0, "hilbert:2".parse().unwrap()).unwrap_err();
+    let ([image, other], layout) = one_and_another();
+    store.append([NewImage::pixels(&image).name("a"), NewImage::pixels(&other).name("a (relayout)")]).unwrap();
+    let error = store.relayout(0, layout).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
     assert_eq!(store.image(1).unwrap(), other);
 
-    // What is aside, when another image has taken the name.
+    // What is aside, when another image has taken the name: neither goes, until somebody says which one.
     store.remove(&[1]).unwrap();
-    let attributes = r#"{"pinako:relayout":{"of":7,"name":"a","attributes":null}}"#;
-    let aside = new(&other, "a (relayout)").attributes(Attributes::parse(attributes).unwrap());
-    let aside = store.append([aside]).unwrap().start;
-    let error = store.relayout(aside, "hilbert:2".parse().unwrap()).unwrap_err();
+    let aside = store.append([aside(&other, "a (relayout)", 7, Some("a"))]).unwrap().start;
+    let error = store.relayout(aside, layout).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
     assert!(error.hint().unwrap().contains("a relayout of that one finishes"), "{error:?}");
-    assert_eq!((store.image(0).unwrap(), store.image(aside).unwrap()), (image, other));
+    let error = store.relayout(0, layout).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
+    assert!(error.hint().unwrap().contains(&format!("a relayout of image {aside}, or remove it")), "{error:?}");
+    assert_eq!((store.image(0).unwrap(), store.image(aside).unwrap()), (image, other.clone()));
+    store.remove(&[0]).unwrap();
+    assert_eq!(store.image(store.relayout(aside, layout).unwrap()).unwrap(), other);
+    assert_eq!((store.count().unwrap(), store.find("a").unwrap().is_some()), (1, true));
+}
+
+#[test]
+fn what_is_aside_of_an_image_without_a_name_stays_when_a_copy_has_another_image_of_that_id() {
+    let store = Store::create("memory:").unwrap();
+    let ([image, other], layout) = one_and_another();
+    let left = aside(&other, "image 0 (relayout)", 0, None);
+    store.append([NewImage::pixels(&image), left]).unwrap();
+    let error = store.relayout(0, layout).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
+    assert_eq!(store.count().unwrap(), 2);
+    let finished = store.relayout(1, layout).unwrap();
+    assert_eq!((store.image(finished).unwrap(), store.descriptor(finished).unwrap().name), (other, None));
+    assert_eq!(store.image(store.relayout(0, layout).unwrap()).unwrap(), image);
+    assert_eq!(store.count().unwrap(), 2);
+}
+
+#[test]
+fn an_image_outlives_a_second_relayout_and_a_kill_while_the_first_one_is_at_work() {
+    let ([image, _], layout) = one_and_another();
+    for name in [Some("a"), None] {
+        for (operation, after) in [(Operation::Append, 0), (Operation::Append, 1), (Operation::Remove, 1)] {
+            let faulty = Faulty::new(backends::open("memory:", Mode::Create, Durability::Full).unwrap());
+            let faults = faulty.faults();
+            let store = Store::from_backend(faulty);
+            let new = NewImage::pixels(&image);
+            store.append([if let Some(name) = name { new.name(name) } else { new }]).unwrap();
+            // The first one has come so far; the second one is killed, and so is the first, after its next step.
+            store.append([aside(&image, name.map_or("image 0 (relayout)", |_| "a (relayout)"), 0, name)]).unwrap();
+            faults.order(Fault::Before(operation), after);
+            let _ = store.relayout(0, layout);
+            store.remove(&[0]).unwrap();
+            let left = store.scan(0).next().expect("it is lost").unwrap();
+            let new = store.relayout(left.id, "row".parse().unwrap()).unwrap();
+            assert_eq!(store.image(new).unwrap(), image, "{operation:?} {after}");
+            assert_eq!((store.descriptor(new).unwrap().name.as_deref(), store.count().unwrap()), (name, 1));
+        }
+    }
+}
+
+#[test]
+fn of_several_relayouts_of_one_image_at_once_one_is_done_and_nothing_is_lost() {
+    let ([image, _], _) = one_and_another();
+    for _ in 0..20 {
+        let store = Store::create("memory:").unwrap();
+        store.append([NewImage::pixels(&image).name("a")]).unwrap();
+        std::thread::scope(|scope| {
+            for layout in ["hilbert:1", "hilbert:2", "hilbert:4"] {
+                scope.spawn(|| store.relayout(0, layout.parse().unwrap()));
+            }
+        });
+        let left: Vec<u64> = store.scan(0).map(|image| image.unwrap().id).collect();
+        let id = store.relayout(*left.last().unwrap(), "hilbert:8".parse().unwrap()).unwrap();
+        assert_eq!((store.count().unwrap(), store.find("a").unwrap()), (1, Some(id)), "{left:?}");
+        assert_eq!(store.image(id).unwrap(), image);
+    }
 }

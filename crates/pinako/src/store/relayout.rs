@@ -9,7 +9,9 @@
 //! ```
 //!
 //! A process that is killed leaves one of these. The next relayout, of whichever is there, tells them apart by what it
-//! finds, and ends with the last: what is aside goes where the image is there, and becomes the image where it is not.
+//! finds, and goes on to the last. Who leaves and who is still at work cannot be told, so what is aside goes only where
+//! the new image is there: whoever removes the old one relies on it. Of several who are at work on one image, the one who
+//! removes it goes on.
 
 use std::io::{self, Read};
 
@@ -49,10 +51,10 @@ struct Becomes {
 }
 
 impl Becomes {
-    /// What `descriptor` is to become, if it is of an image aside.
-    fn of(descriptor: &Descriptor) -> Option<Self> {
-        let mark: Mark = serde_json::from_str(descriptor.attributes.as_ref()?.as_str()).ok()?;
-        descriptor.name.as_ref()?.ends_with(ASIDE).then_some(mark.becomes)
+    /// What `aside` is to become, if it is an image aside.
+    fn of(aside: &Descriptor) -> Option<Self> {
+        let mark: Mark = serde_json::from_str(aside.attributes.as_ref()?.as_str()).ok()?;
+        aside.name.as_ref()?.ends_with(ASIDE).then_some(mark.becomes)
     }
 
     /// The attributes of an image aside, of which `image` is to be the descriptor.
@@ -65,8 +67,10 @@ impl Becomes {
         Attributes::parse(&serde_json::to_string(&mark).map_err(unsound)?)
     }
 
-    fn attributes(&self) -> Result<Option<Attributes>> {
-        self.attributes.as_ref().map(|attributes| Attributes::parse(attributes.get())).transpose()
+    /// What `aside` is to become, as if it were that already.
+    fn image(&self, aside: &Descriptor) -> Result<Descriptor> {
+        let attributes = self.attributes.as_ref().map(|attributes| Attributes::parse(attributes.get())).transpose()?;
+        Ok(Descriptor { name: self.name.clone(), attributes, ..aside.clone() })
     }
 }
 
@@ -88,55 +92,87 @@ impl Store {
     /// of either then finishes it. An image without a name has `image` and its id in that place; the same is done for it, and
     /// takes one that has just been appended with the very same pixels for its own.
     ///
+    /// Of several relayouts of one image at once one is done, and the others fail; none of them, killed or not, loses it. But
+    /// where another finishes one of an image without a name that is still at work, both may store it.
+    ///
     /// # Errors
     /// `Unsupported` where the image is not raw; `Conflict` where there is another image of the one name or the other;
     /// `NotFound` where it is removed meanwhile; `Corrupt` where its payload is damaged.
     pub fn relayout(&self, id: Id, layout: Layout) -> Result<Id> {
         let descriptor = self.descriptor(id)?;
         if let Some(becomes) = Becomes::of(&descriptor) {
-            return self.finish_relayout(descriptor, &becomes, layout);
+            let image = becomes.image(&descriptor).map_err(|error| self.here(error.at_id(id)))?;
+            let same = self.find_same(&image, becomes.of)?;
+            return self.finish_relayout(&descriptor, image, becomes.of, same, layout);
         }
-        self.remove_aside(&descriptor)?;
-        match descriptor.encoding {
-            Encoding::Raw(is) if is == layout => return Ok(id),
-            Encoding::Raw(_) => {}
-            other => {
-                let error = Error::unsupported(format!("it is {other}: only raw images have a layout"));
-                return Err(self.here(error.at_id(id).with_hint("import it again, with a layout")));
-            }
+        let is = self.layout_of(&descriptor)?;
+        if let Some(aside) = self.find(&name_aside(&descriptor))? {
+            return self.finish_relayout_of(&descriptor, &self.descriptor(aside)?, layout);
+        }
+        if is == layout {
+            return Ok(id);
         }
         let mut prepared = self.in_layout(&descriptor, layout)?;
         prepared.descriptor.name = Some(name_aside(&descriptor));
         prepared.descriptor.attributes = Some(Becomes::mark(&descriptor).map_err(|error| self.here(error.at_id(id)))?);
         let aside = self.append_prepared(std::iter::once(&mut prepared))?.start;
-        if self.remove(&[id])? == 0 {
-            self.remove(&[aside])?;
-            return Err(self.here(Error::not_found("it was removed meanwhile").at_id(id)));
-        }
-        self.replace_aside(aside, prepared, descriptor.name, descriptor.attributes)
+        self.replace(Some(id), aside, prepared, descriptor)
     }
 
-    /// Removes what a relayout of the image, which was broken off, has left aside.
-    fn remove_aside(&self, image: &Descriptor) -> Result<()> {
-        let name = name_aside(image);
-        let Some(id) = self.find(&name)? else { return Ok(()) };
-        if Becomes::of(&self.descriptor(id)?).is_some_and(|becomes| becomes.name == image.name) {
-            return self.remove(&[id]).map(drop);
+    /// Ends a relayout of `image` that was broken off when `aside`, which has its name aside, had been stored.
+    fn finish_relayout_of(&self, image: &Descriptor, aside: &Descriptor, layout: Layout) -> Result<Id> {
+        let becomes = Becomes::of(aside);
+        if let Some(becomes) = &becomes {
+            let made = becomes.image(aside).map_err(|error| self.here(error.at_id(aside.id)))?;
+            if self.is_same(image, &made)? {
+                return self.finish_relayout(aside, made, becomes.of, Some(image.id), layout);
+            }
         }
-        let error = Error::conflict(format!("image {id} has the name {name:?}, which is needed until this is done"));
-        Err(self.here(error.at_id(image.id).with_hint("remove that image first, or give it another name")))
+        let (name, left) = (aside.name.as_deref().unwrap_or_default(), aside.id);
+        let error = Error::conflict(format!("image {left} has the name {name:?}, which is needed until this is done"));
+        let hint = match becomes {
+            None => "remove that image first".to_owned(),
+            Some(_) => format!(
+                "it is what a relayout of another image, which was broken off, has left: finish that first, by a relayout \
+                 of image {left}, or remove it"
+            ),
+        };
+        Err(self.here(error.at_id(image.id).with_hint(hint)))
     }
 
-    /// Ends a relayout that was broken off when `aside` had been stored.
-    fn finish_relayout(&self, aside: Descriptor, becomes: &Becomes, layout: Layout) -> Result<Id> {
-        let attributes = becomes.attributes().map_err(|error| self.here(error.at_id(aside.id)))?;
-        let image = Descriptor { name: becomes.name.clone(), attributes, ..aside.clone() };
-        if let Some(id) = self.find_same(&image, becomes.of)? {
-            self.remove(&[aside.id])?;
-            return self.relayout(id, layout);
+    /// Ends a relayout that was broken off when `aside` had been stored, which is to become `image` in the place of the
+    /// image `of`; `same` is what it was, or has become.
+    fn finish_relayout(
+        &self,
+        aside: &Descriptor,
+        image: Descriptor,
+        of: Id,
+        same: Option<Id>,
+        layout: Layout,
+    ) -> Result<Id> {
+        let new = match same {
+            Some(new) if new != of => {
+                self.remove(&[aside.id])?;
+                new
+            }
+            // In the layout that it has, by which it is known again if this is broken off, too.
+            _ => {
+                let prepared = self.in_layout(aside, self.layout_of(aside)?)?;
+                self.replace(same, aside.id, prepared, image)?
+            }
+        };
+        self.relayout(new, layout)
+    }
+
+    /// The layout of a raw image.
+    fn layout_of(&self, descriptor: &Descriptor) -> Result<Layout> {
+        match descriptor.encoding {
+            Encoding::Raw(layout) => Ok(layout),
+            other => {
+                let error = Error::unsupported(format!("it is {other}: only raw images have a layout"));
+                Err(self.here(error.at_id(descriptor.id).with_hint("import it again, with a layout")))
+            }
         }
-        let prepared = self.in_layout(&aside, layout)?;
-        self.replace_aside(aside.id, prepared, image.name, image.attributes)
     }
 
     /// The image that `image`, which is aside, was or has become already.
@@ -172,19 +208,23 @@ impl Store {
         Ok(checksum == b.checksum)
     }
 
-    /// Stores what is `aside` under the image's own name, and removes it.
-    fn replace_aside(
-        &self,
-        aside: Id,
-        mut prepared: Prepared<'_>,
-        name: Option<String>,
-        attributes: Option<Attributes>,
-    ) -> Result<Id> {
-        prepared.descriptor.name = name;
-        prepared.descriptor.attributes = attributes;
-        let id = self.append_prepared(std::iter::once(&mut prepared)).map_err(|error| {
-            error.with_hint(format!("it is there, as image {aside}: a relayout of that one finishes what was begun"))
-        })?;
+    /// Stores what is `aside` as `image` in the place of the image `old`, if that is still there, and removes it.
+    fn replace(&self, old: Option<Id>, aside: Id, mut prepared: Prepared<'_>, image: Descriptor) -> Result<Id> {
+        let how_to_go_on = |error: Error| {
+            error.with_hint(format!(
+                "it is there, as image {aside}: a relayout of that one finishes what was begun, if no other image has its \
+                 name"
+            ))
+        };
+        if let Some(old) = old
+            && self.remove(&[old])? == 0
+        {
+            let error = Error::not_found("it was removed meanwhile, or another relayout of it is at work");
+            return Err(self.here(how_to_go_on(error.at_id(old))));
+        }
+        prepared.descriptor.name = image.name;
+        prepared.descriptor.attributes = image.attributes;
+        let id = self.append_prepared(std::iter::once(&mut prepared)).map_err(how_to_go_on)?;
         self.remove(&[aside])?;
         Ok(id.start)
     }
