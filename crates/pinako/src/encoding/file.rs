@@ -11,6 +11,7 @@ use std::path::Path;
 use image::{ColorType, ImageDecoder, ImageReader, Limits};
 
 use super::check_image_bytes;
+use super::jpeg;
 use super::link::open_regular;
 use super::raw::swap_endianness;
 use super::tiff::Tiff;
@@ -83,7 +84,7 @@ pub(crate) fn decode(bytes: &[u8], limit: u64) -> Result<Image> {
 /// As [`decode`].
 pub(crate) fn check(bytes: &[u8], limit: u64) -> Result<()> {
     let format = format_of(bytes)?;
-    let (header, pixels) = open(format, Cursor::new(bytes), bytes.len() as u64, limit)?;
+    let (header, pixels) = open_whole(format, Cursor::new(bytes), bytes.len() as u64, limit)?;
     match pixels {
         Pixels::Tiff(mut tiff) => {
             let mut band = Vec::new();
@@ -104,7 +105,7 @@ pub(crate) fn decode_at(path: &Path, limit: u64) -> Result<Image> {
 }
 
 fn decode_from(format: ImageFormat, reader: impl BufRead + Seek, length: u64, limit: u64) -> Result<Image> {
-    let (header, pixels) = open(format, reader, length, limit)?;
+    let (header, pixels) = open_whole(format, reader, length, limit)?;
     let mut bytes = vec![0; check_image_bytes(header.shape, header.sample_type, limit)?];
     pixels.read(format, &mut bytes)?;
     Image::from_bytes(header.shape, header.sample_type, bytes)
@@ -118,7 +119,7 @@ pub(super) fn decode_into(
     limit: u64,
     out: &mut [u8],
 ) -> Result<()> {
-    let (header, pixels) = open(format, Cursor::new(bytes), bytes.len() as u64, limit)?;
+    let (header, pixels) = open_whole(format, Cursor::new(bytes), bytes.len() as u64, limit)?;
     if (header.shape, header.sample_type) != (descriptor.shape, descriptor.sample_type) {
         return Err(Error::corrupt(format!(
             "its {} file holds {} {}, its descriptor says {} {}",
@@ -194,6 +195,20 @@ impl<R: BufRead + Seek> Pixels<'_, R> {
         }
         Ok(())
     }
+}
+
+/// As [`open`], where all pixels will be read.
+fn open_whole<'a, R: BufRead + Seek + 'a>(
+    format: ImageFormat,
+    mut reader: R,
+    length: u64,
+    limit: u64,
+) -> Result<(FileHeader, Pixels<'a, R>)> {
+    if format == ImageFormat::Jpeg {
+        jpeg::find_end(&mut reader).map_err(|error| cut_off(format, error))?;
+        rewind(&mut reader)?;
+    }
+    open(format, reader, length, limit)
 }
 
 /// Opens the image file of `length` bytes that `reader` starts with.

@@ -4,6 +4,7 @@
 //! nothing: the descriptor is checked against the payload and the file inside it before memory is taken.
 
 mod file;
+mod jpeg;
 mod link;
 mod raw;
 mod rows;

@@ -1,0 +1,67 @@
+//! Whether a JPEG file is all there.
+//!
+//! The decoder paints grey what it finds no data for, and says nothing. So the markers are followed to the one that ends
+//! the image (ITU-T T.81, annex B): a file that was cut off has none behind its last data.
+
+use std::io::{self, BufRead, Read};
+
+/// The bytes that follow 0xFF, which begins a marker.
+mod marker {
+    /// No marker: a byte of data that is 0xFF.
+    pub(super) const STUFFED: u8 = 0x00;
+    pub(super) const TEMPORARY: u8 = 0x01;
+    pub(super) const FIRST_RESTART: u8 = 0xd0;
+    pub(super) const START_OF_IMAGE: u8 = 0xd8;
+    pub(super) const END_OF_IMAGE: u8 = 0xd9;
+}
+
+/// Reads on until the end of the image.
+///
+/// # Errors
+/// `UnexpectedEof` where the file ends before.
+pub(super) fn find_end(reader: &mut impl BufRead) -> io::Result<()> {
+    loop {
+        reader.skip_until(0xff)?;
+        let mut code = [0xff];
+        while code == [0xff] {
+            reader.read_exact(&mut code)?;
+        }
+        match code[0] {
+            marker::END_OF_IMAGE => return Ok(()),
+            marker::STUFFED | marker::TEMPORARY | marker::FIRST_RESTART..=marker::START_OF_IMAGE => {}
+            _ => {
+                // A segment; its length counts itself. Data of a scan follow after its segment.
+                let mut length = [0; 2];
+                reader.read_exact(&mut length)?;
+                let rest = u64::from(u16::from_be_bytes(length)).saturating_sub(2);
+                if io::copy(&mut reader.take(rest), &mut io::sink())? < rest {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// With a segment that has the end of an image in it, as that of a thumbnail in EXIF data, and a scan with a stuffed
+    /// byte, a restart and fill bytes.
+    const WHOLE: &[u8] =
+        b"\xff\xd8\xff\xe1\x00\x06\xff\xd8\xff\xd9\xff\xda\x00\x04ab12\xff\x00\xff\xd03\xff\xff\xff\xd9";
+
+    #[test]
+    fn a_whole_file_has_an_end_whatever_follows() {
+        find_end(&mut &WHOLE[..]).unwrap();
+        find_end(&mut &[WHOLE, b"and more"].concat()[..]).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_was_cut_off_anywhere_has_none() {
+        for length in 0..WHOLE.len() {
+            let error = find_end(&mut &WHOLE[..length]).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "{length} bytes");
+        }
+    }
+}
