@@ -5,6 +5,7 @@ import sys
 import make_sources
 import numpy as np
 import pytest
+from PIL import Image
 from conftest import pinako
 
 # `pickle` looks for the class where it says it is from.
@@ -62,3 +63,18 @@ def test_pickles_of_every_protocol_are_read_or_get_an_error_that_helps(write, pr
         pinako("import", folder, store)
         pinako("export", store, tmp_path / "out.npy")
         assert (np.load(tmp_path / "out.npy") == images).all()
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "progressive.jpg", "a.png", "a.webp", "lossless.webp", "a.tif", "lzw.tif", "a.bmp", "a.gif", "a.ppm"])
+def test_a_picture_that_was_cut_off_is_refused(name, images, tmp_path):
+    options = {"progressive.jpg": {"progressive": True}, "lossless.webp": {"lossless": True}, "lzw.tif": {"compression": "tiff_lzw"}}
+    whole = tmp_path / name
+    Image.fromarray(np.concatenate(images)).save(whole, **options.get(name, {}))
+    pinako("import", whole, tmp_path / "whole")
+    content = whole.read_bytes()
+    for length in [len(content) // 2, len(content) - 20]:
+        cut = tmp_path / f"cut-{name}"
+        cut.write_bytes(content[:length])
+        for encoding in [[], ["--encoding", "raw"]]:
+            message = pinako("import", *encoding, cut, tmp_path / "cut", fails=True)
+            assert f"cut-{name}" in message, message

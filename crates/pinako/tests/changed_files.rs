@@ -62,14 +62,33 @@ fn a_file_that_was_put_in_place_of_another_is_the_one_that_is_read() {
 }
 
 #[test]
-fn a_file_that_was_cut_off_is_an_error() {
+fn a_file_of_another_length_is_an_error() {
     let pair = pair();
     let file = fs::OpenOptions::new().write(true).open(&pair.files[0]).unwrap();
-    file.set_len(5000).unwrap();
-    let error = pair.read(0).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Corrupt);
-    assert!(error.to_string().contains("5000 bytes"), "{error}");
+    for length in [5000, 0, u64::from(SIDE * SIDE) - 1, u64::from(SIDE * SIDE) + 1] {
+        file.set_len(length).unwrap();
+        // The first pixels are there for the most part.
+        for error in [pair.read(0).unwrap_err(), pair.store.region(0, Region::new(0, 0, 9, 9).unwrap()).unwrap_err()] {
+            assert_eq!(error.kind(), ErrorKind::Corrupt);
+            assert!(error.to_string().contains(&format!("{length} bytes")), "{error}");
+        }
+        let mut problems = 0;
+        pair.store.verify(&mut |_| problems += 1, &mut |_| std::ops::ControlFlow::Continue(())).unwrap();
+        assert_eq!(problems, 1);
+    }
     assert_eq!(pair.read(1).unwrap(), pair.crop(1));
+}
+
+#[test]
+fn a_pipe_in_place_of_a_file_is_an_error_and_not_waited_for() {
+    let pair = pair();
+    fs::remove_file(&pair.files[0]).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&pair.files[0]).status().unwrap().success());
+    assert_eq!(pair.read(0).unwrap_err().kind(), ErrorKind::Corrupt);
+    assert_eq!(pair.store.image(0).unwrap_err().kind(), ErrorKind::Corrupt);
+    let costs = pair.files[0].with_file_name(".cost.json");
+    assert!(std::process::Command::new("mkfifo").arg(&costs).status().unwrap().success());
+    pair.read(1).unwrap();
 }
 
 #[test]

@@ -7,6 +7,7 @@
 
 use std::fs::File;
 use std::io::{ErrorKind as Io, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -78,7 +79,10 @@ impl CostFile {
     pub(crate) fn read(&self) -> Result<Option<KeptCost>> {
         let path = self.path();
         let mut text = Vec::new();
-        let read = File::open(&path).and_then(|file| file.take(MAX_LENGTH + 1).read_to_end(&mut text));
+        let nonblocking = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default();
+        // Somebody may have put a pipe there.
+        let file = File::options().read(true).custom_flags(nonblocking).open(&path);
+        let read = file.and_then(|file| file.take(MAX_LENGTH + 1).read_to_end(&mut text));
         match read {
             Ok(_) => {}
             Err(error) if matches!(error.kind(), Io::NotFound | Io::NotADirectory) => return Ok(None),

@@ -53,7 +53,9 @@ impl Folder {
     }
 
     pub(super) fn open_file(&self, name: &str) -> io::Result<File> {
-        Ok(rustix::fs::openat(&self.directory, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?.into())
+        // A pipe that somebody put in its place must not be waited for.
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        Ok(rustix::fs::openat(&self.directory, name, flags, Mode::empty())?.into())
     }
 
     /// Opens a file that is there for writing anywhere in it.

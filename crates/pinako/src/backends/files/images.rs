@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 /// Bytes of a stream that are in memory at once.
 const PIECE: u64 = 1 << 20;
 
-/// Payloads up to this length are read without asking for the file's length before memory is taken.
+/// Payloads up to this length are read whole without asking for the file's length before memory is taken.
 const SMALL: u64 = 1 << 20;
 
 /// Images whose files are made in one go; as many files are open at once.
@@ -185,21 +185,22 @@ impl<'a> Reader<'a> {
             return Ok(Some(&line.file_name.as_bytes()[range.start as usize..range.end as usize]));
         }
         let name = &*line.file_name;
+        let whole = range.end - range.start == line.payload_length;
         let file = match self.open.take() {
             Some((id, file)) if id == line.id => file,
-            _ => match self.folder.open_file(name) {
-                Ok(file) => file,
-                Err(error) if error.kind() == Io::NotFound => return Ok(None),
-                Err(error) => return Err(self.folder.cannot("open", name, error)),
-            },
-        };
-        let whole = range.end - range.start == line.payload_length;
-        if range.end - range.start > SMALL {
-            let found = file.metadata().map_err(|error| self.folder.cannot("read", name, error))?.len();
-            if found < range.end || whole && found != range.end {
-                return Err(self.wrong_length(line, found));
+            _ => {
+                let file = match self.folder.open_file(name) {
+                    Ok(file) => file,
+                    Err(error) if error.kind() == Io::NotFound => return Ok(None),
+                    Err(error) => return Err(self.folder.cannot("open", name, error)),
+                };
+                // To read all of a small one shows its length, too.
+                if !whole || line.payload_length > SMALL {
+                    self.check_length(line, &file)?;
+                }
+                file
             }
-        }
+        };
         // One byte more than the whole shows whether the file ends there.
         let wanted = (range.end - range.start) as usize;
         let room = wanted + usize::from(whole);
@@ -221,8 +222,8 @@ impl<'a> Reader<'a> {
             }
         }
         if filled != wanted {
-            let found = file.metadata().map_err(|error| self.folder.cannot("read", name, error))?.len();
-            return Err(self.wrong_length(line, found));
+            self.check_length(line, &file)?;
+            return Err(Error::corrupt("its file ended while it was read").at_id(line.id));
         }
         if !whole {
             self.open = Some((line.id, file));
@@ -230,13 +231,18 @@ impl<'a> Reader<'a> {
         Ok(Some(&self.buffer[..wanted]))
     }
 
-    fn wrong_length(&self, line: &Line<'_>, found: u64) -> Error {
-        Error::corrupt(format!(
+    fn check_length(&self, line: &Line<'_>, file: &File) -> Result<()> {
+        let name = &*line.file_name;
+        let found = file.metadata().map_err(|error| self.folder.cannot("read", name, error))?.len();
+        if found == line.payload_length {
+            return Ok(());
+        }
+        Err(Error::corrupt(format!(
             "{} has {found} bytes, its line in metadata.jsonl says {}",
-            self.folder.path_of(&line.file_name).display(),
+            self.folder.path_of(name).display(),
             line.payload_length
         ))
         .at_id(line.id)
-        .with_hint("the file was changed or damaged: restore it, or remove the image")
+        .with_hint("the file was changed or damaged: restore it, or remove the image"))
     }
 }
