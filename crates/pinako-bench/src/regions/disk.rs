@@ -4,11 +4,11 @@
 //! Memory has outgrown that trick, so the file is opened past the page cache (`O_DIRECT`: whole blocks, into memory that is
 //! aligned to them); where a file system does not take that, a query's part of the file is dropped from the cache first.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
 use std::ops::Range;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::Path;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,7 +17,6 @@ use pinako::plan::Cost;
 use pinako::{Error, ErrorKind, Result};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use serde::Serialize;
-use tempfile::NamedTempFile;
 
 use super::{Progress, Watch, paper, stopped};
 use crate::pictures::Random;
@@ -54,10 +53,10 @@ impl Unbuffered {
     }
 }
 
-/// A large file to read from, that goes again.
+/// A large file to read from. It has no name, so that it goes with this process, however that ends.
 pub(super) struct Disk {
-    file: NamedTempFile,
-    reader: File,
+    folder: PathBuf,
+    file: File,
     bytes: u64,
     pub unbuffered: Unbuffered,
     /// By [`Disk::IN_FLIGHT`].
@@ -87,7 +86,7 @@ impl Disk {
     pub fn make(folder: &Path, bytes: u64, seed: u64, watch: &mut Watch<'_>) -> Result<Self> {
         let failed = |error| Error::io(format!("cannot write a file of {bytes} bytes in {}", folder.display()), error);
         check_space(folder, bytes)?;
-        let mut file = tempfile::Builder::new().prefix("pinako-bench-").tempfile_in(folder).map_err(failed)?;
+        let mut file = tempfile::tempfile_in(folder).map_err(failed)?;
         let mut random = Random::new(seed, bytes);
         let mut chunk = vec![0; 8 << 20];
         let mut left = bytes;
@@ -102,10 +101,10 @@ impl Disk {
             file.write_all(&chunk[..part]).map_err(failed)?;
             left -= part as u64;
         }
-        file.as_file().sync_all().map_err(failed)?;
-        let (reader, unbuffered) = open(file.path(), folder).map_err(failed)?;
+        file.sync_all().map_err(failed)?;
+        let unbuffered = unbuffer(&file, folder).map_err(failed)?;
         let crews = Self::IN_FLIGHT.into_iter().map(Crew::new).collect::<Result<Vec<Crew>>>()?;
-        Ok(Disk { file, reader, bytes, unbuffered, crews })
+        Ok(Disk { folder: folder.to_owned(), file, bytes, unbuffered, crews })
     }
 
     /// Measures what reads cost with so many of them in flight: of one block each and of 1 MiB each, each for as long as
@@ -139,7 +138,7 @@ impl Disk {
     /// Drops `length` bytes from `start` on from the page cache, where that is what keeps it out.
     pub fn forget(&self, start: u64, length: u64) -> Result<()> {
         match self.unbuffered {
-            Unbuffered::Forgotten => cold::forget_part(&self.reader, start, length).map_err(|error| self.failed(error)),
+            Unbuffered::Forgotten => cold::forget_part(&self.file, start, length).map_err(|error| self.failed(error)),
             Unbuffered::Direct | Unbuffered::No => Ok(()),
         }
     }
@@ -163,7 +162,7 @@ impl Disk {
                 let length = read.end - read.start;
                 let bytes = aligned(buffer, length as usize);
                 let began = Instant::now();
-                self.reader.read_exact_at(bytes, start + read.start)?;
+                self.file.read_exact_at(bytes, start + read.start)?;
                 let seconds = began.elapsed().as_secs_f64();
                 if seconds > limit(length) {
                     sum.special += 1;
@@ -187,7 +186,7 @@ impl Disk {
     }
 
     fn failed(&self, error: io::Error) -> Error {
-        Error::io(format!("cannot read {}", self.file.path().display()), error)
+        Error::io(format!("cannot read the file in {}", self.folder.display()), error)
     }
 }
 
@@ -210,35 +209,35 @@ fn aligned(buffer: &mut Vec<u8>, length: usize) -> &mut [u8] {
     &mut buffer[start..start + length]
 }
 
-/// Opens the file so that the page cache is kept out, and says how.
-fn open(path: &Path, folder: &Path) -> io::Result<(File, Unbuffered)> {
+/// Keeps the page cache out of what is read of the file, and says how.
+fn unbuffer(file: &File, folder: &Path) -> io::Result<Unbuffered> {
     // In a file system that is memory, reads past the page cache are none.
     let is_memory = machine::Machine::here(folder).file_system.starts_with("tmpfs");
-    if let Some(flags) = direct_flags().filter(|_| !is_memory) {
-        let mut buffer = Vec::new();
-        let direct = OpenOptions::new().read(true).custom_flags(flags).open(path);
-        let first = |file: File| {
-            file.read_exact_at(aligned(&mut buffer, BLOCK as usize), 0)?;
-            io::Result::Ok(file)
-        };
-        if let Ok(file) = direct.and_then(first) {
-            return Ok((file, Unbuffered::Direct));
-        }
+    if !is_memory && read_directly(file)? {
+        return Ok(Unbuffered::Direct);
     }
-    let unbuffered = if cold::can_forget(folder)? { Unbuffered::Forgotten } else { Unbuffered::No };
-    let file = File::open(path)?;
-    cold::no_read_ahead(&file)?;
-    Ok((file, unbuffered))
+    cold::no_read_ahead(file)?;
+    Ok(if cold::can_forget(folder)? { Unbuffered::Forgotten } else { Unbuffered::No })
 }
 
+/// Has reads of the file go past the page cache, where its file system takes that.
 #[cfg(target_os = "linux")]
-fn direct_flags() -> Option<i32> {
-    i32::try_from(rustix::fs::OFlags::DIRECT.bits()).ok()
+fn read_directly(file: &File) -> io::Result<bool> {
+    use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+    let flags = fcntl_getfl(file)?;
+    let mut buffer = Vec::new();
+    if fcntl_setfl(file, flags | OFlags::DIRECT).is_ok() {
+        if file.read_exact_at(aligned(&mut buffer, BLOCK as usize), 0).is_ok() {
+            return Ok(true);
+        }
+        fcntl_setfl(file, flags)?;
+    }
+    Ok(false)
 }
 
 #[cfg(not(target_os = "linux"))]
-fn direct_flags() -> Option<i32> {
-    None
+fn read_directly(_: &File) -> io::Result<bool> {
+    Ok(false)
 }
 
 /// Refuses a file that would fill the disk.
@@ -286,6 +285,7 @@ mod tests {
             let none = disk.read(4096, &reads, in_flight, |bytes| if bytes == 4096 { -1.0 } else { 9.0 }).unwrap();
             assert_eq!((none.seconds, none.special), (0.0, 16));
         }
+        assert_eq!(folder.path().read_dir().unwrap().count(), 0, "nothing would be left by a process that is killed");
         let beyond = disk.read(1 << 20, &reads, 1, |_| f64::INFINITY).unwrap_err();
         assert!(beyond.to_string().contains("cannot read"), "{beyond}");
     }

@@ -29,7 +29,7 @@ use pinako::{Error, ErrorKind, Result};
 use self::disk::Disk;
 use crate::invalid;
 use crate::machine::Machine;
-use crate::output::make_folder;
+use crate::output::{make_folder, report_folder};
 
 pub use self::conclusions::Conclusion;
 pub use self::disk::{BLOCK, Unbuffered};
@@ -38,6 +38,9 @@ pub use self::report::{Report, Source};
 pub use self::runs::{Borders, RunRow, RunTable};
 pub use self::tables::{Row, Table};
 pub use self::times::{Cell, Costs, Measuring, Method, PaperDisk, TimeRow, TimeTable};
+
+/// What its reports are known again by.
+const NAME: &str = "regions";
 
 /// What to count and measure, and where.
 #[derive(Debug, Clone)]
@@ -53,7 +56,7 @@ pub struct Options {
     pub seconds: f64,
     /// Bytes of the file that is read from; at least [`Options::LEAST_FILE`].
     pub file_bytes: u64,
-    /// The folder that gets the report; made where there is none.
+    /// The folder that gets the report: made where there is none, else empty or with an older report.
     pub out: PathBuf,
     /// The folder on the disk to be measured, where the file is made and removed again; `None` is `out`.
     pub folder: Option<PathBuf>,
@@ -145,17 +148,18 @@ pub struct Progress<'a> {
 pub type Watch<'a> = dyn FnMut(Progress<'_>) -> ControlFlow<()> + 'a;
 
 /// Counts and measures, and leaves in [`Options::out`] `report.json` (all figures), `report.csv` (the tables' cells),
-/// `index.html` (for people) and the plots as SVG and PNG files. What was there under these names is replaced, at the
-/// end; plots of an older report that this one has not are removed.
+/// `index.html` (for people) and the plots as SVG and PNG files. An older report that is there is replaced, at the end,
+/// and those of its plots that this one has not are removed.
 ///
 /// # Errors
-/// `InvalidInput` where the options make no sense, `Interrupted` where the watch breaks off; else what the file system
+/// `InvalidInput` where the options make no sense, `Conflict` where [`Options::out`] has files that are no report of
+/// this experiment, `Interrupted` where the watch breaks off; else what the file system
 /// says. Nothing is reported then, and the file that was read from is gone.
 pub fn run(options: &Options, watch: &mut Watch<'_>) -> Result<Report> {
     let options = options.checked()?;
     let began = Instant::now();
     let date = chrono::Utc::now();
-    let _out = make_folder(&options.out)?;
+    let _out = report_folder(&options.out, NAME)?;
     let folder = options.folder.as_ref().unwrap_or(&options.out);
     let _folder = make_folder(folder)?;
 

@@ -78,8 +78,9 @@ impl Report {
     /// Writes all the files of the report into `folder`.
     pub(super) fn write(&self, folder: &Path) -> Result<()> {
         let charts = plots::charts(self);
-        Files { report: self, csv: self.csv(), charts: &charts, names: &plots::NAMES, page: page::page(self, &charts) }
-            .write(folder)
+        let page = page::page(self, &charts);
+        let (experiment, csv, names) = (super::NAME, self.csv(), &plots::NAMES);
+        Files { experiment, report: self, csv, charts: &charts, names, page }.write(folder)
     }
 
     fn csv(&self) -> Vec<Vec<String>> {

@@ -51,8 +51,8 @@ fn a_device_is_predicted_without_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let cost = Cost::new(20e-3, 1e-8, 1, 1).unwrap();
     let options = Options { tables: vec![4, 2, 4], device: Some(Device::Costs(cost)), seconds: 0.0, ..tiny(&folder) };
-    fs::create_dir(&options.out).unwrap();
-    fs::write(options.out.join("runs.png"), "old").unwrap();
+    run(&Options { tables: vec![1], ..tiny(&folder) }, &mut to_the_end).unwrap();
+    assert!(options.out.join("runs.png").exists());
     let report = run(&options, &mut to_the_end).unwrap();
     assert!(!options.out.join("runs.png").exists(), "the plot of an older report goes");
     let names: Vec<&str> = plots::charts(&report).iter().map(|chart| chart.name).collect();

@@ -28,11 +28,14 @@ use self::data::SourceImages;
 use crate::cold;
 use crate::invalid;
 use crate::machine::{self, Machine};
-use crate::output::make_folder;
+use crate::output::{make_folder, report_folder};
 
 pub use self::data::Data;
 pub use self::recommendation::{Advice, Recommendation};
 pub use self::report::{Measurement, Operation, Report, Unit};
+
+/// What its reports are known again by.
+const NAME: &str = "stores";
 
 /// What to compare, on what, and where.
 #[derive(Debug, Clone)]
@@ -44,7 +47,7 @@ pub struct Options {
     pub counts: Vec<u64>,
     /// The backends' names, out of [`Options::BACKENDS`].
     pub backends: Vec<String>,
-    /// The folder that gets the report; made where there is none.
+    /// The folder that gets the report: made where there is none, else empty or with an older report.
     pub out: PathBuf,
     /// The folder on the disk to be measured, where the stores are made and removed again; `None` is `out`.
     pub folder: Option<PathBuf>,
@@ -134,13 +137,14 @@ pub struct Progress<'a> {
 pub type Watch<'a> = dyn FnMut(Progress<'_>) -> ControlFlow<()> + 'a;
 
 /// Measures, and leaves in [`Options::out`] `report.json` (every sample), `report.csv` (their summaries), `index.html`
-/// (for people) and the plots as SVG and PNG files. What was there under these names is replaced, at the end; plots
-/// of an older report that this one has not are removed.
+/// (for people) and the plots as SVG and PNG files. An older report that is there is replaced, at the end, and those of
+/// its plots that this one has not are removed.
 ///
 /// At most 512 MiB of source images are kept in memory, and as much of images that were read.
 ///
 /// # Errors
-/// `InvalidInput` where the options make no sense, `Corrupt` where an image that was read is not the one that was
+/// `InvalidInput` where the options make no sense, `Conflict` where [`Options::out`] has files that are no report of
+/// this experiment, `Corrupt` where an image that was read is not the one that was
 /// stored, `Interrupted` where the watch breaks off; else what a backend, the source or the file system says. Nothing
 /// is reported then, and no store is left behind.
 pub fn run(options: &Options, watch: &mut Watch<'_>) -> Result<Report> {
@@ -154,7 +158,7 @@ fn compare(options: &Options, contenders: &[Contender], watch: &mut Watch<'_>) -
     let began = Instant::now();
     let date = chrono::Utc::now();
     let largest = options.counts.iter().copied().max().unwrap_or(0);
-    let _out = make_folder(&options.out)?;
+    let _out = report_folder(&options.out, NAME)?;
     let folder = options.folder.as_ref().unwrap_or(&options.out);
     let _folder = make_folder(folder)?;
     let scratch = tempfile::Builder::new()

@@ -58,7 +58,7 @@ pub struct BenchStoresArgs {
     #[arg(value_parser = PossibleValuesParser::new(Options::BACKENDS))]
     pub backends: Vec<String>,
 
-    /// The folder for the report
+    /// The folder for the report: a new one, an empty one, or one with an older report, which is replaced
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, default_value = "bench-stores")]
     pub out: PathBuf,
 
@@ -117,7 +117,7 @@ pub struct BenchRegionsArgs {
     #[arg(long, value_name = "SIZE", value_parser = size, default_value = "1G", conflicts_with = "device")]
     pub file_bytes: u64,
 
-    /// The folder for the report
+    /// The folder for the report: a new one, an empty one, or one with an older report, which is replaced
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, default_value = "bench-regions")]
     pub out: PathBuf,
 
