@@ -52,7 +52,8 @@ fn main() -> pinako::Result<()> {
 
     // How it was read: a few long reads, with a little between them that nobody asked for.
     let plan = store.plan(id, region, Strategy::Optimal, Budget::default())?;
-    println!("{} runs became {} reads with {} bytes to throw away", plan.runs, plan.reads.len(), plan.extra_bytes());
+    let runs = store.planner(&store.descriptor(id)?)?.arrangement.runs(region);
+    println!("{} runs became {} reads with {} bytes to throw away", runs.len(), plan.reads.len(), plan.extra_bytes());
 
     // Together, what rectangles share is read once.
     let neighbours = (0..4).map(|n| Ok((id, Region::new(n * 150, 500, 200, 200)?)));

@@ -10,7 +10,7 @@ mod tests;
 
 use std::time::{Duration, Instant};
 
-use pinako::plan::{self, Budget, Cost, MAX_GROWTH, Strategy};
+use pinako::plan::{self, Budget, Cost, Strategy};
 use pinako::{Descriptor, Encoding, Error, ErrorKind, Id, Image, Region, Result, Store};
 use serde::Serialize;
 
@@ -143,10 +143,11 @@ pub fn explain(store: &Store, id: Id, region: Region, options: &Options) -> Resu
     let mut ways = Vec::with_capacity(strategies.len().max(1));
     for &strategy in &strategies {
         let plan = store.plan(id, region, strategy, budget(strategy, options))?;
+        let runs = store.planner(&descriptor)?.arrangement.runs(plan.grown);
         ways.push(Way {
             strategy: strategy.to_string(),
             grown: Some(corners(plan.grown)),
-            runs: plan.runs,
+            runs: runs.len(),
             reads: plan.reads.len(),
             bytes: plan.bytes(),
             extra_bytes: Some(plan.extra_bytes()),
@@ -192,9 +193,7 @@ fn frontier(
 ) -> Result<Vec<Point>> {
     let planner = store.planner(descriptor)?;
     let frontier = planner.frontier(region);
-    let Budget { max_reads, max_extra_bytes } = options.budget;
-    let bytes = max_extra_bytes.map_or(u64::MAX, |extra| region_bytes.saturating_add(extra));
-    let optimal = frontier.fastest(&planner.cost, max_reads.unwrap_or(usize::MAX), bytes);
+    let optimal = frontier.fastest(&planner.cost, options.budget);
     let point = |point: plan::Point| Point {
         reads: point.reads,
         bytes: point.bytes,
@@ -211,7 +210,7 @@ fn strategies(store: &Store, id: Id, region: Region, options: &Options) -> Resul
         return Ok(options.strategies.clone());
     }
     let mut strategies = vec![Strategy::Exact];
-    for n in 1..=USUAL_GROWTH.min(MAX_GROWTH) {
+    for n in 1..=USUAL_GROWTH {
         strategies.push(Strategy::Grow(n));
         if store.plan(id, region, Strategy::Grow(n), Budget::default())?.reads.len() == 1 {
             break;

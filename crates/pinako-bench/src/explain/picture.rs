@@ -77,11 +77,11 @@ struct Panel {
 }
 
 fn title(strategy: Strategy, plan: &Plan) -> String {
-    match strategy {
-        Strategy::Exact => "exact: every run by itself".to_owned(),
-        Strategy::Grow(n) => format!("grow:{n}: grown to multiples of {}", 1 << n),
-        Strategy::Paper => format!("paper: {} at these costs", plan.strategy),
-        Strategy::Optimal => "optimal: gaps read where that is faster".to_owned(),
+    match (strategy, plan.strategy) {
+        (Strategy::Paper, found) => format!("paper: {found} at these costs"),
+        (_, Strategy::Grow(n)) => format!("grow:{n}: grown to multiples of {}", 1u32 << n),
+        (Strategy::Optimal, _) => "optimal: gaps read where that is faster".to_owned(),
+        _ => "exact: every run by itself".to_owned(),
     }
 }
 

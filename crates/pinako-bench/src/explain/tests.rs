@@ -29,7 +29,8 @@ fn the_ways_are_those_of_the_plans_and_growing_ends_at_one_read() {
         assert!(names.starts_with(&["exact", "grow:1"]) && names.ends_with(&["paper", "optimal"]), "{names:?}");
         for way in &found.ways {
             let plan = store.plan(0, region, way.strategy.parse().unwrap(), Budget::default()).unwrap();
-            assert_eq!((way.reads, way.bytes, way.runs), (plan.reads.len(), plan.bytes(), plan.runs));
+            assert_eq!((way.reads, way.bytes), (plan.reads.len(), plan.bytes()));
+            assert!(way.runs >= way.reads && (way.strategy == "optimal" || way.runs == way.reads), "{way:?}");
             assert_eq!(way.bytes, found.region_bytes + way.extra_bytes.unwrap());
             assert!(way.measured_seconds.unwrap().median > 0.0);
         }
@@ -101,7 +102,7 @@ fn pictures_are_drawn_of_images_of_any_shape_and_regions_anywhere() {
         let shape = Shape::new(shape.0, shape.1, 1).unwrap();
         let image = Image::from_bytes(shape, SampleType::U8, vec![7; shape.pixels() as usize]).unwrap();
         store.append([NewImage::encoded(image.view(), PixelEncoding::RawIn(layout.parse().unwrap()))]).unwrap();
-        let strategies = vec![Strategy::Exact, Strategy::Grow(3), Strategy::Grow(16), Strategy::Optimal];
+        let strategies = vec![Strategy::Exact, Strategy::Grow(3), Strategy::Grow(40), Strategy::Optimal];
         let drawn = picture(&store, 0, region(at), &Options { strategies, ..Options::default() }).unwrap();
         assert!(Image::decode(&drawn, 1 << 28).is_ok(), "{layout} {at}");
     }

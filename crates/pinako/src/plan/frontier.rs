@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use super::cost::Cost;
+use super::{Budget, Cost};
 
 /// How many reads a region takes against how many bytes: for every number of reads the fewest bytes.
 #[derive(Debug, Clone)]
@@ -16,6 +16,8 @@ pub struct Frontier {
     gaps: Vec<u64>,
     /// The bytes of all runs.
     bytes: u64,
+    /// Those of them that are the region's own.
+    region_bytes: u64,
 }
 
 /// A point of a [`Frontier`].
@@ -23,16 +25,16 @@ pub struct Frontier {
 pub struct Point {
     /// How many reads.
     pub reads: usize,
-    /// Bytes of all reads together.
+    /// Bytes of all reads together, the region's own among them.
     pub bytes: u64,
 }
 
 impl Frontier {
-    /// That of `runs`, which ascend and do not touch.
-    pub(super) fn new(runs: &[Range<u64>]) -> Self {
+    /// That of `runs`, which ascend and do not touch; `region_bytes` of theirs are the region's own.
+    pub(super) fn new(runs: &[Range<u64>], region_bytes: u64) -> Self {
         let mut gaps: Vec<u64> = runs.windows(2).map(|pair| pair[1].start - pair[0].end).collect();
         gaps.sort_unstable();
-        Frontier { gaps, bytes: runs.iter().map(|run| run.end - run.start).sum() }
+        Frontier { gaps, bytes: runs.iter().map(|run| run.end - run.start).sum(), region_bytes }
     }
 
     /// All points, from a read for each run down to a single one: ever fewer reads, ever more bytes.
@@ -45,13 +47,18 @@ impl Frontier {
         std::iter::once(first).chain(others)
     }
 
-    /// The point that takes the least time of those with at most `reads` reads and `bytes` bytes; of several, the one of
-    /// the fewest bytes. `None` where there is no such point.
-    pub fn fastest(&self, cost: &Cost, reads: usize, bytes: u64) -> Option<Point> {
+    /// The points that keep to `budget`, as [`points`](Self::points).
+    pub fn within(&self, budget: Budget) -> impl Iterator<Item = Point> {
+        let reads = budget.max_reads.unwrap_or(usize::MAX);
+        let bytes = budget.max_extra_bytes.map_or(u64::MAX, |extra| self.region_bytes.saturating_add(extra));
+        self.points().filter(move |point| point.reads <= reads && point.bytes <= bytes)
+    }
+
+    /// The point that takes the least time of those that keep to `budget`; of several, the one of the fewest bytes. `None`
+    /// where none does.
+    pub fn fastest(&self, cost: &Cost, budget: Budget) -> Option<Point> {
         let seconds = |point: &Point| cost.seconds(point.reads, point.bytes);
-        self.points()
-            .filter(|point| point.reads <= reads && point.bytes <= bytes)
-            .min_by(|a, b| seconds(a).total_cmp(&seconds(b)))
+        self.within(budget).min_by(|a, b| seconds(a).total_cmp(&seconds(b)))
     }
 }
 

@@ -37,7 +37,7 @@ pub enum Strategy {
     Grow(u32),
     /// [`Grow`](Self::Grow) by the [n*](Cost::n_star) of CS-TR-3991, which follows from the costs.
     Paper,
-    /// The plan that takes the least time of all that there are. In no case slower than the others.
+    /// The plan that takes the least time of all that there are. By the costs it is in no case slower than the others.
     #[default]
     Optimal,
 }
@@ -90,8 +90,6 @@ pub struct Plan {
     pub grown: Region,
     /// Ranges of bytes of the payload: ascending, none touching the next.
     pub reads: Vec<Range<u64>>,
-    /// The runs of the region, or of what it was grown to.
-    pub runs: usize,
     /// Bytes of the region's pixels.
     pub region_bytes: u64,
 }
@@ -131,60 +129,63 @@ impl Planner {
         if strategy != Strategy::Optimal && budget != Budget::default() {
             return Err(Error::invalid(format!("a budget is for optimal plans only, not for {strategy}")));
         }
-        let runs = self.arrangement.runs(region);
-        let region_bytes = runs.iter().map(|run| run.end - run.start).sum();
-        let grown = |n: u32| {
-            let grown = self.arrangement.grow(region, n);
-            (Strategy::Grow(n), grown, if n == 0 { runs.clone() } else { self.arrangement.runs(grown) })
+        let grow = |n: u32| (Strategy::Grow(n), self.arrangement.grow(region, n));
+        let (strategy, grown) = match strategy {
+            Strategy::Exact | Strategy::Optimal => (strategy, region),
+            Strategy::Grow(n) => grow(n.min(MAX_GROWTH)),
+            Strategy::Paper => grow(self.cost.n_star(self.arrangement.pixel_size())),
         };
-        let (strategy, grown, runs) = match strategy {
-            Strategy::Exact | Strategy::Optimal => (strategy, region, runs),
-            Strategy::Grow(n) => grown(n.min(MAX_GROWTH)),
-            Strategy::Paper => grown(self.cost.n_star(self.arrangement.pixel_size())),
-        };
-        let count = runs.len();
-        let blocks = self.whole_blocks(runs);
+        let region_bytes = self.region_bytes(region);
+        let blocks = self.blocks(grown);
         let reads = match strategy {
-            Strategy::Optimal => self.within(&blocks, region_bytes, budget)?,
+            Strategy::Optimal => self.fastest(&blocks, region_bytes, budget)?,
             _ => blocks,
         };
-        Ok(Plan { strategy, grown, reads, runs: count, region_bytes })
+        Ok(Plan { strategy, grown, reads, region_bytes })
     }
 
     /// All sensible plans for `region`, which is inside the image.
     pub fn frontier(&self, region: Region) -> Frontier {
-        Frontier::new(&self.whole_blocks(self.arrangement.runs(region)))
+        Frontier::new(&self.blocks(region), self.region_bytes(region))
     }
 
     /// The optimal reads for `regions`, all of which are inside the image, together.
     pub(crate) fn optimal(&self, regions: &[Region]) -> Result<Vec<Range<u64>>> {
-        let runs = regions.iter().flat_map(|&region| self.arrangement.runs_to_round(region, self.cost.block()));
-        let mut runs: Vec<Range<u64>> = runs.collect();
+        let mut blocks: Vec<Range<u64>> = regions.iter().flat_map(|&region| self.blocks(region)).collect();
         if regions.len() > 1 {
-            runs = union(runs);
+            blocks = union(blocks);
         }
-        self.within(&self.whole_blocks(runs), 0, Budget::default())
+        self.fastest(&blocks, 0, Budget::default())
     }
 
-    fn within(&self, runs: &[Range<u64>], wanted_bytes: u64, budget: Budget) -> Result<Vec<Range<u64>>> {
-        let frontier = Frontier::new(runs);
-        let reads = budget.max_reads.unwrap_or(usize::MAX);
-        let bytes = budget.max_extra_bytes.map_or(u64::MAX, |extra| wanted_bytes.saturating_add(extra));
-        let point = frontier.fastest(&self.cost, reads, bytes).ok_or_else(|| {
-            let fewest = frontier.points().filter(|point| point.bytes <= bytes).last();
+    /// Those of `blocks` and of the gaps between them that take the least time within `budget`; `region_bytes` of them are
+    /// not extra.
+    fn fastest(&self, blocks: &[Range<u64>], region_bytes: u64, budget: Budget) -> Result<Vec<Range<u64>>> {
+        let frontier = Frontier::new(blocks, region_bytes);
+        let point = frontier.fastest(&self.cost, budget).ok_or_else(|| {
             let error = Error::invalid("no plan keeps to the budget");
-            match fewest {
+            match frontier.within(Budget { max_reads: None, ..budget }).last() {
                 Some(point) => error.with_hint(format!("with these bytes it takes at least {} reads", point.reads)),
                 None => {
-                    let least = frontier.points().next().map_or(0, |point| point.bytes - wanted_bytes);
+                    let least = frontier.points().next().map_or(0, |point| point.bytes - region_bytes);
                     error.with_hint(format!("the device's blocks alone make {least} extra bytes"))
                 }
             }
         })?;
-        Ok(frontier::join(runs, &frontier, point.reads))
+        Ok(frontier::join(blocks, &frontier, point.reads))
     }
 
-    /// Rounds `runs` outward to the device's blocks, and joins those that then touch.
+    fn region_bytes(&self, region: Region) -> u64 {
+        u64::from(region.width()) * u64::from(region.height()) * self.arrangement.pixel_size()
+    }
+
+    /// The runs of `region` in whole blocks of the device.
+    fn blocks(&self, region: Region) -> Vec<Range<u64>> {
+        self.whole_blocks(self.arrangement.runs_to_round(region, self.cost.block()))
+    }
+
+    /// Rounds `runs` outward to the device's blocks, and joins those that then touch. Blocks are counted from the payload's
+    /// first byte, wherever in a block of the device a backend has put that: so a read may touch one block more.
     fn whole_blocks(&self, runs: Vec<Range<u64>>) -> Vec<Range<u64>> {
         let block = self.cost.block();
         if block == 1 {

@@ -47,9 +47,8 @@ proptest! {
     }
 
     #[test]
-    fn runs_that_are_to_be_rounded_give_the_plan_of_the_exact_ones((planner, region) in planners()) {
-        let plan = planner.plan(region, Strategy::Optimal, Budget::default()).unwrap();
-        prop_assert_eq!(planner.optimal(&[region]).unwrap(), plan.reads);
+    fn runs_that_are_to_be_rounded_give_the_blocks_of_the_exact_ones((planner, region) in planners()) {
+        prop_assert_eq!(planner.blocks(region), planner.whole_blocks(planner.arrangement.runs(region)));
     }
 
     #[test]
@@ -61,15 +60,14 @@ proptest! {
             prop_assert!(runs.iter().all(|run| plan.reads.iter().any(|read| read.start <= run.start && run.end <= read.end)));
             prop_assert!(plan.reads.windows(2).all(|pair| pair[0].end < pair[1].start));
             prop_assert!(plan.reads.last().unwrap().end <= planner.arrangement.payload_bytes());
-            prop_assert_eq!((plan.runs, plan.region_bytes), (planner.arrangement.runs(plan.grown).len(), bytes));
+            prop_assert_eq!(plan.region_bytes, bytes);
             prop_assert_eq!(plan.bytes() - plan.extra_bytes(), bytes);
         }
     }
 
     #[test]
     fn the_frontier_falls_and_each_of_its_points_is_a_plan((planner, region) in planners()) {
-        let runs = planner.whole_blocks(planner.arrangement.runs(region));
-        let frontier = Frontier::new(&runs);
+        let (runs, frontier) = (planner.blocks(region), planner.frontier(region));
         let points: Vec<Point> = frontier.points().collect();
         prop_assert_eq!(points.len(), runs.len());
         prop_assert!(points.windows(2).all(|pair| pair[1].reads < pair[0].reads && pair[1].bytes > pair[0].bytes));
@@ -115,7 +113,7 @@ fn no_choice_of_gaps_is_faster() {
             .collect();
         let cost = Cost::new(1.0, 1.0 / (5.0 + seed as f64), parallel, 1).unwrap();
         let planner = planner(Layout::Row, 10_000, 1, 1, cost);
-        let reads = planner.within(&runs, 0, Budget::default()).unwrap();
+        let reads = planner.fastest(&runs, 0, Budget::default()).unwrap();
         let seconds = |reads: usize, bytes: u64| cost.seconds(reads, bytes);
         let found = seconds(reads.len(), reads.iter().map(|read| read.end - read.start).sum());
         let wanted: u64 = runs.iter().map(|run| run.end - run.start).sum();

@@ -78,7 +78,8 @@ impl Store {
         images.collect()
     }
 
-    /// A rectangle of one image, read as `strategy` says: for experiments. [`region`](Self::region) is never slower.
+    /// A rectangle of one image, read as `strategy` says: for experiments. By the costs
+    /// [`region`](Self::region) is never slower.
     ///
     /// # Errors
     /// As [`plan`](Self::plan) and [`region`](Self::region).
