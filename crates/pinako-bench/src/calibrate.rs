@@ -87,8 +87,6 @@ pub struct Report {
     pub batches: Vec<Batches>,
     /// When it was measured, in seconds since 1970 began (UTC).
     pub unix_seconds: u64,
-    #[serde(skip)]
-    cost: Cost,
 }
 
 /// [n*](Cost::n_star) for pixels of so many bytes.
@@ -116,8 +114,8 @@ pub struct Batches {
 impl Report {
     /// What a store keeps of it.
     pub fn calibration(&self) -> Calibration {
-        let Report { cost, unix_seconds, reads, typical_error, .. } = *self;
-        Calibration { cost, unix_seconds, reads, typical_error }
+        let Report { read_seconds, byte_seconds, parallel_reads, unix_seconds, reads, typical_error, .. } = *self;
+        Calibration { read_seconds, byte_seconds, parallel_reads, unix_seconds, reads, typical_error }
     }
 }
 
@@ -172,7 +170,7 @@ pub fn calibrate(url: &str, options: &Options, watch: &mut Watch<'_>) -> Result<
         read_seconds: cost.read_seconds(),
         byte_seconds: cost.byte_seconds(),
         parallel_reads: cost.parallel_reads(),
-        bytes_a_read: cost.read_seconds() / cost.byte_seconds(),
+        bytes_a_read: cost.bytes_per_read(),
         n_stars: PIXELS.map(|pixel_size| Growth { pixel_size, n: cost.n_star(pixel_size) }).to_vec(),
         typical_error,
         largest_error,
@@ -183,7 +181,6 @@ pub fn calibrate(url: &str, options: &Options, watch: &mut Watch<'_>) -> Result<
         before,
         batches,
         unix_seconds: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
-        cost,
     })
 }
 
@@ -386,7 +383,10 @@ mod tests {
             store.keep_calibration(&found.calibration()).unwrap();
             drop(store);
             let costs = Costs::of(&Store::open(&url).unwrap()).unwrap();
-            assert_eq!((costs.read_seconds, costs.parallel_reads), (found.read_seconds, found.parallel_reads));
+            assert_eq!(
+                (costs.cost.read_seconds(), costs.cost.parallel_reads()),
+                (found.read_seconds, found.parallel_reads)
+            );
             assert!(costs.text().contains("calibrated 20"), "{}", costs.text());
         }
         let stopped =

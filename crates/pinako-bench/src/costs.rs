@@ -1,6 +1,7 @@
 //! What reading a store costs, as people and JSON get to see it.
 
 use chrono::{DateTime, SecondsFormat};
+use pinako::plan::Cost;
 use pinako::store::CostSource;
 use pinako::{Result, Store};
 use serde::Serialize;
@@ -10,14 +11,9 @@ use crate::figures;
 /// What reading a store costs, and who says so.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Costs {
-    /// t1: seconds for a read.
-    pub read_seconds: f64,
-    /// t2: seconds for a byte.
-    pub byte_seconds: f64,
-    /// P: reads in flight at once.
-    pub parallel_reads: u32,
-    /// Bytes that the device reads at least.
-    pub block: u64,
+    /// t1, t2, P and the device's block.
+    #[serde(flatten)]
+    pub cost: Cost,
     /// Where they come from.
     pub source: Source,
     /// When they were measured, where they were.
@@ -48,7 +44,6 @@ impl Costs {
     /// # Errors
     /// As [`Store::cost`].
     pub fn of(store: &Store) -> Result<Self> {
-        let cost = store.cost()?;
         let (source, calibrated, ignored) = match store.cost_source() {
             CostSource::Given => (Source::Device, None, None),
             CostSource::Calibrated(kept) => (Source::Calibrated, Some(date(kept.unix_seconds)), None),
@@ -56,20 +51,12 @@ impl Costs {
             CostSource::FirstGuess { ignored } => (Source::FirstGuess, None, ignored),
             _ => (Source::FirstGuess, None, None),
         };
-        Ok(Costs {
-            read_seconds: cost.read_seconds(),
-            byte_seconds: cost.byte_seconds(),
-            parallel_reads: cost.parallel_reads(),
-            block: cost.block(),
-            source,
-            calibrated,
-            ignored,
-        })
+        Ok(Costs { cost: store.cost()?, source, calibrated, ignored })
     }
 
     /// On one line: `60.0 µs a read, 1.00 ms a MB, 8 in flight, in blocks of 4,096 bytes: a first guess ...`
     pub fn text(&self) -> String {
-        let block = match self.block {
+        let block = match self.cost.block() {
             1 => String::new(),
             block => format!(", in blocks of {} bytes", figures::count(block)),
         };
@@ -82,9 +69,9 @@ impl Costs {
         };
         format!(
             "{} a read, {} a MB, {} in flight{block}: {from}",
-            figures::seconds(self.read_seconds),
-            figures::seconds(self.byte_seconds * 1e6),
-            self.parallel_reads
+            figures::seconds(self.cost.read_seconds()),
+            figures::seconds(self.cost.byte_seconds() * 1e6),
+            self.cost.parallel_reads()
         )
     }
 }

@@ -1,13 +1,12 @@
 //! What follows from the figures, in words. Nothing is said here that was not counted or measured.
 
-use pinako::plan::Cost;
 use serde::Serialize;
 
 use super::played::Playing;
 use super::report::{Report, Source};
 use super::runs::MAX_GROWTH;
 use super::tables::per_cent;
-use super::times::{Costs, Method, TimeTable};
+use super::times::{Method, TimeTable};
 use super::{RunTable, paper};
 use crate::figures;
 
@@ -74,18 +73,14 @@ pub(super) fn conclude(report: &Report) -> Vec<Conclusion> {
     conclusions.extend(optimal(&first().collect::<Vec<_>>()).map(|text| on("Optimal plans", text)));
     conclusions.extend(in_flight(report).map(|text| on("Reads in flight", text)));
     conclusions.extend(report.paper_disk.map(|disk| {
-        let Costs { read_seconds, byte_seconds, .. } = disk.cost;
         let text = format!(
             "Its times are explained best by {} a read and {} a MB, or {} bytes in the time of a read; its cells are {} off at \
              the mean. The formula's n* for it: {}; as printed there: {}.",
-            figures::seconds(read_seconds),
-            figures::seconds(byte_seconds * 1e6),
+            figures::seconds(disk.cost.read_seconds()),
+            figures::seconds(disk.cost.byte_seconds() * 1e6),
             figures::count(disk.cost.bytes_per_read().round() as u64),
             per_cent(disk.error),
-            each_growth(|size| {
-                let cost = Cost::new(read_seconds, byte_seconds, 1, 1);
-                cost.map_or(0, |cost| cost.n_star(size.into()))
-            }),
+            each_growth(|size| disk.cost.n_star(size.into())),
             each_growth(|size| paper::printed_n_star(disk.cost.bytes_per_read() / f64::from(size))),
         );
         on("The paper's disk", text)
@@ -158,8 +153,8 @@ fn sampled(report: &Report, source: &Source) -> String {
             format!(
                 "The times are what the cost model says of {whose}, with {} a read and {} a MB: means of {} queries at random \
                  places. {}",
-                figures::seconds(table.cost.read_seconds),
-                figures::seconds(table.cost.byte_seconds * 1e6),
+                figures::seconds(table.cost.read_seconds()),
+                figures::seconds(table.cost.byte_seconds() * 1e6),
                 table.rows.first().and_then(|row| row.cells.first()).map_or(0, |cell| cell.queries),
                 playing.as_ref().map_or("Nothing was read.".to_owned(), of_playing),
             )

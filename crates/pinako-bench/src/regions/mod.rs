@@ -37,7 +37,7 @@ pub use self::played::{Played, Playing};
 pub use self::report::{Report, Source};
 pub use self::runs::{Borders, RunRow, RunTable};
 pub use self::tables::{Row, Table};
-pub use self::times::{Cell, Costs, Measuring, Method, PaperDisk, TimeRow, TimeTable};
+pub use self::times::{Cell, Measuring, Method, PaperDisk, TimeRow, TimeTable};
 
 /// What its reports are known again by.
 const NAME: &str = "regions";
@@ -77,7 +77,7 @@ impl Device {
     /// Its costs, for each number of reads in flight; `paper` is what was found for the paper's.
     fn costs(self, paper: &PaperDisk) -> Result<Vec<Cost>> {
         let most = match self {
-            Device::Paper => Cost::new(paper.cost.read_seconds, paper.cost.byte_seconds, 1, 1)?,
+            Device::Paper => paper.cost,
             Device::Costs(cost) => cost,
         };
         let fewer = Disk::IN_FLIGHT.into_iter().filter(|&reads| reads < most.parallel_reads());

@@ -100,8 +100,8 @@ impl Report {
             let tail = vec![
                 table.best().map_or("-".to_owned(), best),
                 table.n_star.to_string(),
-                figures::seconds(table.cost.read_seconds),
-                figures::seconds(table.cost.byte_seconds * 1e9),
+                figures::seconds(table.cost.read_seconds()),
+                figures::seconds(table.cost.byte_seconds() * 1e9),
             ];
             let head = [table.pixel_size.to_string(), table.in_flight.to_string()];
             let own = Row::of_times([&head[0], &head[1]], SHOWN.iter().map(|&way| table.sum(way)), tail);

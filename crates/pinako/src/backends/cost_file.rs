@@ -30,21 +30,21 @@ pub(crate) struct CostFile {
     name: String,
 }
 
-/// What is kept.
+/// What reads of a store were measured to cost.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub(crate) struct KeptCost {
-    /// t1, seconds.
-    pub(crate) read_seconds: f64,
-    /// t2, seconds.
-    pub(crate) byte_seconds: f64,
-    /// P.
-    pub(crate) parallel_reads: u32,
+pub struct Calibration {
+    /// t1: seconds for a read.
+    pub read_seconds: f64,
+    /// t2: seconds for a byte.
+    pub byte_seconds: f64,
+    /// P: reads in flight at once.
+    pub parallel_reads: u32,
     /// When it was measured, in seconds since 1970 began (UTC).
-    pub(crate) unix_seconds: u64,
+    pub unix_seconds: u64,
     /// By how many reads.
-    pub(crate) reads: u64,
-    /// The part by which these costs were off, in the middle.
-    pub(crate) typical_error: f64,
+    pub reads: u64,
+    /// The part by which these costs were off, in the middle: 0.1 is ten per cent.
+    pub typical_error: f64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -52,7 +52,7 @@ struct Line {
     #[serde(flatten)]
     header: Header,
     #[serde(flatten)]
-    cost: KeptCost,
+    calibration: Calibration,
 }
 
 impl CostFile {
@@ -76,7 +76,7 @@ impl CostFile {
     ///
     /// # Errors
     /// `Corrupt` where it is damaged, `Unsupported` where a newer version wrote it.
-    pub(crate) fn read(&self) -> Result<Option<KeptCost>> {
+    pub(crate) fn read(&self) -> Result<Option<Calibration>> {
         let path = self.path();
         let mut text = Vec::new();
         let nonblocking = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default();
@@ -93,13 +93,13 @@ impl CostFile {
             header.check(KIND)?;
             sealed::read::<Line>(&text)
         });
-        line.map(|line| Some(line.cost)).map_err(|error| error.context(path.display()))
+        line.map(|line| Some(line.calibration)).map_err(|error| error.context(path.display()))
     }
 
-    /// Keeps `cost` there, in place of what was.
-    pub(crate) fn write(&self, cost: KeptCost) -> Result<()> {
+    /// Keeps `calibration` there, in place of what was.
+    pub(crate) fn write(&self, calibration: Calibration) -> Result<()> {
         let mut text = Vec::new();
-        sealed::write(&Line { header: Header::new(KIND), cost }, &mut text)?;
+        sealed::write(&Line { header: Header::new(KIND), calibration }, &mut text)?;
         Folder::open(&self.folder)?.replace_with(&self.name, &text)
     }
 }
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
     use crate::error::ErrorKind;
 
-    const COST: KeptCost = KeptCost {
+    const FOUND: Calibration = Calibration {
         read_seconds: 4.5e-5,
         byte_seconds: 1.1e-9,
         parallel_reads: 4,
@@ -123,8 +123,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = CostFile::of(Kind::Lmdb, folder.path()).unwrap();
         assert_eq!(file.read().unwrap(), None);
-        file.write(COST).unwrap();
-        assert_eq!(file.read().unwrap(), Some(COST));
+        file.write(FOUND).unwrap();
+        assert_eq!(file.read().unwrap(), Some(FOUND));
         let text = std::fs::read(file.path()).unwrap();
         for bit in 0..(text.len() - 1) * 8 {
             let mut flipped = text.clone();

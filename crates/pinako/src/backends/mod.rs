@@ -1,7 +1,7 @@
 //! The places that keep images, and which URL means which: the only place that knows what was left out of a build.
 
 mod boot;
-mod cost_file;
+pub(crate) mod cost_file;
 mod deferred;
 mod files;
 mod folder;
@@ -18,7 +18,7 @@ mod sealed;
 mod sqlite;
 mod writer_lock;
 
-pub(crate) use cost_file::{CostFile, KeptCost};
+pub(crate) use cost_file::CostFile;
 pub use memory::Memory;
 
 use std::ffi::OsStr;

@@ -1,11 +1,13 @@
 //! What reading costs: the model that plans are chosen by.
 
+use serde::Serialize;
+
 use crate::backend::IoHints;
 use crate::error::{Error, Result};
 
 /// What it costs to read: `reads` reads of `bytes` bytes in all take `ceil(reads / P) t1 + bytes t2` seconds, where P of
 /// them are in flight at once.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Cost {
     pub(super) read_seconds: f64,
     pub(super) byte_seconds: f64,
@@ -28,7 +30,7 @@ impl Cost {
         for (name, seconds) in [("a read", read_seconds), ("a byte", byte_seconds)] {
             if !(Self::LEAST_SECONDS..=Self::MOST_SECONDS).contains(&seconds) {
                 return Err(Error::invalid(format!(
-                    "the cost of {name} must be more than 0 seconds and no more than an hour, not {seconds}"
+                    "the cost of {name} must be from 1e-15 seconds to an hour, not {seconds}"
                 )));
             }
         }

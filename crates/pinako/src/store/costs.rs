@@ -15,7 +15,8 @@ use parking_lot::Mutex;
 
 use super::Store;
 use crate::backend::IoHints;
-use crate::backends::{CostFile, KeptCost};
+use crate::backends::CostFile;
+use crate::backends::cost_file::Calibration;
 use crate::error::{Error, Result};
 use crate::plan::{Cost, Timed};
 
@@ -42,19 +43,6 @@ pub enum CostSource {
     },
 }
 
-/// What reads of a store were measured to cost.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Calibration {
-    /// t1, t2 and P.
-    pub cost: Cost,
-    /// When it was measured, in seconds since 1970 began (UTC).
-    pub unix_seconds: u64,
-    /// By how many reads.
-    pub reads: u64,
-    /// The part by which these costs were off, in the middle: 0.1 is ten per cent.
-    pub typical_error: f64,
-}
-
 /// What a store knows of its costs.
 #[derive(Debug)]
 pub(super) struct Costs {
@@ -67,7 +55,7 @@ pub(super) struct Costs {
 
 #[derive(Debug, Default)]
 struct Kept {
-    cost: Option<KeptCost>,
+    calibration: Option<Calibration>,
     /// Why it does not count.
     ignored: Option<String>,
 }
@@ -89,8 +77,8 @@ impl Costs {
 
     /// The costs to begin with.
     fn first(&self, hints: IoHints) -> Result<Cost> {
-        match self.kept().cost.filter(|_| !self.is_given) {
-            Some(kept) => cost_of(&kept, hints.block),
+        match self.kept().calibration.filter(|_| !self.is_given) {
+            Some(kept) => kept.cost(hints.block),
             None => Cost::try_from(hints),
         }
     }
@@ -99,12 +87,12 @@ impl Costs {
         self.kept.get_or_init(|| {
             let read = self.file.as_ref().map_or(Ok(None), |file| {
                 let Some(kept) = file.read()? else { return Ok(None) };
-                cost_of(&kept, 1).map_err(|error| error.context(file.path().display()))?;
+                kept.cost(1).map_err(|error| error.context(file.path().display()))?;
                 Ok(Some(kept))
             });
             read.map_or_else(
-                |error: Error| Kept { cost: None, ignored: Some(error.to_string()) },
-                |cost| Kept { cost, ignored: None },
+                |error: Error| Kept { calibration: None, ignored: Some(error.to_string()) },
+                |calibration| Kept { calibration, ignored: None },
             )
         })
     }
@@ -132,19 +120,13 @@ impl Costs {
     }
 }
 
-fn cost_of(kept: &KeptCost, block: u32) -> Result<Cost> {
-    Cost::new(kept.read_seconds, kept.byte_seconds, kept.parallel_reads, block)
-}
-
-fn kept_of(calibration: &Calibration) -> KeptCost {
-    let Calibration { cost, unix_seconds, reads, typical_error } = *calibration;
-    KeptCost {
-        read_seconds: cost.read_seconds(),
-        byte_seconds: cost.byte_seconds(),
-        parallel_reads: cost.parallel_reads(),
-        unix_seconds,
-        reads,
-        typical_error,
+impl Calibration {
+    /// These costs, of a device with such blocks.
+    ///
+    /// # Errors
+    /// As [`Cost::new`].
+    pub fn cost(&self, block: u32) -> Result<Cost> {
+        Cost::new(self.read_seconds, self.byte_seconds, self.parallel_reads, block)
     }
 }
 
@@ -167,11 +149,9 @@ impl Store {
             return CostSource::Refined { readings: learned.used };
         }
         drop(learned);
-        let Kept { cost, ignored } = self.costs.kept();
-        match cost.and_then(|kept| Some((kept, cost_of(&kept, self.io_hints().block).ok()?))) {
-            Some((KeptCost { unix_seconds, reads, typical_error, .. }, cost)) => {
-                CostSource::Calibrated(Calibration { cost, unix_seconds, reads, typical_error })
-            }
+        let Kept { calibration, ignored } = self.costs.kept();
+        match calibration {
+            Some(kept) => CostSource::Calibrated(*kept),
             None => CostSource::FirstGuess { ignored: ignored.clone() },
         }
     }
@@ -179,12 +159,14 @@ impl Store {
     /// Keeps what was measured with the store, for whoever opens it from now on; returns the file it is in.
     ///
     /// # Errors
-    /// `Unsupported` where the store is in memory or a backend of one's own; else what the file system says.
+    /// `InvalidInput` where plans cannot be made for it; `Unsupported` where the store is in memory or a backend of one's
+    /// own; else what the file system says.
     pub fn keep_calibration(&self, calibration: &Calibration) -> Result<PathBuf> {
+        calibration.cost(1).map_err(|error| self.here(error))?;
         let Some(file) = &self.costs.file else {
             return Err(self.here(Error::unsupported("there is no place beside it where costs could be kept")));
         };
-        file.write(kept_of(calibration)).map_err(|error| self.here(error))?;
+        file.write(*calibration).map_err(|error| self.here(error))?;
         Ok(file.path())
     }
 
@@ -202,6 +184,15 @@ mod tests {
     use crate::{Image, NewImage, Region, SampleType, Shape};
 
     const HINTS: IoHints = IoHints { read_seconds: 1e-4, byte_seconds: 1e-9, parallel_reads: 8, block: 4096 };
+
+    const KEPT: Calibration = Calibration {
+        read_seconds: 3e-5,
+        byte_seconds: 2e-9,
+        parallel_reads: 5,
+        unix_seconds: 1_795_000_000,
+        reads: 99,
+        typical_error: 0.25,
+    };
 
     /// Reads of a region on a device of 20 ms and 1e-8 s, 8 at once; the n-th.
     fn reading(n: usize) -> Timed {
@@ -267,12 +258,11 @@ mod tests {
             let url = format!("{scheme}:{}", folder.path().join(place).display());
             let store = Store::create(&url).unwrap();
             let guess = store.cost().unwrap();
-            let cost = Cost::new(3e-5, 2e-9, 5, u32::try_from(guess.block()).unwrap()).unwrap();
-            let kept = Calibration { cost, unix_seconds: 1_795_000_000, reads: 99, typical_error: 0.25 };
-            let file = store.keep_calibration(&kept).unwrap();
+            let cost = KEPT.cost(u32::try_from(guess.block()).unwrap()).unwrap();
+            let file = store.keep_calibration(&KEPT).unwrap();
             drop(store);
             for store in [Store::open(&url).unwrap(), Store::options().open_read_only(&url).unwrap()] {
-                assert_eq!((store.cost().unwrap(), store.cost_source()), (cost, CostSource::Calibrated(kept)));
+                assert_eq!((store.cost().unwrap(), store.cost_source()), (cost, CostSource::Calibrated(KEPT)));
             }
             let played = Store::options().device(HINTS).open(&url).unwrap();
             assert_eq!(played.cost().unwrap(), Cost::try_from(HINTS).unwrap());
@@ -280,7 +270,9 @@ mod tests {
 
             let sound = std::fs::read_to_string(&file).unwrap();
             let cost_file = Store::open(&url).unwrap().costs.file.unwrap();
-            cost_file.write(KeptCost { read_seconds: -1.0, ..kept_of(&kept) }).unwrap();
+            let absurd = Calibration { read_seconds: -1.0, ..KEPT };
+            assert!(Store::open(&url).unwrap().keep_calibration(&absurd).is_err());
+            cost_file.write(absurd).unwrap();
             let absurd = std::fs::read_to_string(&file).unwrap();
             for (bad, text) in [(sound.replace("_reads\":5", "_reads\":6"), "checksum"), (absurd, "cost of a read")] {
                 std::fs::write(&file, bad).unwrap();
@@ -291,7 +283,6 @@ mod tests {
             }
         }
         let memory = Store::create("memory:").unwrap();
-        let kept = Calibration { cost: memory.cost().unwrap(), unix_seconds: 0, reads: 1, typical_error: 0.0 };
-        assert!(memory.keep_calibration(&kept).is_err());
+        assert!(memory.keep_calibration(&KEPT).is_err());
     }
 }

@@ -18,10 +18,11 @@ mod relayout;
 mod verify;
 mod watched;
 
+pub use crate::backends::cost_file::Calibration;
 pub use append::NewImage;
 pub use copy::Copied;
 pub(crate) use copy::{BATCH_BYTES, BATCH_IMAGES};
-pub use costs::{Calibration, CostSource};
+pub use costs::CostSource;
 pub use import::{ImportEncoding, ImportOptions, Imported};
 pub use verify::{Problem, Verified};
 pub(crate) use watched::Watched;
