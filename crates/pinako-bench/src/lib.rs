@@ -31,6 +31,7 @@
 //! | [`cold`] | how is the page cache made to forget? |
 //! | [`memory`] | how much memory does a piece of work take? |
 //! | [`machine`] | what was it measured on? |
+//! | [`head`] | what does every report begin with? |
 
 pub mod calibrate;
 mod chart;
@@ -38,6 +39,7 @@ pub mod cold;
 pub mod costs;
 pub mod explain;
 pub mod figures;
+pub mod head;
 mod html;
 pub mod machine;
 pub mod memory;

@@ -27,8 +27,8 @@ use pinako::plan::Cost;
 use pinako::{Error, ErrorKind, Result};
 
 use self::disk::Disk;
+use crate::head::Head;
 use crate::invalid;
-use crate::machine::Machine;
 use crate::output::{make_folder, report_folder};
 
 pub use self::conclusions::Conclusion;
@@ -183,13 +183,7 @@ pub fn run(options: &Options, watch: &mut Watch<'_>) -> Result<Report> {
         source = Some(found.1);
     }
     let mut report = Report {
-        pinako_version: env!("CARGO_PKG_VERSION").to_owned(),
-        command: std::env::args_os().map(|part| part.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" "),
-        date: date.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
-        seconds: began.elapsed().as_secs_f64(),
-        debug_build: cfg!(debug_assertions),
-        machine: Machine::here(folder),
-        folder: folder.clone(),
+        head: Head::new(began, date, folder),
         seed: options.seed,
         headline: None,
         conclusions: Vec::new(),

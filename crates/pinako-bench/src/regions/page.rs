@@ -14,7 +14,7 @@ pub(super) fn page(report: &Report, charts: &[Chart]) -> String {
     let mut page = format!(
         "<header>\n<h1>{title}</h1>\n<p class=\"quiet\">The experiments of &ldquo;A New Method to Store and Retrieve \
          Images&rdquo; (CS-TR-3991, University of Maryland, 1999), done again. {}</p>\n</header>\n",
-        escape(report.date.split('T').next().unwrap_or_default())
+        escape(report.head.day())
     );
     if let Some(Source::Measured(how)) = &report.source
         && how.unbuffered == super::Unbuffered::No
@@ -41,7 +41,7 @@ pub(super) fn page(report: &Report, charts: &[Chart]) -> String {
         page += "</details>\n";
     }
     page += &method(report);
-    page += &machine(report);
+    page += &report.head.section(&[("Seed", report.seed.to_string())]);
     page += "<footer>All figures are in <code>report.json</code>, the tables' cells are in <code>report.csv</code>, and each \
              picture is beside this page as SVG and PNG.</footer>\n";
     html::document(title, &page)
@@ -122,16 +122,4 @@ fn method(report: &Report) -> String {
         let _ = writeln!(text, "<li>{}</li>", escape(&part));
     }
     text + "</ul>\n"
-}
-
-fn machine(report: &Report) -> String {
-    let others = [
-        ("Read in", report.folder.display().to_string()),
-        ("Date", report.date.clone()),
-        ("Took", figures::seconds(report.seconds)),
-        ("Seed", report.seed.to_string()),
-        ("Pinako", report.pinako_version.clone()),
-        ("Command", report.command.clone()),
-    ];
-    html::machine(&report.machine, &others)
 }

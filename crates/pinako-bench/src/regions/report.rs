@@ -1,6 +1,6 @@
 //! What was found, as data: for programs as JSON, for spreadsheets as CSV.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use pinako::Result;
 use serde::Serialize;
@@ -8,26 +8,15 @@ use serde::Serialize;
 use super::played::Playing;
 use super::times::{Measuring, PaperDisk, TimeTable};
 use super::{Conclusion, RunTable, page, plots};
-use crate::machine::Machine;
+use crate::head::Head;
 use crate::output::Files;
 
 /// Everything that a run found out.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
-    /// Version of Pinako that was measured.
-    pub pinako_version: String,
-    /// The command line of the process.
-    pub command: String,
-    /// When it began: RFC 3339, UTC.
-    pub date: String,
-    /// How long it took.
-    pub seconds: f64,
-    /// Whether Pinako was compiled without optimisation. Counts and times of reads are hardly touched by that.
-    pub debug_build: bool,
-    /// Where it was measured.
-    pub machine: Machine,
-    /// Where the file stood that was read from.
-    pub folder: PathBuf,
+    /// By what, when and where it was measured.
+    #[serde(flatten)]
+    pub head: Head,
     /// What chose the places.
     pub seed: u64,
     /// What follows from the figures, in a sentence or two; none where too little was measured.

@@ -26,8 +26,9 @@ use pinako::{Error, ErrorKind, Result};
 use self::contender::Contender;
 use self::data::SourceImages;
 use crate::cold;
+use crate::head::Head;
 use crate::invalid;
-use crate::machine::{self, Machine};
+use crate::machine;
 use crate::output::{make_folder, report_folder};
 
 pub use self::data::Data;
@@ -175,16 +176,9 @@ fn compare(options: &Options, contenders: &[Contender], watch: &mut Watch<'_>) -
         .map_err(|error| Error::io(format!("cannot write to {}", scratch.path().display()), error))?;
 
     let measurements = measure::measure(options, contenders, &images, scratch.path(), watch)?;
-    let machine = Machine::here(scratch.path());
     let report = Report {
-        pinako_version: env!("CARGO_PKG_VERSION").to_owned(),
-        command: std::env::args_os().map(|part| part.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" "),
-        date: date.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
-        seconds: began.elapsed().as_secs_f64(),
-        debug_build: cfg!(debug_assertions),
-        machine,
+        head: Head::new(began, date, folder),
         data: images.data,
-        folder: folder.clone(),
         cold_is_cold,
         backends: contenders.iter().map(|contender| contender.name.clone()).collect(),
         counts: options.counts.clone(),

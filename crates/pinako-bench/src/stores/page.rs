@@ -38,7 +38,7 @@ pub(super) fn page(report: &Report, charts: &[Chart]) -> String {
     put(html::pictures(charts));
     put(all_figures(report));
     put(method(report));
-    put(machine(report));
+    put(report.head.section(&[]));
     put("<footer>Every sample is in <code>report.json</code>, their summaries are in <code>report.csv</code>, and each \
          picture is beside this page as SVG and PNG.</footer>\n"
         .to_owned());
@@ -56,7 +56,7 @@ fn header(report: &Report, title: &str) -> String {
         figures::count(data.images),
         if data.images == 1 { "image" } else { "images" },
         escape(&shape),
-        escape(report.date.split('T').next().unwrap_or_default()),
+        escape(report.head.day()),
     );
     if let Some(sheet) = &data.sheet {
         let _ = writeln!(
@@ -70,7 +70,7 @@ fn header(report: &Report, title: &str) -> String {
 
 fn warnings(report: &Report) -> String {
     let mut text = String::new();
-    if report.debug_build {
+    if report.head.debug_build {
         text += "<p class=\"warning\">Pinako was compiled without optimisation: no time on this page says anything about \
                  it. Build it with <code>--release</code>.</p>\n";
     }
@@ -231,17 +231,6 @@ fn method(report: &Report) -> String {
          <li>What else matters: files can be looked at by any program; LMDB, HDF5 and SQLite are one file or a few, which \
          are quickly copied.</li>\n</ul>\n"
     )
-}
-
-fn machine(report: &Report) -> String {
-    let others = [
-        ("Stores in", report.folder.display().to_string()),
-        ("Date", report.date.clone()),
-        ("Took", figures::seconds(report.seconds)),
-        ("Pinako", report.pinako_version.clone()),
-        ("Command", report.command.clone()),
-    ];
-    html::machine(&report.machine, &others)
 }
 
 fn figure(unit: Unit, number: f64) -> String {

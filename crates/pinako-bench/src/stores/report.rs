@@ -1,35 +1,24 @@
 //! What was measured, as data: for programs as JSON with every sample, for spreadsheets as CSV with their summaries.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use pinako::Result;
 use serde::Serialize;
 
 use super::{Data, Recommendation, page, plots};
-use crate::machine::Machine;
+use crate::head::Head;
 use crate::output::Files;
 use crate::summary::{Summary, quantile};
 
 /// Everything that a run found out.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
-    /// Version of Pinako that was measured.
-    pub pinako_version: String,
-    /// The command line of the process.
-    pub command: String,
-    /// When it began: RFC 3339, UTC.
-    pub date: String,
-    /// How long it took.
-    pub seconds: f64,
-    /// Whether Pinako was compiled without optimisation, so that no figure says anything.
-    pub debug_build: bool,
-    /// Where it was measured.
-    pub machine: Machine,
+    /// By what, when and where it was measured.
+    #[serde(flatten)]
+    pub head: Head,
     /// What was stored.
     pub data: Data,
-    /// Where the stores stood.
-    pub folder: PathBuf,
-    /// Whether that file system forgets what it is told to; if not, the figures for a cold cache are for a warm one.
+    /// Whether the file system of the stores forgets what it is told to; if not, the figures for a cold cache are for a warm one.
     pub cold_is_cold: bool,
     /// What was compared, in the order given.
     pub backends: Vec<String>,

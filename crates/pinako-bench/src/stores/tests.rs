@@ -8,6 +8,7 @@ use tempfile::TempDir;
 
 use super::contender::Contender;
 use super::*;
+use crate::machine::Machine;
 use crate::pictures;
 
 fn tiny(out: &TempDir) -> Options {
@@ -201,12 +202,15 @@ fn made_up() -> Report {
         }
     }
     Report {
-        pinako_version: "0.1.0".into(),
-        command: "pinako bench stores --out <report>".into(),
-        date: "2026-01-02T03:04:05Z".into(),
-        seconds: 245.0,
-        debug_build: false,
-        machine: Machine::here(Path::new(".")),
+        head: Head {
+            pinako_version: "0.1.0".into(),
+            command: "pinako bench stores --out <report>".into(),
+            date: "2026-01-02T03:04:05Z".into(),
+            seconds: 245.0,
+            debug_build: false,
+            machine: Machine::here(Path::new(".")),
+            folder: "/data/report".into(),
+        },
         data: Data {
             description: "pictures made up, seed 0".into(),
             images: 50_000,
@@ -214,7 +218,6 @@ fn made_up() -> Report {
             shape: Some("32x32x3 u8".into()),
             sheet: SourceImages::make(0, 16).unwrap().data.sheet,
         },
-        folder: "/data/report".into(),
         cold_is_cold: true,
         backends: Options::BACKENDS.map(str::to_owned).to_vec(),
         counts: Options::COUNTS.to_vec(),
@@ -256,7 +259,7 @@ fn the_report_is_complete_and_needs_nothing_from_elsewhere() {
 #[test]
 fn a_report_that_deserves_no_trust_says_so() {
     let mut report = made_up();
-    (report.debug_build, report.cold_is_cold) = (true, false);
+    (report.head.debug_build, report.cold_is_cold) = (true, false);
     let page = page::page(&report, &[]);
     assert_eq!(page.matches("class=\"warning\"").count(), 2);
 }
