@@ -20,7 +20,7 @@ use serde::Serialize;
 use crate::costs::Costs;
 use crate::pictures::Random;
 use crate::summary::Summary;
-use crate::{cold, invalid};
+use crate::{cold, figures, invalid};
 
 /// Bytes of a read.
 const LENGTHS: [u64; 5] = [4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20];
@@ -201,10 +201,11 @@ fn large_images(store: &Store) -> Result<Vec<(Id, u64)>> {
     if found < LEAST_PAYLOAD {
         let message = match found {
             0 => "it has no image to time reads of".to_owned(),
-            _ => format!("its largest image has {found} bytes: too few to time reads of"),
+            _ => format!("its largest image has {} bytes: too few to time reads of", figures::count(found)),
         };
         return Err(invalid(message).at_store(store.url()).with_hint(format!(
-            "it takes one of {LEAST_PAYLOAD} bytes or more; what reads cost matters to rectangles of such images only"
+            "it takes one of {} bytes or more; what reads cost matters to rectangles of such images only",
+            figures::count(LEAST_PAYLOAD)
         )));
     }
     // Those that are about as large: each can be read from in the same ways.

@@ -5,6 +5,7 @@ mod regions;
 
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::error::ErrorKind as UsageError;
@@ -464,6 +465,12 @@ fn size(text: &str) -> Result<u64, String> {
     let number: u64 =
         digits.parse().map_err(|_| "a whole number of bytes, or with K, M or G, is expected".to_owned())?;
     number.checked_mul(1 << shift).ok_or_else(|| "it does not fit 64 bits".to_owned())
+}
+
+/// A length of time. What takes it says where none at all makes no sense.
+fn seconds(text: &str) -> Result<f64, String> {
+    let is_time = |seconds: &f64| Duration::try_from_secs_f64(*seconds).is_ok();
+    text.parse().ok().filter(is_time).ok_or_else(|| "a number of seconds is expected, 0 or more".to_owned())
 }
 
 #[cfg(test)]

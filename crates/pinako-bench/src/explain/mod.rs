@@ -8,6 +8,7 @@ mod picture;
 #[cfg(test)]
 mod tests;
 
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use pinako::plan::{self, Budget, Cost, Strategy};
@@ -24,8 +25,8 @@ const USUAL_GROWTH: u32 = 8;
 /// Each way of reading is timed at least so often, and no more often than [`MOST_ROUNDS`] ...
 const FEWEST_ROUNDS: usize = 3;
 const MOST_ROUNDS: usize = 25;
-/// ... or until this is over.
-const MEASURING: Duration = Duration::from_secs(2);
+/// ... or until so many seconds are over. Ways that are predicted to take longer than that are not read by.
+pub const MEASURING_SECONDS: f64 = 2.0;
 
 /// What is explained.
 #[derive(Debug, Clone, Default)]
@@ -34,7 +35,7 @@ pub struct Options {
     pub strategies: Vec<Strategy>,
     /// What the optimal plan may not exceed.
     pub budget: Budget,
-    /// Whether the region is read by each of them, and timed.
+    /// Whether the region is read by each of them that does not take longer than [`MEASURING_SECONDS`], and timed.
     pub measure: bool,
 }
 
@@ -108,20 +109,25 @@ pub struct Way {
     pub bytes: u64,
     /// Bytes that are read and thrown away; none where the image is not raw, and its bytes are no pixels.
     pub extra_bytes: Option<u64>,
-    /// What the reads take by the costs.
+    /// What the reads take by the costs: decoding is not in it.
     pub predicted_seconds: f64,
-    /// What planning, reading and putting the pixels in order took, over and over; none where that was not asked for.
+    /// What planning, reading and putting the pixels in order took, over and over; none where that was not asked for, or
+    /// is predicted to take too long.
     pub measured_seconds: Option<Summary>,
 }
 
-/// Explains how `region` of an image is read.
+/// Told before each reading how many there were; breaks it off by saying so.
+pub type Watch<'a> = dyn FnMut(u64) -> ControlFlow<()> + 'a;
+
+/// Explains how `region` of an image is read. Strategies and budgets count for nothing where the image is not raw.
 ///
 /// Measured times are those of a warm cache: each way was gone once before.
 ///
 /// # Errors
 /// `InvalidInput` where the region is not inside the image, or no plan keeps to the budget; `Corrupt` where two ways of
-/// reading give different pixels; where `measure` says to read, as [`Store::region`].
-pub fn explain(store: &Store, id: Id, region: Region, options: &Options) -> Result<Explanation> {
+/// reading give different pixels; `Interrupted` where the watch breaks off; where `measure` says to read, as
+/// [`Store::region`].
+pub fn explain(store: &Store, id: Id, region: Region, options: &Options, watch: &mut Watch<'_>) -> Result<Explanation> {
     let descriptor = store.descriptor(id)?;
     let at_id = |error: Error| error.at_id(id).at_store(store.url());
     region.check_inside(descriptor.shape).map_err(at_id)?;
@@ -159,9 +165,11 @@ pub fn explain(store: &Store, id: Id, region: Region, options: &Options) -> Resu
         ways.push(whole(&descriptor, &cost));
     }
     if options.measure {
-        for (way, seconds) in ways.iter_mut().zip(measure(store, id, region, &strategies, options)?) {
-            way.measured_seconds = Summary::of(&seconds);
-        }
+        measure(&mut ways, watch, &|place| match strategies.get(place) {
+            Some(&strategy) => store.region_by(id, region, strategy, budget(strategy, options)),
+            None => store.region(id, region),
+        })
+        .map_err(at_id)?;
     }
     let pixel_size = descriptor.shape.pixel_size(descriptor.sample_type);
     let region_bytes = u64::from(region.width()) * u64::from(region.height()) * pixel_size;
@@ -242,33 +250,47 @@ fn whole(descriptor: &Descriptor, cost: &Cost) -> Way {
     }
 }
 
-/// Seconds of each reading by each of `strategies`, which take turns; where there is none, of the only way there is.
-fn measure(store: &Store, id: Id, region: Region, strategies: &[Strategy], options: &Options) -> Result<Vec<Vec<f64>>> {
-    let read = |place: usize| match strategies.get(place) {
-        Some(&strategy) => store.region_by(id, region, strategy, budget(strategy, options)),
-        None => store.region(id, region),
+/// Has the region read by each of `ways`, by its place, which take turns, and notes in them how long that took.
+fn measure(ways: &mut [Way], watch: &mut Watch<'_>, read: &dyn Fn(usize) -> Result<Image>) -> Result<()> {
+    let mut readings = 0;
+    let mut timed = |place: usize| -> Result<(Image, f64)> {
+        if watch(readings).is_break() {
+            return Err(Error::new(ErrorKind::Interrupted, "stopped before all was measured"));
+        }
+        readings += 1;
+        let began = Instant::now();
+        let image = read(place)?;
+        Ok((image, began.elapsed().as_secs_f64()))
     };
-    let count = strategies.len().max(1);
-    let expected: Image = read(0)?;
-    for place in 1..count {
-        if read(place)? != expected {
-            let message = format!("{} and {} give different pixels", strategies[0], strategies[place]);
-            return Err(Error::new(ErrorKind::Corrupt, message).at_id(id).at_store(store.url()));
+    let mut seconds: Vec<(usize, Vec<f64>)> = (0..ways.len())
+        .filter(|&place| ways[place].predicted_seconds <= MEASURING_SECONDS)
+        .map(|place| (place, Vec::new()))
+        .collect();
+    let mut first: Option<(usize, Image)> = None;
+    for &(place, _) in &seconds {
+        let (image, _) = timed(place)?;
+        match &first {
+            None => first = Some((place, image)),
+            Some((other, expected)) if image != *expected => {
+                let (one, other) = (&ways[*other].strategy, &ways[place].strategy);
+                return Err(Error::new(ErrorKind::Corrupt, format!("{one} and {other} give different pixels")));
+            }
+            Some(_) => {}
         }
     }
-    let mut seconds = vec![Vec::new(); count];
     let began = Instant::now();
     for round in 0..MOST_ROUNDS {
-        if round >= FEWEST_ROUNDS && began.elapsed() > MEASURING {
+        if round >= FEWEST_ROUNDS && began.elapsed() > Duration::from_secs_f64(MEASURING_SECONDS) {
             break;
         }
-        for (place, seconds) in seconds.iter_mut().enumerate() {
-            let began = Instant::now();
-            std::hint::black_box(read(place)?);
-            seconds.push(began.elapsed().as_secs_f64());
+        for (place, seconds) in &mut seconds {
+            seconds.push(timed(*place)?.1);
         }
     }
-    Ok(seconds)
+    for (place, seconds) in seconds {
+        ways[place].measured_seconds = Summary::of(&seconds);
+    }
+    Ok(())
 }
 
 fn corners(region: Region) -> [u32; 4] {

@@ -52,15 +52,15 @@ pub fn picture(store: &Store, id: Id, region: Region, options: &Options) -> Resu
     for strategy in strategies {
         let plan = store.plan(id, region, strategy, budget(strategy, options))?;
         let seconds = figures::seconds(plan.seconds(&planner.cost));
-        panels.push(Panel { title: title(strategy, &plan), text: text(&plan, &seconds), plan });
+        panels.push(Panel { title: title(strategy, &plan, planner.cost.block()), text: text(&plan, &seconds), plan });
     }
-    let side = match descriptor.encoding {
-        Encoding::Raw(Layout::Hilbert(block)) => block.side(),
-        _ => 1,
+    let (side, is_row) = match descriptor.encoding {
+        Encoding::Raw(Layout::Hilbert(block)) => (block.side(), false),
+        _ => (1, true),
     };
     let (width, height) = (descriptor.shape.width(), descriptor.shape.height());
     let view = View::around(region, &panels, side, width, height)?;
-    let sheet = Sheet { arrangement: planner.arrangement, region, view };
+    let sheet = Sheet { arrangement: planner.arrangement, is_row, region, view };
     let scene =
         sheet.scene(&format!("Region {region} of image {id}, {width} x {height}, {}", descriptor.encoding), &panels)?;
     PngBackend::new()
@@ -76,11 +76,12 @@ struct Panel {
     plan: Plan,
 }
 
-fn title(strategy: Strategy, plan: &Plan) -> String {
+fn title(strategy: Strategy, plan: &Plan, block: u64) -> String {
     match (strategy, plan.strategy) {
         (Strategy::Paper, found) => format!("paper: {found} at these costs"),
         (_, Strategy::Grow(n)) => format!("grow:{n}: grown to multiples of {}", 1u32 << n),
         (Strategy::Optimal, _) => "optimal: gaps read where that is faster".to_owned(),
+        _ if block > 1 => "exact: every run, and blocks in common once".to_owned(),
         _ => "exact: every run by itself".to_owned(),
     }
 }
@@ -150,6 +151,7 @@ impl View {
 /// What is drawn, apart from the plans.
 struct Sheet {
     arrangement: Arrangement,
+    is_row: bool,
     region: Region,
     view: View,
 }
@@ -187,6 +189,7 @@ impl Sheet {
         let View { shown, cell, step } = self.view;
         let through = match step {
             1 => "the line goes through the pixels as they are stored".to_owned(),
+            step if self.is_row => format!("the line is one row of {step}"),
             step => format!("the line goes through squares of {step} x {step} pixels as they are stored"),
         };
         match cell {

@@ -2,15 +2,14 @@
 
 use std::path::PathBuf;
 use std::sync::LazyLock;
-use std::time::Duration;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Subcommand, ValueHint};
 use pinako::plan::Cost;
-use pinako_bench::regions::Device;
+use pinako_bench::regions::{Device, Options as Regions};
 use pinako_bench::stores::Options;
 
-use super::size;
+use super::{seconds, size};
 
 /// The defaults of lists, as a person would write them.
 static COUNTS: LazyLock<String> = LazyLock::new(|| Options::COUNTS.map(|count| count.to_string()).join(","));
@@ -96,7 +95,7 @@ Examples:
 pub struct BenchRegionsArgs {
     /// Which of the paper's tables
     #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "1,2,3,4")]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=4))]
+    #[arg(value_parser = table)]
     pub tables: Vec<u32>,
 
     /// For table 1: count so many positions of each query, at random [default: all]
@@ -110,7 +109,7 @@ pub struct BenchRegionsArgs {
     pub device: Option<Device>,
 
     /// How long tables 2 to 4 are measured, all together; with --device, 0 only predicts
-    #[arg(long, value_name = "SECONDS", default_value_t = 60.0, value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 60.0, allow_hyphen_values = true, value_parser = seconds)]
     pub seconds: f64,
 
     /// The file to read from: plain, or with K, M or G (powers of 1024)
@@ -122,7 +121,7 @@ pub struct BenchRegionsArgs {
     pub out: PathBuf,
 
     /// A folder on the disk to measure, for the file that is made and removed [default: OUT]
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, conflicts_with = "device")]
     pub folder: Option<PathBuf>,
 
     /// Another number reads at other places
@@ -150,10 +149,10 @@ fn device(text: &str) -> Result<Device, String> {
     Cost::new(number(read)?, number(byte)?, in_flight, 1).map(Device::Costs).map_err(|error| error.to_string())
 }
 
-/// A length of time. The experiment says where none at all makes no sense.
-fn seconds(text: &str) -> Result<f64, String> {
-    let is_time = |seconds: &f64| Duration::try_from_secs_f64(*seconds).is_ok();
-    text.parse().ok().filter(is_time).ok_or_else(|| "a number of seconds is expected".to_owned())
+/// The number of a table of the paper.
+fn table(text: &str) -> Result<u32, String> {
+    let is_one = |table: &u32| Regions::TABLES.contains(table);
+    text.parse().ok().filter(is_one).ok_or_else(|| "the tables are 1, 2, 3 and 4, as in --tables 2,3".to_owned())
 }
 
 #[cfg(test)]

@@ -7,13 +7,14 @@ use pinako::backend::IoHints;
 use pinako::plan::Strategy;
 use pinako::{Layout, Region};
 
-use super::{DecodeArgs, of_library};
+use super::{DecodeArgs, of_library, seconds, size};
 use crate::pick::ImagePick;
 
 /// Show how a rectangle of an image is read, and what other ways would cost
 ///
 /// A read costs t1 seconds however short it is, and a byte t2. So it may pay to read what is between two pieces of the
-/// rectangle, too, and to throw it away. Strategies: exact reads every piece by itself; grow:N grows the rectangle to
+/// rectangle, too, and to throw it away. Strategies: exact reads every piece by itself, where pieces in the same block of the
+/// device are one read; grow:N grows the rectangle to
 /// multiples of 2^N pixels; paper is grow:N with the N that CS-TR-3991 finds best at these costs; optimal, which all
 /// commands use, reads over those gaps that are cheaper to read than to leave out. What it chose from is shown below: for
 /// some numbers of reads, from all pieces by themselves down to a single read, the fewest bytes that these take; all of
@@ -39,16 +40,16 @@ pub struct ExplainArgs {
     #[arg(long, value_name = "X,Y,WIDTH,HEIGHT", allow_hyphen_values = true, value_parser = of_library::<Region>)]
     pub region: Region,
 
-    /// A strategy: exact, grow:N, paper, optimal; may be given several times [default: all]
-    #[arg(short = 'S', long = "strategy", value_name = "STRATEGY")]
+    /// A strategy: exact, grow:N with N up to 16, paper, optimal; may be given several times [default: all]
+    #[arg(short = 'S', long = "strategy", value_name = "STRATEGY", value_parser = of_library::<Strategy>)]
     pub strategies: Vec<Strategy>,
 
     /// The most reads that the optimal plan may have
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_hyphen_values = true, value_parser = reads)]
     pub max_reads: Option<usize>,
 
-    /// The most bytes that the optimal plan may read and throw away
-    #[arg(long, value_name = "BYTES")]
+    /// The most bytes that the optimal plan may read and throw away: plain, or with K, M or G (powers of 1024)
+    #[arg(long, value_name = "SIZE", allow_hyphen_values = true, value_parser = size)]
     pub max_extra_bytes: Option<u64>,
 
     /// Plan for another device: seconds a read, seconds a byte, reads in flight at once (1 unless said). With --run, it is
@@ -56,7 +57,8 @@ pub struct ExplainArgs {
     #[arg(long, value_name = "T1,T2[,P]", allow_hyphen_values = true, value_parser = device)]
     pub device: Option<IoHints>,
 
-    /// Read the rectangle by each strategy, too, several times, and show the median time
+    /// Read the rectangle by each strategy, too, several times, and show the median time; those are left out that are
+    /// predicted to take longer than 2 seconds
     #[arg(long)]
     pub run: bool,
 
@@ -92,7 +94,7 @@ pub struct CalibrateArgs {
     pub store: String,
 
     /// How long to read; each kind of read is timed three times in any case
-    #[arg(long, value_name = "SECONDS", default_value_t = 5.0)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 5.0, allow_hyphen_values = true, value_parser = seconds)]
     pub seconds: f64,
 
     /// One JSON object instead of tables
@@ -124,6 +126,11 @@ pub struct RelayoutArgs {
     /// The layout: row, or hilbert[:B] for blocks of B x B pixels along the Hilbert curve
     #[arg(long, value_name = "LAYOUT", value_parser = of_library::<Layout>)]
     pub layout: Layout,
+}
+
+/// A number of reads that there can be.
+fn reads(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|&reads| reads > 0).ok_or_else(|| "a number of reads is 1 or more".to_owned())
 }
 
 /// What another device costs.

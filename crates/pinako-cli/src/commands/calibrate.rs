@@ -13,6 +13,7 @@ use crate::report::{self, written};
 use crate::table;
 
 pub fn run(args: &CalibrateArgs) -> Result<ExitCode> {
+    Store::options().open_read_only(&args.store)?.can_keep_calibration()?;
     let mut job = Job::counting("measuring", "reads");
     let options = Options { seconds: args.seconds, ..Options::default() };
     let found = calibrate::calibrate(&args.store, &options, &mut |reads| {

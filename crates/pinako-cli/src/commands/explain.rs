@@ -1,15 +1,18 @@
 //! `pinako explain`
 
 use std::io::Write;
+use std::ops::ControlFlow;
+use std::path::Path;
 use std::process::ExitCode;
 
-use pinako::Result;
-use pinako::export::write_file;
-use pinako::plan::{Budget, Strategy};
-use pinako_bench::explain::{self, Explanation, Options, Way};
+use pinako::export::{FileFormat, write_file};
+use pinako::plan::Budget;
+use pinako::{Error, ErrorKind, ImageFormat, Progress, Result};
+use pinako_bench::explain::{self, Explanation, MEASURING_SECONDS, Options, Way};
 use pinako_bench::figures;
 
 use crate::args::ExplainArgs;
+use crate::progress::Job;
 use crate::report::{self, written};
 use crate::table;
 
@@ -17,6 +20,7 @@ use crate::table;
 const FRONTIER_POINTS: usize = 9;
 
 pub fn run(args: &ExplainArgs) -> Result<ExitCode> {
+    args.picture.as_deref().map_or(Ok(()), check_picture)?;
     let options = args.decode.options();
     let store = match args.device {
         None => options.open_read_only(&args.store)?,
@@ -28,9 +32,22 @@ pub fn run(args: &ExplainArgs) -> Result<ExitCode> {
         budget: Budget { max_reads: args.max_reads, max_extra_bytes: args.max_extra_bytes },
         measure: args.run,
     };
-    let found = explain::explain(&store, id, args.region, &options)?;
-    if let Some(file) = &args.picture {
-        write_file(file, &explain::picture(&store, id, args.region, &options)?)?;
+    let found = match args.run {
+        true => {
+            let mut job = Job::counting("measuring", "readings");
+            let watch = &mut |readings| job.watch(Progress { images: readings, total: None, bytes: 0, percent: None });
+            explain::explain(&store, id, args.region, &options, watch)?
+        }
+        false => explain::explain(&store, id, args.region, &options, &mut |_| ControlFlow::Continue(()))?,
+    };
+    let is_raw = !found.frontier.is_empty();
+    if !is_raw && (options.budget != Budget::default() || !options.strategies.is_empty()) {
+        report::say("strategies and budgets are for raw images: this one is always read as a whole");
+    }
+    match &args.picture {
+        Some(file) if is_raw => write_file(file, &explain::picture(&store, id, args.region, &options)?)?,
+        Some(_) => report::say("there is no picture: the image is not raw, and no part of it is read by itself"),
+        None => {}
     }
     let text = match args.json {
         true => table::to_json_line(&found),
@@ -39,6 +56,15 @@ pub fn run(args: &ExplainArgs) -> Result<ExitCode> {
     let mut out = report::output();
     written(writeln!(out, "{text}").and_then(|()| out.flush()))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The picture is a PNG file, and is not to be called anything else.
+fn check_picture(file: &Path) -> Result<()> {
+    if FileFormat::of(file).ok() == Some(FileFormat::Image(ImageFormat::Png)) {
+        return Ok(());
+    }
+    let message = format!("the picture is a PNG file, which {} does not say", file.display());
+    Err(Error::new(ErrorKind::InvalidInput, message).with_hint("end its name in .png"))
 }
 
 fn to_text(found: &Explanation, args: &ExplainArgs) -> String {
@@ -50,23 +76,29 @@ fn to_text(found: &Explanation, args: &ExplainArgs) -> String {
     pairs.push(("costs", costs.text()));
     match found.n_star {
         Some(n) => pairs.push(("paper's n*", format!("{n} for pixels of {}", bytes(found.pixel_size)))),
-        None => pairs.push(("decoded", "all of it is read and decoded, and the region is cut out".to_owned())),
+        None => {
+            let decoded = "all of it is read and decoded, and the region is cut out; only the reading is predicted";
+            pairs.push(("decoded", decoded.to_owned()));
+        }
     }
     let mut text = table::pairs(&pairs).trim_fmt();
     let mut header = vec!["strategy", "runs", "reads", "bytes", "extra", "predicted"];
     header.extend(args.run.then_some("measured"));
     let mut ways = table::with_header(&header, &[1, 2, 3, 4, 5, 6]);
     for way in &found.ways {
-        ways.add_row(row(way));
+        ways.add_row(row(way, args.run));
     }
     text += &format!("\n\n{}", ways.trim_fmt());
-    if found.ways.iter().any(|way| way.strategy == Strategy::Optimal.to_string()) {
+    if !found.frontier.is_empty() {
         text += &format!("\n\n{}", frontier(found));
     }
     if args.run {
         text += "\n\nmeasured: the median, with all that is read in the cache";
         if args.device.is_some() {
             text += ", and the device's waiting on top";
+        }
+        if found.ways.iter().any(|way| way.measured_seconds.is_none()) {
+            text += &format!("; -: not read, as that would take more than {MEASURING_SECONDS:.0} s");
         }
     }
     text
@@ -92,7 +124,7 @@ fn frontier(found: &Explanation) -> String {
     format!("the fewest bytes for so many reads{of}\n{}", points.trim_fmt())
 }
 
-fn row(way: &Way) -> Vec<String> {
+fn row(way: &Way, is_run: bool) -> Vec<String> {
     let count = |number: usize| figures::count(number as u64);
     let mut row = vec![
         way.strategy.clone(),
@@ -102,7 +134,8 @@ fn row(way: &Way) -> Vec<String> {
         way.extra_bytes.map_or_else(|| "-".to_owned(), figures::count),
         figures::seconds(way.predicted_seconds),
     ];
-    row.extend(way.measured_seconds.map(|seconds| figures::seconds(seconds.median)));
+    let measured = way.measured_seconds.map_or_else(|| "-".to_owned(), |seconds| figures::seconds(seconds.median));
+    row.extend(is_run.then_some(measured));
     row
 }
 

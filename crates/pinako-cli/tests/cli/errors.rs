@@ -188,10 +188,25 @@ fn a_command_line_that_makes_no_sense_is_told() {
         "bench regions --device 0,1e-8",
         "bench regions --device 1,1,0",
         "bench regions --device paper --file-bytes 2G",
+        "bench regions --device paper --folder here",
+        "calibrate store --seconds NaN",
     ] {
         let ended = place.run(args);
         assert_eq!((ended.code, &ended.bytes[..]), (2, &b""[..]), "pinako {args}\n{ended}");
         assert!(ended.talk.starts_with("error: "), "{ended}");
+    }
+    for (args, says) in [
+        ("bench regions --tables ,", "the tables are 1, 2, 3 and 4"),
+        ("bench regions --seconds -1", "0 or more"),
+        ("calibrate store --seconds -1", "0 or more"),
+        ("explain store 1 --region 0,0,1,1 --max-reads 0", "1 or more"),
+        ("explain store 1 --region 0,0,1,1 --max-reads -1", "1 or more"),
+        ("explain store 1 --region 0,0,1,1 --max-extra-bytes -1", "a whole number of bytes"),
+        ("explain store 1 --region 0,0,1,1 -S grow:20", "N from 0 to 16"),
+        ("explain store 1 --region 0,0,1,1 -S Exact", "give exact, grow:N"),
+    ] {
+        let ended = place.run(args);
+        assert!(ended.code == 2 && ended.talk.contains(says), "pinako {args}\n{ended}");
     }
     insta::assert_snapshot!(place.run("import --link only-one"), @"
     ! error: a SOURCE and a STORE are expected

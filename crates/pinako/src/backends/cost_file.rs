@@ -96,6 +96,12 @@ impl CostFile {
         line.map(|line| Some(line.calibration)).map_err(|error| error.context(path.display()))
     }
 
+    /// Whether this process may write there.
+    pub(crate) fn can_write(&self) -> Result<()> {
+        let may = rustix::fs::access(&self.folder, rustix::fs::Access::WRITE_OK);
+        may.map_err(|error| Error::io(format!("cannot write in {}", self.folder.display()), error.into()))
+    }
+
     /// Keeps `calibration` there, in place of what was.
     pub(crate) fn write(&self, calibration: Calibration) -> Result<()> {
         let mut text = Vec::new();

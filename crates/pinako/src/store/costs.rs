@@ -156,6 +156,14 @@ impl Store {
         }
     }
 
+    /// Whether [`keep_calibration`](Self::keep_calibration) may write where it has to, before it has anything to keep.
+    ///
+    /// # Errors
+    /// As that has.
+    pub fn can_keep_calibration(&self) -> Result<()> {
+        self.cost_file()?.can_write().map_err(|error| self.here(error))
+    }
+
     /// Keeps what was measured with the store, for whoever opens it from now on; returns the file it is in.
     ///
     /// # Errors
@@ -163,11 +171,14 @@ impl Store {
     /// own; else what the file system says.
     pub fn keep_calibration(&self, calibration: &Calibration) -> Result<PathBuf> {
         calibration.cost(1).map_err(|error| self.here(error))?;
-        let Some(file) = &self.costs.file else {
-            return Err(self.here(Error::unsupported("there is no place beside it where costs could be kept")));
-        };
+        let file = self.cost_file()?;
         file.write(*calibration).map_err(|error| self.here(error))?;
         Ok(file.path())
+    }
+
+    fn cost_file(&self) -> Result<&CostFile> {
+        let none = || self.here(Error::unsupported("there is no place beside it where costs could be kept"));
+        self.costs.file.as_ref().ok_or_else(none)
     }
 
     /// Learns from a batch of reads that a plan had.
@@ -283,6 +294,6 @@ mod tests {
             }
         }
         let memory = Store::create("memory:").unwrap();
-        assert!(memory.keep_calibration(&KEPT).is_err());
+        assert!(memory.can_keep_calibration().is_err() && memory.keep_calibration(&KEPT).is_err());
     }
 }
