@@ -10,9 +10,13 @@ use pinako::backends::{self, Mode};
 use pinako::wrappers::{Fault, Faulty, Operation};
 use pinako::{
     Attributes, Durability, Encoding, ErrorKind, Image, ImportEncoding, ImportOptions, Layout, NewImage, PixelEncoding,
-    SampleType, Shape, Store, export, source,
+    Progress, SampleType, Shape, Store, export, source,
 };
 use schemes::SCHEMES;
+
+fn go_on(_: Progress) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
 
 /// A source of one image whose pixels come from a reader; as many are missing as said.
 struct Streamed(Option<usize>);
@@ -49,7 +53,7 @@ impl source::Source for Streamed {
 fn images_that_come_from_a_reader_are_imported_in_any_way_and_known_again() {
     let import = |store: &Store, missing, encoding| {
         let options = ImportOptions { encoding, ..Default::default() };
-        store.import(&mut Streamed(Some(missing)), &options, &mut |_| {}, &mut |_| ControlFlow::Continue(()))
+        store.import(&mut Streamed(Some(missing)), &options, &mut |_| {}, &mut go_on)
     };
     for (encoding, stored) in [
         (ImportEncoding::AsTheyCame, "raw:row"),
@@ -103,7 +107,7 @@ fn a_large_array_is_imported_along_the_curve() {
         let store = Store::options().open_or_create(&url).unwrap();
         let mut source = source::open(&path.with_extension(format)).unwrap();
         let options = ImportOptions::default();
-        let imported = store.import(&mut *source, &options, &mut |_| {}, &mut |_| ControlFlow::Continue(()));
+        let imported = store.import(&mut *source, &options, &mut |_| {}, &mut go_on);
         assert_eq!(imported.unwrap().images, 2);
         for (id, label) in [(0, Some(4)), (1, None)] {
             let descriptor = store.descriptor(id).unwrap();
@@ -112,14 +116,14 @@ fn a_large_array_is_imported_along_the_curve() {
         }
         if *format == "npz" {
             // An image is known again in any layout.
-            store.relayout(0, "row".parse().unwrap()).unwrap();
+            store.relayout(0, "row".parse().unwrap(), &mut go_on).unwrap();
             let mut source = source::open(&path.with_extension(format)).unwrap();
-            let again = store.import(&mut *source, &options, &mut |_| {}, &mut |_| ControlFlow::Continue(()));
+            let again = store.import(&mut *source, &options, &mut |_| {}, &mut go_on);
             assert_eq!(again.unwrap().present, 2);
         }
         if cfg!(feature = "hdf5") && *format == "npy" {
             let out = path.with_extension("h5");
-            export::export(&store, &out, export::Format::Hdf5, &mut |_| ControlFlow::Continue(())).unwrap();
+            export::export(&store, &out, export::Format::Hdf5, &mut go_on).unwrap();
         }
     }
 }
@@ -144,7 +148,7 @@ fn large_image_files_are_imported_piece_by_piece() {
         let import = |encoding| {
             let options = ImportOptions { encoding, ..Default::default() };
             let mut source = source::open(&path(name)).unwrap();
-            store.import(&mut *source, &options, &mut |_| {}, &mut |_| ControlFlow::Continue(()))
+            store.import(&mut *source, &options, &mut |_| {}, &mut go_on)
         };
         for layout in ["hilbert:64", "row"] {
             assert_eq!(import(ImportEncoding::RawIn(layout.parse().unwrap())).unwrap().images, 1, "{name}");
@@ -175,16 +179,68 @@ fn a_relayout_gives_the_same_image_on_every_backend() {
         store.append([named, NewImage::encoded(image.view(), row)]).unwrap();
         for (id, name, layout) in [(0, Some("a"), "hilbert:64"), (1, None, "hilbert:1"), (3, Some("a"), "row")] {
             let layout = layout.parse().unwrap();
-            let new = store.relayout(id, layout).unwrap();
+            let new = store.relayout(id, layout, &mut go_on).unwrap();
             assert!(new > id && store.descriptors(&[id]).unwrap()[0].is_none(), "{scheme}");
             let descriptor = store.descriptor(new).unwrap();
             assert_eq!((descriptor.encoding, descriptor.name.as_deref()), (Encoding::Raw(layout), name));
             assert_eq!(descriptor.label, name.map(|_| 3));
             assert_eq!(descriptor.attributes, name.map(|_| attributes.clone()));
             assert_eq!(store.image(new).unwrap(), image, "{scheme}");
-            assert_eq!(store.relayout(new, layout).unwrap(), new);
+            assert_eq!(store.relayout(new, layout, &mut go_on).unwrap(), new);
         }
         assert_eq!(store.count().unwrap(), 2);
+    }
+}
+
+#[test]
+fn a_relayout_is_seen_moving_and_ends_soundly_when_it_is_told_to() {
+    let bytes: Vec<u8> = (0..1500 * 2000u32).map(|at| (at.wrapping_mul(40_503) >> 7) as u8).collect();
+    let image = Image::from_bytes(Shape::new(2000, 1500, 1).unwrap(), SampleType::U8, bytes).unwrap();
+    for scheme in SCHEMES {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::create(&format!("{scheme}:{}", folder.path().join("store").display())).unwrap();
+        store.append([NewImage::encoded(image.view(), PixelEncoding::RawIn(Layout::Row)).name("a")]).unwrap();
+        let error = store.relayout(0, "hilbert:4".parse().unwrap(), &mut |_| ControlFlow::Break(())).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Interrupted, "{scheme} {error}");
+        // Heard at its beginning, and about when it is stored aside, or once more.
+        for (percent, layout) in [(1, "hilbert:4"), (60, "hilbert:2"), (80, "hilbert:1")] {
+            let id = store.scan(0).next().unwrap().unwrap().id;
+            let mut watch = |progress: Progress| match progress.percent {
+                Some(done) if done >= percent => ControlFlow::Break(()),
+                _ => ControlFlow::Continue(()),
+            };
+            if let Err(error) = store.relayout(id, layout.parse().unwrap(), &mut watch) {
+                assert_eq!(error.kind(), ErrorKind::Interrupted, "{scheme} {error}");
+                let hint = error.hint().unwrap();
+                let is_aside = store.count().unwrap() == 1 && store.find("a").unwrap().is_none();
+                assert!(
+                    hint.contains(if is_aside { "a relayout of that one" } else { "it can be started again" }),
+                    "{hint}"
+                );
+            }
+        }
+        let id = store.scan(0).next().unwrap().unwrap().id;
+        let id = store.relayout(id, "hilbert:8".parse().unwrap(), &mut go_on).unwrap();
+        assert_eq!((store.count().unwrap(), store.find("a").unwrap()), (1, Some(id)), "{scheme}");
+        assert_eq!(store.image(id).unwrap(), image, "{scheme}");
+    }
+}
+
+#[test]
+fn attributes_that_fill_all_they_may_cannot_be_put_aside_and_that_is_told_before_anything_changes() {
+    let store = Store::create("memory:").unwrap();
+    let ([image, _], layout) = one_and_another();
+    for (length, is_room) in [(Attributes::MAX_LENGTH - 200, true), (Attributes::MAX_LENGTH, false)] {
+        let attributes = Attributes::parse(&format!(r#"{{"a":"{}"}}"#, "x".repeat(length - 8))).unwrap();
+        let id = store.append([NewImage::pixels(&image).attributes(attributes)]).unwrap().start;
+        match store.relayout(id, layout, &mut go_on) {
+            Ok(_) => assert!(is_room),
+            Err(error) => {
+                assert!(!is_room && error.to_string().contains("some bytes more"), "{error}");
+                assert_eq!((error.kind(), error.id()), (ErrorKind::InvalidInput, Some(id)));
+                assert_eq!(store.image(id).unwrap(), image);
+            }
+        }
     }
 }
 
@@ -198,7 +254,7 @@ fn a_relayout_that_fails_at_any_step_keeps_the_image() {
         let store = Store::from_backend(faulty);
         store.append([NewImage::encoded(image.view(), PixelEncoding::RawIn(Layout::Row)).name("a")]).unwrap();
         faults.order(Fault::Before(operation), after);
-        let done = store.relayout(0, "hilbert:2".parse().unwrap());
+        let done = store.relayout(0, "hilbert:2".parse().unwrap(), &mut go_on);
         let found = ["a", "a (relayout)"].map(|name| store.find(name).unwrap());
         let found: Vec<u64> = found.into_iter().flatten().collect();
         assert!(!found.is_empty(), "{operation:?} {after}");
@@ -210,7 +266,7 @@ fn a_relayout_that_fails_at_any_step_keeps_the_image() {
             continue; // what was ordered never came to pass
         }
         // Whichever is there, the next relayout ends with the image under its own name, and nothing else.
-        let id = store.relayout(found[after as usize % found.len()], "hilbert:4".parse().unwrap()).unwrap();
+        let id = store.relayout(found[after as usize % found.len()], "hilbert:4".parse().unwrap(), &mut go_on).unwrap();
         assert_eq!((store.count().unwrap(), store.find("a").unwrap()), (1, Some(id)), "{operation:?} {after}");
         assert_eq!(store.image(id).unwrap(), image);
     }
@@ -234,22 +290,22 @@ fn a_relayout_touches_no_image_that_only_has_such_a_name() {
     let store = Store::create("memory:").unwrap();
     let ([image, other], layout) = one_and_another();
     store.append([NewImage::pixels(&image).name("a"), NewImage::pixels(&other).name("a (relayout)")]).unwrap();
-    let error = store.relayout(0, layout).unwrap_err();
+    let error = store.relayout(0, layout, &mut go_on).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
     assert_eq!(store.image(1).unwrap(), other);
 
     // What is aside, when another image has taken the name: neither goes, until somebody says which one.
     store.remove(&[1]).unwrap();
     let aside = store.append([aside(&other, "a (relayout)", 7, Some("a"))]).unwrap().start;
-    let error = store.relayout(aside, layout).unwrap_err();
+    let error = store.relayout(aside, layout, &mut go_on).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
     assert!(error.hint().unwrap().contains("a relayout of that one finishes"), "{error:?}");
-    let error = store.relayout(0, layout).unwrap_err();
+    let error = store.relayout(0, layout, &mut go_on).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
     assert!(error.hint().unwrap().contains(&format!("a relayout of image {aside}, or remove it")), "{error:?}");
     assert_eq!((store.image(0).unwrap(), store.image(aside).unwrap()), (image, other.clone()));
     store.remove(&[0]).unwrap();
-    assert_eq!(store.image(store.relayout(aside, layout).unwrap()).unwrap(), other);
+    assert_eq!(store.image(store.relayout(aside, layout, &mut go_on).unwrap()).unwrap(), other);
     assert_eq!((store.count().unwrap(), store.find("a").unwrap().is_some()), (1, true));
 }
 
@@ -259,12 +315,12 @@ fn what_is_aside_of_an_image_without_a_name_stays_when_a_copy_has_another_image_
     let ([image, other], layout) = one_and_another();
     let left = aside(&other, "image 0 (relayout)", 0, None);
     store.append([NewImage::pixels(&image), left]).unwrap();
-    let error = store.relayout(0, layout).unwrap_err();
+    let error = store.relayout(0, layout, &mut go_on).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
     assert_eq!(store.count().unwrap(), 2);
-    let finished = store.relayout(1, layout).unwrap();
+    let finished = store.relayout(1, layout, &mut go_on).unwrap();
     assert_eq!((store.image(finished).unwrap(), store.descriptor(finished).unwrap().name), (other, None));
-    assert_eq!(store.image(store.relayout(0, layout).unwrap()).unwrap(), image);
+    assert_eq!(store.image(store.relayout(0, layout, &mut go_on).unwrap()).unwrap(), image);
     assert_eq!(store.count().unwrap(), 2);
 }
 
@@ -281,10 +337,10 @@ fn an_image_outlives_a_second_relayout_and_a_kill_while_the_first_one_is_at_work
             // The first one has come so far; the second one is killed, and so is the first, after its next step.
             store.append([aside(&image, name.map_or("image 0 (relayout)", |_| "a (relayout)"), 0, name)]).unwrap();
             faults.order(Fault::Before(operation), after);
-            let _ = store.relayout(0, layout);
+            let _ = store.relayout(0, layout, &mut go_on);
             store.remove(&[0]).unwrap();
             let left = store.scan(0).next().expect("it is lost").unwrap();
-            let new = store.relayout(left.id, "row".parse().unwrap()).unwrap();
+            let new = store.relayout(left.id, "row".parse().unwrap(), &mut go_on).unwrap();
             assert_eq!(store.image(new).unwrap(), image, "{operation:?} {after}");
             assert_eq!((store.descriptor(new).unwrap().name.as_deref(), store.count().unwrap()), (name, 1));
         }
@@ -299,11 +355,11 @@ fn of_several_relayouts_of_one_image_at_once_one_is_done_and_nothing_is_lost() {
         store.append([NewImage::pixels(&image).name("a")]).unwrap();
         std::thread::scope(|scope| {
             for layout in ["hilbert:1", "hilbert:2", "hilbert:4"] {
-                scope.spawn(|| store.relayout(0, layout.parse().unwrap()));
+                scope.spawn(|| store.relayout(0, layout.parse().unwrap(), &mut go_on));
             }
         });
         let left: Vec<u64> = store.scan(0).map(|image| image.unwrap().id).collect();
-        let id = store.relayout(*left.last().unwrap(), "hilbert:8".parse().unwrap()).unwrap();
+        let id = store.relayout(*left.last().unwrap(), "hilbert:8".parse().unwrap(), &mut go_on).unwrap();
         assert_eq!((store.count().unwrap(), store.find("a").unwrap()), (1, Some(id)), "{left:?}");
         assert_eq!(store.image(id).unwrap(), image);
     }

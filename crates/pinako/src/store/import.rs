@@ -6,7 +6,6 @@
 //! An image that is there already is known again by its name and left as it is: an import that was interrupted is taken
 //! up by starting it again.
 
-use std::io::{self, Read};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -16,7 +15,7 @@ use super::append::{NewImage, Prepared, PreparedPayload, check_label};
 use super::copy::{BATCH_BYTES, BATCH_IMAGES};
 use super::incoming::{Incoming, Intake};
 use super::labels::LabelMap;
-use super::watched::{Portion, interrupted};
+use super::watched::{Counted, interrupted};
 use super::{Progress, Store, Watch, Watched};
 use crate::descriptor::Layout;
 use crate::encoding::{
@@ -326,20 +325,6 @@ impl Importer<'_> {
             Ok(prepared) => Ok(Incoming { prepared, origin }),
             Err(error) => Err(error.context(&origin)),
         }
-    }
-}
-
-/// A reader of a large image's pixels, which count as they come.
-struct Counted {
-    reader: Box<dyn Read + Send>,
-    portion: Portion,
-}
-
-impl Read for Counted {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let count = self.reader.read(out)?;
-        self.portion.add(count as u64)?;
-        Ok(count)
     }
 }
 

@@ -102,6 +102,11 @@ impl<'a> Packed<'a> {
         if let Some(portion) = &mut self.portion {
             portion.take_back(self.next);
         }
+        self.again();
+    }
+
+    /// Starts again with the first byte, where all is to be packed once more that was: it stays counted.
+    pub(crate) fn again(&mut self) {
         (self.next, self.taken) = (0, 0);
         self.part.clear();
     }

@@ -18,11 +18,12 @@ use std::io::{self, Read};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::Store;
-use super::append::{NewImage, Prepared};
+use super::append::{NewImage, Prepared, PreparedPayload};
+use super::watched::Counted;
+use super::{Progress, Store, Watch, Watched};
 use crate::descriptor::{Attributes, Descriptor, Encoding, Id, Layout};
 use crate::encoding;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::image::{Image, Region};
 
 /// Bytes of rows that are read at a time, if a row has no more.
@@ -64,7 +65,11 @@ impl Becomes {
         let unsound = |error| Error::corrupt("its attributes are no JSON").with_source(error);
         let attributes = attributes.transpose().map_err(unsound)?;
         let mark = Mark { becomes: Becomes { of: image.id, name: image.name.clone(), attributes } };
-        Attributes::parse(&serde_json::to_string(&mark).map_err(unsound)?)
+        Attributes::parse(&serde_json::to_string(&mark).map_err(unsound)?).map_err(|error| {
+            error
+                .context("a relayout needs some bytes more beside its attributes")
+                .with_hint("import it again, with a layout")
+        })
     }
 
     /// What `aside` is to become, as if it were that already.
@@ -92,40 +97,62 @@ impl Store {
     /// of either then finishes it. An image without a name has `image` and its id in that place; the same is done for it, and
     /// takes one that has just been appended with the very same pixels for its own.
     ///
+    /// The image is done in the watch's words when it has its new id; the bytes of it that were moved are its percentage.
+    ///
     /// Of several relayouts of one image at once one is done, and the others fail; none of them, killed or not, loses it. But
     /// where another finishes one of an image without a name that is still at work, both may store it.
     ///
     /// # Errors
     /// `Unsupported` where the image is not raw; `Conflict` where there is another image of the one name or the other;
-    /// `NotFound` where it is removed meanwhile; `Corrupt` where its payload is damaged.
-    pub fn relayout(&self, id: Id, layout: Layout) -> Result<Id> {
+    /// `NotFound` where it is removed meanwhile; `Corrupt` where its payload is damaged; `InvalidInput` where name and
+    /// attributes have so many bytes (within some hundred of [`Attributes::MAX_LENGTH`]) that the image aside cannot keep
+    /// them; `Interrupted` where the watch says so, and the hint says what to go on with.
+    pub fn relayout(&self, id: Id, layout: Layout, watch: &mut Watch<'_>) -> Result<Id> {
+        let start = Progress { total: Some(1), ..Progress::default() };
+        Watched::run(watch, start, |watched| self.put_in_layout(id, layout, watched)).map_err(|error| {
+            let is_as_it_was = error.kind() == ErrorKind::Interrupted && error.hint().is_none();
+            if is_as_it_was { error.with_hint("nothing has changed: it can be started again") } else { error }
+        })
+    }
+
+    fn put_in_layout(&self, id: Id, layout: Layout, watched: &Watched<'_>) -> Result<Id> {
         let descriptor = self.descriptor(id)?;
         if let Some(becomes) = Becomes::of(&descriptor) {
             let image = becomes.image(&descriptor).map_err(|error| self.here(error.at_id(id)))?;
-            let same = self.find_same(&image, becomes.of)?;
-            return self.finish_relayout(&descriptor, image, becomes.of, same, layout);
+            let same = self.find_same(&image, becomes.of, watched)?;
+            return self.finish_relayout(&descriptor, image, becomes.of, same, layout, watched);
         }
         let is = self.layout_of(&descriptor)?;
         if let Some(aside) = self.find(&name_aside(&descriptor))? {
-            return self.finish_relayout_of(&descriptor, &self.descriptor(aside)?, layout);
+            return self.finish_relayout_of(&descriptor, &self.descriptor(aside)?, layout, watched);
         }
         if is == layout {
             return Ok(id);
         }
-        let mut prepared = self.in_layout(&descriptor, layout)?;
+        let mark = Becomes::mark(&descriptor).map_err(|error| self.here(error.at_id(id)))?;
+        let mut prepared = self.in_layout(&descriptor, layout, 2, watched)?;
         prepared.descriptor.name = Some(name_aside(&descriptor));
-        prepared.descriptor.attributes = Some(Becomes::mark(&descriptor).map_err(|error| self.here(error.at_id(id)))?);
+        prepared.descriptor.attributes = Some(mark);
         let aside = self.append_prepared(std::iter::once(&mut prepared))?.start;
+        if let PreparedPayload::Packed(packed) = &mut prepared.payload {
+            packed.again();
+        }
         self.replace(Some(id), aside, prepared, descriptor)
     }
 
     /// Ends a relayout of `image` that was broken off when `aside`, which has its name aside, had been stored.
-    fn finish_relayout_of(&self, image: &Descriptor, aside: &Descriptor, layout: Layout) -> Result<Id> {
+    fn finish_relayout_of(
+        &self,
+        image: &Descriptor,
+        aside: &Descriptor,
+        layout: Layout,
+        watched: &Watched<'_>,
+    ) -> Result<Id> {
         let becomes = Becomes::of(aside);
         if let Some(becomes) = &becomes {
             let made = becomes.image(aside).map_err(|error| self.here(error.at_id(aside.id)))?;
-            if self.is_same(image, &made)? {
-                return self.finish_relayout(aside, made, becomes.of, Some(image.id), layout);
+            if self.is_same(image, &made, watched)? {
+                return self.finish_relayout(aside, made, becomes.of, Some(image.id), layout, watched);
             }
         }
         let (name, left) = (aside.name.as_deref().unwrap_or_default(), aside.id);
@@ -149,6 +176,7 @@ impl Store {
         of: Id,
         same: Option<Id>,
         layout: Layout,
+        watched: &Watched<'_>,
     ) -> Result<Id> {
         let new = match same {
             Some(new) if new != of => {
@@ -157,11 +185,11 @@ impl Store {
             }
             // In the layout that it has, by which it is known again if this is broken off, too.
             _ => {
-                let prepared = self.in_layout(aside, self.layout_of(aside)?)?;
+                let prepared = self.in_layout(aside, self.layout_of(aside)?, 1, watched)?;
                 self.replace(same, aside.id, prepared, image)?
             }
         };
-        self.relayout(new, layout)
+        self.put_in_layout(new, layout, watched)
     }
 
     /// The layout of a raw image.
@@ -176,19 +204,21 @@ impl Store {
     }
 
     /// The image that `image`, which is aside, was or has become already.
-    fn find_same(&self, image: &Descriptor, of: Id) -> Result<Option<Id>> {
+    fn find_same(&self, image: &Descriptor, of: Id, watched: &Watched<'_>) -> Result<Option<Id>> {
         if let Some(name) = &image.name {
             let Some(id) = self.find(name)? else { return Ok(None) };
-            return Ok(self.is_same(&self.descriptor(id)?, image)?.then_some(id));
+            return Ok(self.is_same(&self.descriptor(id)?, image, watched)?.then_some(id));
         }
         if let Some(old) = self.descriptors(&[of])?.pop().flatten()
-            && self.is_same(&old, image)?
+            && self.is_same(&old, image, watched)?
         {
             return Ok(Some(of));
         }
         for later in self.scan(image.id.saturating_add(1)) {
             let later = later?;
-            if (later.encoding, later.checksum) == (image.encoding, image.checksum) && self.is_same(&later, image)? {
+            if (later.encoding, later.checksum) == (image.encoding, image.checksum)
+                && self.is_same(&later, image, watched)?
+            {
                 return Ok(Some(later.id));
             }
         }
@@ -196,7 +226,7 @@ impl Store {
     }
 
     /// Whether all is the same but the ids and the layouts.
-    fn is_same(&self, a: &Descriptor, b: &Descriptor) -> Result<bool> {
+    fn is_same(&self, a: &Descriptor, b: &Descriptor, watched: &Watched<'_>) -> Result<bool> {
         let known = |image: &Descriptor| {
             (image.name.clone(), image.shape, image.sample_type, image.label, image.attributes.clone())
         };
@@ -204,7 +234,8 @@ impl Store {
         if known(a) != known(b) {
             return Ok(false);
         }
-        let checksum = if a.encoding == b.encoding { a.checksum } else { self.in_layout(a, layout)?.checksum()? };
+        let checksum =
+            if a.encoding == b.encoding { a.checksum } else { self.in_layout(a, layout, 1, watched)?.checksum()? };
         Ok(checksum == b.checksum)
     }
 
@@ -229,18 +260,30 @@ impl Store {
         Ok(id.start)
     }
 
-    /// A raw image, made ready to be stored in another layout.
-    fn in_layout(&self, descriptor: &Descriptor, layout: Layout) -> Result<Prepared<'static>> {
-        let id = descriptor.id;
-        // What is read below is not checked.
-        io::copy(&mut self.payload_stream(descriptor), &mut io::sink())
+    /// A raw image, made ready to be stored in another layout, so many times.
+    fn in_layout(
+        &self,
+        descriptor: &Descriptor,
+        layout: Layout,
+        times: u64,
+        watched: &Watched<'_>,
+    ) -> Result<Prepared<'static>> {
+        let Descriptor { id, shape, sample_type, label, payload_length, .. } = *descriptor;
+        // It is read twice: first to be checked, which the reads of its rows are not.
+        let portion = watched.large(payload_length.saturating_mul(2 + times));
+        let mut payload = Counted { reader: self.payload_stream(descriptor), portion };
+        io::copy(&mut payload, &mut io::sink())
             .map_err(|error| self.here(Error::io("cannot read the payload", error).at_id(id)))?;
-        let mut rows = Rows { store: self, descriptor, next: 0, band: Vec::new(), taken: 0 };
-        let new = NewImage::stream_in(layout, descriptor.shape, descriptor.sample_type, &mut rows);
-        let new = new.label(descriptor.label);
+        let rows = Rows { store: self, descriptor, next: 0, band: Vec::new(), taken: 0 };
+        let mut rows = Counted { reader: rows, portion: payload.portion };
+        let new = NewImage::stream_in(layout, shape, sample_type, &mut rows).label(label);
         // Kept in a file: a backend cannot be read while it stores.
         let prepared = self.prepare(new).and_then(|new| new.into_owned(&self.spool_folder()));
-        prepared.map_err(|error| self.here(error.at_id(id)))
+        let mut prepared = prepared.map_err(|error| self.here(error.at_id(id)))?;
+        if let PreparedPayload::Packed(packed) = &mut prepared.payload {
+            packed.count(rows.portion);
+        }
+        Ok(prepared)
     }
 }
 

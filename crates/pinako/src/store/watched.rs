@@ -4,7 +4,7 @@
 //! and Ctrl-C is heard whatever the job waits for: a slow disk to read from, or one to write to. A large image is a job of
 //! its own, which is seen moving and heeds the watch wherever its bytes are moved.
 
-use std::io;
+use std::io::{self, Read};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -70,7 +70,7 @@ impl Portion {
         self.moved += bytes;
         self.shared.moved.fetch_add(bytes, Ordering::Relaxed);
         match self.shared.stopped.load(Ordering::Relaxed) {
-            true => Err(io::Error::other(interrupted(0))),
+            true => Err(io::Error::other(Error::new(ErrorKind::Interrupted, "stopped in the midst of a large image"))),
             false => Ok(()),
         }
     }
@@ -86,6 +86,21 @@ impl Drop for Portion {
     fn drop(&mut self) {
         self.shared.moved.fetch_sub(self.moved, Ordering::Relaxed);
         self.shared.all.fetch_sub(self.all, Ordering::Relaxed);
+    }
+}
+
+/// A reader of a large image's pixels, which count as they come.
+#[derive(Debug)]
+pub(crate) struct Counted<R> {
+    pub(crate) reader: R,
+    pub(crate) portion: Portion,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let count = self.reader.read(out)?;
+        self.portion.add(count as u64)?;
+        Ok(count)
     }
 }
 

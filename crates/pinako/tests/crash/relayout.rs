@@ -1,5 +1,6 @@
 //! Relayouts that are killed at any moment: whatever is left, the next one makes the same image of it, once.
 
+use std::ops::ControlFlow;
 use std::thread;
 use std::time::Duration;
 
@@ -33,7 +34,7 @@ fn relayout_all(store: &Store, layout: Layout) {
     let ids: Vec<u64> = store.scan(0).map(|image| image.unwrap().id).collect();
     for id in ids {
         if store.descriptors(&[id]).unwrap()[0].is_some() {
-            store.relayout(id, layout).unwrap();
+            store.relayout(id, layout, &mut |_| ControlFlow::Continue(())).unwrap();
         }
     }
 }
