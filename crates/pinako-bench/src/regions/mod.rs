@@ -140,7 +140,7 @@ impl Options {
 pub struct Progress<'a> {
     /// What is being done now, for people.
     pub step: &'a str,
-    /// Queries read or predicted so far. How many there will be is not known: a time is given.
+    /// Queries counted, read or predicted so far. How many there will be is not known: a time is given.
     pub queries: u64,
 }
 
@@ -165,10 +165,7 @@ pub fn run(options: &Options, watch: &mut Watch<'_>) -> Result<Report> {
 
     let mut runs = None;
     if options.tables.contains(&1) {
-        if watch(Progress { step: "counting runs", queries: 0 }).is_break() {
-            return Err(stopped());
-        }
-        runs = Some(runs::count(options.positions, options.seed)?);
+        runs = Some(runs::count(options.positions, options.seed, watch)?);
     }
     let places: Vec<usize> = options.tables.iter().filter_map(|&table| (table as usize).checked_sub(2)).collect();
     let (mut times, mut source, mut paper_disk) = (Vec::new(), None, None);

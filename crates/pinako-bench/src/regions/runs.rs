@@ -10,7 +10,7 @@ use pinako::layout::Arrangement;
 use pinako::{BlockSide, Layout, Region, Result, SampleType, Shape};
 use serde::Serialize;
 
-use super::paper;
+use super::{Progress, Watch, paper, stopped};
 use crate::invalid;
 use crate::pictures::Random;
 
@@ -72,9 +72,21 @@ impl Borders {
     }
 }
 
+/// The watch is told after so many positions.
+const POSITIONS_A_STEP: u64 = 1 << 14;
+
 /// Counts table 1, at all positions or at as many random ones.
-pub(super) fn count(positions: Option<u64>, seed: u64) -> Result<RunTable> {
+pub(super) fn count(positions: Option<u64>, seed: u64, watch: &mut Watch<'_>) -> Result<RunTable> {
     let side = paper::SIDE;
+    let mut queries = 0;
+    let mut go_on = || {
+        queries += 1;
+        let is_told = queries % POSITIONS_A_STEP == 1;
+        match is_told && watch(Progress { step: "counting runs", queries: queries - 1 }).is_break() {
+            true => Err(stopped()),
+            false => Ok(()),
+        }
+    };
     let crossings = Crossings::of(side)?;
     let mut rows = Vec::new();
     for (number, (query, paper)) in paper::RUN_QUERIES.into_iter().zip(paper::RUNS).enumerate() {
@@ -82,13 +94,15 @@ pub(super) fn count(positions: Option<u64>, seed: u64) -> Result<RunTable> {
         let mut tally = Tally::default();
         match positions {
             None => {
-                for y in 0..places {
-                    (0..places).try_for_each(|x| tally.add(&crossings, Region::new(x, y, query, query)?))?;
+                for (x, y) in (0..places).flat_map(|y| (0..places).map(move |x| (x, y))) {
+                    go_on()?;
+                    tally.add(&crossings, Region::new(x, y, query, query)?)?;
                 }
             }
             Some(positions) => {
                 let mut random = Random::new(seed, number as u64);
                 for _ in 0..positions {
+                    go_on()?;
                     let (x, y) = (random.below(places.into()) as u32, random.below(places.into()) as u32);
                     tally.add(&crossings, Region::new(x, y, query, query)?)?;
                 }

@@ -100,8 +100,8 @@ fn a_device_is_played_for_the_time_given_and_no_query_is_quicker_than_it_can_be(
 
 #[test]
 fn a_sample_of_positions_agrees_with_all_of_them() {
-    let all = runs::count(None, 0).unwrap();
-    let some = runs::count(Some(3000), 1).unwrap();
+    let all = runs::count(None, 0, &mut to_the_end).unwrap();
+    let some = runs::count(Some(3000), 1, &mut to_the_end).unwrap();
     for (all, some) in all.rows.iter().zip(&some.rows) {
         assert_eq!((all.positions, some.positions), (u64::from(1025 - all.query).pow(2), 3000));
         for (all, some) in all.grown.iter().zip(some.grown) {
@@ -136,11 +136,14 @@ fn what_makes_no_sense_is_told() {
 #[test]
 fn a_run_that_is_stopped_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let mut steps = 0;
-    let mut stop = |_: Progress<'_>| {
-        steps += 1;
-        if steps > 5 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    };
-    let error = run(&Options { tables: vec![3], ..tiny(&folder) }, &mut stop).unwrap_err();
-    assert_eq!((error.kind(), folder.path().read_dir().unwrap().count()), (ErrorKind::Interrupted, 0));
+    for tables in [vec![1], vec![3]] {
+        let mut steps = 0;
+        let mut stop = |_: Progress<'_>| {
+            steps += 1;
+            if steps > 5 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let options = Options { tables, positions: Some(1_000_000_000), ..tiny(&folder) };
+        let error = run(&options, &mut stop).unwrap_err();
+        assert_eq!((error.kind(), folder.path().read_dir().unwrap().count()), (ErrorKind::Interrupted, 0));
+    }
 }
