@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
+use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -14,7 +15,7 @@ use pinako::backend::ReadRequest;
 use pinako::backends::{self, Mode};
 use pinako::plan::{Cost, Fit, Timed};
 use pinako::store::Calibration;
-use pinako::{Durability, Error, ErrorKind, Id, Result, Store};
+use pinako::{Durability, Encoding, Error, ErrorKind, Id, Result, Store};
 use serde::Serialize;
 
 use crate::costs::Costs;
@@ -141,9 +142,10 @@ pub fn calibrate(url: &str, options: &Options, watch: &mut Watch<'_>) -> Result<
     let cannot = |error| Error::io(format!("cannot make the system forget what is in {path}"), error);
     cold::settle(Path::new(path)).map_err(cannot)?;
     let files = large_files(Path::new(path)).map_err(cannot)?;
-    let forget = || files.iter().try_for_each(|file| cold::forget(file)).map_err(cannot);
+    let forget = || files.iter().try_for_each(|file| unless_gone(cold::forget(file)).map(drop)).map_err(cannot);
     forget()?;
-    let is_cold = files.first().map_or(Ok(false), |file| cold::is_forgotten(&File::open(file)?)).map_err(cannot)?;
+    let is_cold = |file: &PathBuf| unless_gone(File::open(file).and_then(|file| cold::is_forgotten(&file)));
+    let is_cold = files.first().map_or(Ok(None), is_cold).map_err(cannot)?.unwrap_or(false);
 
     let mut buffer = Vec::new();
     let mut read = |requests: &[ReadRequest]| {
@@ -184,11 +186,14 @@ pub fn calibrate(url: &str, options: &Options, watch: &mut Watch<'_>) -> Result<
     })
 }
 
-/// The largest images, with the lengths of their payloads.
+/// The largest raw images, with the lengths of their payloads. Rectangles of others are cut out of the whole.
 fn large_images(store: &Store) -> Result<Vec<(Id, u64)>> {
     let mut largest: Vec<(u64, Id)> = Vec::new();
     for descriptor in store.scan(0) {
         let descriptor = descriptor?;
+        if !matches!(descriptor.encoding, Encoding::Raw(_)) {
+            continue;
+        }
         largest.push((descriptor.payload_length, descriptor.id));
         if largest.len() >= 2 * IMAGES {
             largest.sort_unstable_by(|a, b| b.cmp(a));
@@ -200,8 +205,8 @@ fn large_images(store: &Store) -> Result<Vec<(Id, u64)>> {
     let found = largest.first().map_or(0, |&(length, _)| length);
     if found < LEAST_PAYLOAD {
         let message = match found {
-            0 => "it has no image to time reads of".to_owned(),
-            _ => format!("its largest image has {} bytes: too few to time reads of", figures::count(found)),
+            0 => "it has no raw image to time reads of".to_owned(),
+            _ => format!("its largest raw image has {} bytes: too few to time reads of", figures::count(found)),
         };
         return Err(invalid(message).at_store(store.url()).with_hint(format!(
             "it takes one of {} bytes or more; what reads cost matters to rectangles of such images only",
@@ -213,17 +218,30 @@ fn large_images(store: &Store) -> Result<Vec<(Id, u64)>> {
     Ok(largest.into_iter().map(|(length, id)| (id, length)).collect())
 }
 
-/// The files of the store at `path` that a large payload may be in.
-fn large_files(path: &Path) -> std::io::Result<Vec<PathBuf>> {
+/// The files of the store at `path` that a large payload may be in. Nothing that a link leads to is the store's.
+fn large_files(path: &Path) -> io::Result<Vec<PathBuf>> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
     let mut large = Vec::new();
-    if path.is_dir() {
-        for entry in fs::read_dir(path)? {
-            large.extend(large_files(&entry?.path())?);
+    for entry in unless_gone(fs::read_dir(path))?.into_iter().flatten() {
+        let entry = entry?;
+        let Some(kind) = unless_gone(entry.file_type())? else { continue };
+        if kind.is_dir() {
+            large.extend(large_files(&entry.path())?);
+        } else if kind.is_file() && unless_gone(entry.metadata())?.is_some_and(|of| of.len() >= LEAST_PAYLOAD / 2) {
+            large.push(entry.path());
         }
-    } else if path.metadata()?.len() >= LEAST_PAYLOAD / 2 {
-        large.push(path.to_owned());
     }
     Ok(large)
+}
+
+/// What was found, if it was there: somebody else may be at work in the store.
+fn unless_gone<T>(found: io::Result<T>) -> io::Result<Option<T>> {
+    match found {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        found => found.map(Some),
+    }
 }
 
 struct Measured {
@@ -353,16 +371,43 @@ mod tests {
     }
 
     #[test]
+    fn links_are_not_the_stores_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::create_dir(path("images")).unwrap();
+        for (name, length) in [("small", 5), ("images/large", LEAST_PAYLOAD)] {
+            File::create(path(name)).unwrap().set_len(length).unwrap();
+        }
+        for (to, name) in [("nowhere", "dangling"), (".", "loop"), ("images/large", "link")] {
+            std::os::unix::fs::symlink(to, path(name)).unwrap();
+        }
+        assert_eq!(large_files(folder.path()).unwrap(), [path("images/large")]);
+        assert_eq!(large_files(&path("small")).unwrap(), [path("small")]);
+        assert_eq!(unless_gone(cold::forget(&path("gone"))).unwrap(), None);
+    }
+
+    #[test]
+    fn an_image_that_is_a_file_is_not_read_from() {
+        let store = Store::create("memory:").unwrap();
+        let side = 50;
+        let samples = (0..side * side).map(|at: u32| (at.wrapping_mul(40_503) >> 7) as u8).collect();
+        let image = Image::from_bytes(Shape::new(side, side, 1).unwrap(), SampleType::U8, samples).unwrap();
+        store.append([NewImage::encoded(image.view(), pinako::PixelEncoding::Png)]).unwrap();
+        let error = large_images(&store).unwrap_err();
+        assert!(error.to_string().contains("no raw image to time"), "{error}");
+    }
+
+    #[test]
     fn a_store_of_small_images_cannot_be_calibrated_and_says_so() {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("lmdb:{}", folder.path().join("small").display());
         let store = Store::create(&url).unwrap();
         let error = calibrate(&url, &Options::default(), &mut go_on).unwrap_err();
-        assert!(error.to_string().contains("no image to time"), "{error}");
+        assert!(error.to_string().contains("no raw image to time"), "{error}");
         let image = Image::from_bytes(Shape::new(2, 3, 1).unwrap(), SampleType::U8, vec![1; 6]).unwrap();
         store.append([NewImage::pixels(&image)]).unwrap();
         let error = calibrate(&url, &Options::default(), &mut go_on).unwrap_err();
-        assert!(error.to_string().contains("largest image has 6 bytes") && error.hint().is_some(), "{error}");
+        assert!(error.to_string().contains("largest raw image has 6 bytes") && error.hint().is_some(), "{error}");
         for seconds in [-1.0, f64::NAN, f64::INFINITY] {
             assert!(calibrate(&url, &Options { seconds, seed: 0 }, &mut go_on).is_err(), "{seconds}");
         }

@@ -77,7 +77,7 @@ pub struct ExplainArgs {
 /// Measure what reads of a store cost, for rectangles to be planned by
 ///
 /// A read costs t1 seconds however short it is, a byte t2, and P reads can be in flight at once. They are found from reads
-/// of the store's largest images, at random places, none of them answered by the page cache where the file system can be
+/// of the store's largest raw images, at random places, none of them answered by the page cache where the file system can be
 /// made to forget. Two figures say how well they foretell what was measured.
 ///
 /// What was found is kept beside the store, in STORE/.cost.json or FILE-cost.json, and used by whoever opens it from then
@@ -107,8 +107,8 @@ pub struct CalibrateArgs {
 /// Name, label and attributes stay. An image that is in that layout already stays as it is. `compact` gives back the space
 /// of the old ones.
 ///
-/// An image is stored under NAME (relayout) first, and under its own name when that is free: if this is broken off, the
-/// image is there under that name, or its own, or both. A relayout of either finishes it.
+/// An image is stored under NAME (relayout) first, and under its own name when that is free: if this is broken off (Ctrl-C
+/// says what to go on with), the image is there under that name, or its own, or both. A relayout of either finishes it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

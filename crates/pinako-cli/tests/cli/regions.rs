@@ -213,7 +213,7 @@ fn relayout_keeps_all_but_the_id_and_the_order() {
     place.ok("get map 0 -o before.npy");
     let before = json(&place, "info map 0 --json");
     let name = before["name"].as_str().unwrap();
-    assert_eq!(place.ok(&format!("relayout map {name} --layout hilbert:8")), "3\n");
+    assert_eq!(place.ok(&format!("relayout map 0 {name} 0 --layout hilbert:8")), "3\n");
     assert_eq!(place.ok("relayout map 3 --layout hilbert:8"), "3\n");
     place.ok("get map 3 -o after.npy");
     assert_eq!(place.read("before.npy"), place.read("after.npy"));
@@ -305,7 +305,7 @@ fn a_store_without_a_large_image_cannot_be_calibrated() {
     square(&place, "images-idx3-ubyte");
     place.ok("import images-idx3-ubyte map");
     insta::assert_snapshot!(place.run("calibrate map"), @"
-    ! error: lmdb:map: its largest image has 4,096 bytes: too few to time reads of
+    ! error: lmdb:map: its largest raw image has 4,096 bytes: too few to time reads of
     ! hint: it takes one of 4,194,304 bytes or more; what reads cost matters to rectangles of such images only
     exit code 1
     ");
