@@ -123,16 +123,16 @@ impl Order {
     /// few as there can be. It takes time in proportion to their number, not to the area.
     pub fn runs(&self, rect: Rect, each: impl FnMut(Range<u64>)) {
         let Some(rect) = self.clip(rect) else { return };
-        let mut walk = Walk { order: self, rect, visit: Runs { each, pending: 0..0 } };
+        let mut walk = Walk { order: self, rect, ranks: 0..u64::MAX, visit: Runs { each, pending: 0..0 } };
         walk.down(self.top(), 0);
         walk.visit.finish();
     }
 
-    /// Gives `each` the blocks that have pixels of `rect`, in their order. Blocks of a single pixel are put together to
-    /// squares of 8 x 8.
-    pub fn blocks(&self, rect: Rect, each: impl FnMut(Block)) {
-        let Some(rect) = self.clip(rect) else { return };
-        Walk { order: self, rect, visit: Blocks { each } }.down(self.top(), 0);
+    /// Gives `each` the blocks that have pixels of `rect` and pixels with ranks in `ranks`, in their order. Blocks of a
+    /// single pixel are put together to squares of 8 x 8.
+    pub fn blocks(&self, rect: Rect, ranks: Range<u64>, each: impl FnMut(Block)) {
+        let Some(rect) = self.clip(rect).filter(|_| !ranks.is_empty()) else { return };
+        Walk { order: self, rect, ranks, visit: Blocks { each } }.down(self.top(), 0);
     }
 
     fn clip(&self, rect: Rect) -> Option<Borders> {
@@ -229,11 +229,13 @@ trait Visit {
 struct Walk<'a, V> {
     order: &'a Order,
     rect: Borders,
+    /// Squares without any of these are left out; in others all that is in the rectangle is wanted.
+    ranks: Range<u64>,
     visit: V,
 }
 
 impl<V: Visit> Walk<'_, V> {
-    /// Walks through `square`, which has wanted pixels, and begins at `rank`.
+    /// Walks through `square`, which has wanted pixels and ranks, and begins at `rank`.
     fn down(&mut self, square: Square, mut rank: u64) {
         let order = self.order;
         let is_tile_of_pixels = square.steps == 1 && order.block == 0;
@@ -245,6 +247,7 @@ impl<V: Visit> Walk<'_, V> {
         let (width, height) = order.size(square);
         if width == height && width == square.side(order.block) {
             let levels = 2 * square.cell_levels(order.block);
+            wanted &= among(&self.ranks, rank, levels);
             while wanted != 0 {
                 let position = wanted.trailing_zeros();
                 let start = rank + (u64::from(position) << levels);
@@ -260,13 +263,13 @@ impl<V: Visit> Walk<'_, V> {
             return;
         }
         for position in 0..64 {
-            if wanted >> position == 0 {
+            if wanted >> position == 0 || self.ranks.end <= rank {
                 return;
             }
             let cell = square.cell(tile, position, order.block);
             let area = order.area(cell);
             match () {
-                () if wanted >> position & 1 == 0 => {}
+                () if wanted >> position & 1 == 0 || rank + area <= self.ranks.start => {}
                 () if whole >> position & 1 == 1 => self.visit.whole(rank, area),
                 () => self.down(cell, rank),
             }
@@ -302,6 +305,15 @@ impl<V: Visit> Walk<'_, V> {
         });
         (wanted, if V::DIVIDES { 0 } else { whole & wanted })
     }
+}
+
+/// The positions of those of 64 cells that have some of `ranks`, where the first begins at `rank` and each has 2^`levels`.
+#[inline]
+fn among(ranks: &Range<u64>, rank: u64, levels: u32) -> u64 {
+    let below = |count: u64| if count < 64 { (1 << count) - 1 } else { u64::MAX };
+    let before = ranks.start.saturating_sub(rank) >> levels;
+    let last = ranks.end.saturating_sub(rank).div_ceil(1 << levels);
+    below(last) & !below(before)
 }
 
 /// Gathers runs; one that goes on where the last has ended is part of it.

@@ -106,14 +106,16 @@ fn images() -> impl Strategy<Value = (u32, u32, u32, Rect)> {
 
 proptest! {
     #[test]
-    fn runs_are_exact_and_blocks_hold_the_pixels((width, height, block, rect) in images()) {
+    fn runs_are_exact_and_blocks_hold_the_pixels((width, height, block, rect) in images(), ends: [u32; 2]) {
         let order = Order::new(width, height, block).unwrap();
         let pixels = naive::order(width, height, block);
         prop_assert_eq!(runs(&order, rect), naive::runs(&pixels, rect));
 
         let mut last = 0;
         let mut seen = 0;
-        order.blocks(rect, |part| {
+        let mut all = Vec::new();
+        order.blocks(rect, 0..u64::MAX, |part| {
+            all.push((part.rect, part.rank));
             assert!(part.rank >= last, "blocks ascend");
             let Rect { x, y, width, height } = part.rect;
             let rows = (0..height).flat_map(|row| (0..width).map(move |column| (column, row)));
@@ -131,6 +133,16 @@ proptest! {
             }
         });
         prop_assert_eq!(seen, runs(&order, rect).iter().map(|run| run.end - run.start).sum::<u64>());
+
+        let ends = ends.map(|end| u64::from(end) % (pixels.len() as u64 + 2));
+        let ranks = ends[0].min(ends[1])..ends[0].max(ends[1]);
+        let mut some = Vec::new();
+        order.blocks(rect, ranks.clone(), |part| some.push((part.rect, part.rank)));
+        all.retain(|(rect, rank)| {
+            let end = rank + u64::from(rect.width) * u64::from(rect.height);
+            !ranks.is_empty() && *rank < ranks.end && ranks.start < end
+        });
+        prop_assert_eq!(some, all);
     }
 
     #[test]

@@ -5,15 +5,17 @@ use std::ops::Range;
 use pinako_curve::{Block, Order, PATTERNS, Rect};
 use rayon::prelude::*;
 
-use super::three_bytes;
+use super::{row, three_bytes};
 use crate::image::Region;
 
 /// Images of fewer bytes are moved on one thread.
 const PARALLEL: usize = 4 << 20;
 
 pub(super) fn runs(order: &Order, pixel: u64, region: Region) -> Vec<Range<u64>> {
-    // A perimeter of c pixels has about c / 4 runs where blocks are single pixels, and a row of a block otherwise.
-    let mut runs = Vec::with_capacity((region.width() as usize + region.height() as usize) / 2);
+    // A perimeter of c pixels has about c / 4 runs where blocks are single pixels, and a row of a block otherwise; a long
+    // and narrow region has far fewer.
+    const MOST: usize = 4096;
+    let mut runs = Vec::with_capacity(((region.width() as usize + region.height() as usize) / 2).min(MOST));
     order.runs(rect(region), |run| runs.push(run.start * pixel..run.end * pixel));
     runs
 }
@@ -27,7 +29,7 @@ pub(super) fn runs_to_round(order: &Order, pixel: u64, region: Region, device_bl
     }
     let Rect { x: left, y: top, width, height } = rect(region);
     let mut runs: Vec<Range<u64>> = Vec::new();
-    order.blocks(rect(region), |block| {
+    order.blocks(rect(region), 0..u64::MAX, |block| {
         let Rect { x, y, .. } = block.rect;
         let stride = u64::from(block.rect.width);
         let (first_column, end_column) = overlap(x, block.rect.width, left, width);
@@ -42,23 +44,16 @@ pub(super) fn runs_to_round(order: &Order, pixel: u64, region: Region, device_bl
     runs
 }
 
-/// The blocks that `region` has pixels of, ascending.
-pub(super) fn blocks(order: &Order, region: Region) -> Vec<Block> {
-    blocks_of(order, rect(region))
-}
-
-/// Copies the pixels of `region` that `bytes`, from `offset` on in the payload, has; `blocks` are those of the region.
-pub(super) fn place(pixel: usize, blocks: &[Block], region: Region, offset: u64, bytes: &[u8], out: &mut [u8]) {
+/// Copies the pixels of `region` that `bytes`, from `offset` on in the payload, has.
+pub(super) fn place(order: &Order, pixel: usize, region: Region, offset: u64, bytes: &[u8], out: &mut [u8]) {
     let size = pixel as u64;
     let held = offset.div_ceil(size)..(offset + bytes.len() as u64) / size;
     if held.is_empty() {
         return;
     }
     let bytes = &bytes[(held.start * size - offset) as usize..];
-    let first = blocks.partition_point(|block| end(block) <= held.start);
-    let end = blocks.partition_point(|block| block.rank < held.end);
-    let blocks = &blocks[first..end];
-    Pixels { frame: rect(region), wanted: rect(region), held: held.clone() }.to_rows(pixel, blocks, bytes, out);
+    let pixels = Pixels { frame: rect(region), wanted: rect(region), held };
+    each_some(order, pixels.wanted, pixels.held.clone(), |blocks| pixels.to_rows(pixel, blocks, bytes, out));
 }
 
 /// Puts a whole payload in order.
@@ -80,7 +75,7 @@ pub(super) fn unpack(order: &Order, pixel: usize, payload: &[u8], image: &mut [u
         if order.block() < side {
             for x in (0..width).step_by(side as usize) {
                 let tile = Rect { x, width: side.min(width - x), ..frame };
-                place(tile, &blocks_of(order, tile));
+                each_some(order, tile, held.clone(), |blocks| place(tile, blocks));
             }
             return;
         }
@@ -114,7 +109,7 @@ pub(super) fn pack(order: &Order, pixel: usize, image: &[u8], payload: &mut [u8]
     parts.sort_unstable_by_key(|(tile, _)| (tile.rect.y, tile.rect.x));
     let pack = |(tile, payload): (&Block, &mut [u8])| {
         let pixels = Pixels { frame, wanted: tile.rect, held: tile.rank..end(tile) };
-        pixels.to_payload(pixel, &blocks_of(order, tile.rect), image, payload);
+        each_some(order, tile.rect, pixels.held.clone(), |blocks| pixels.to_payload(pixel, blocks, image, payload));
     };
     if is_long {
         parts.into_par_iter().with_min_len(16).for_each(pack);
@@ -123,26 +118,35 @@ pub(super) fn pack(order: &Order, pixel: usize, image: &[u8], payload: &mut [u8]
     }
 }
 
-/// The square, with no more than `most` bytes if blocks have not, whose first pixel has that rank.
+/// The rectangle whose pixels stand from `rank` on, which is 0 or where such a one ends: a square of the curve with no more
+/// than `most` bytes; where a block has more, some of its rows, or a piece of one.
 pub(super) fn part_at(order: &Order, pixel: u64, most: u64, rank: u64) -> Option<Rect> {
     let mut side = Order::MAX_BLOCK;
-    while side > order.block() && u64::from(side) * u64::from(side) * pixel > most {
+    let is_small = |side: u32| u64::from(side) * u64::from(side) * pixel <= most;
+    while side > order.block() && !is_small(side) {
         side /= 2;
     }
     // As if it were a block itself.
     let (x, y) = Order::new(order.width(), order.height(), side)?.pixel(rank)?;
-    let (x, y) = (x / side * side, y / side * side);
-    Some(Rect { x, y, width: side.min(order.width() - x), height: side.min(order.height() - y) })
+    let (left, top) = (x / side * side, y / side * side);
+    let square =
+        Rect { x: left, y: top, width: side.min(order.width() - left), height: side.min(order.height() - top) };
+    if is_small(side) {
+        return Some(square);
+    }
+    // Row by row inside.
+    let inside = u64::from(y - top) * u64::from(square.width) + u64::from(x - left);
+    let part = row::part_at(square.width, square.height, (most / pixel).max(1), inside)?;
+    Some(Rect { x: left + part.x(), y: top + part.y(), width: part.width(), height: part.height() })
 }
 
-/// Packs a square of those that [`part_at`] gives, whose pixels are `rows`, into its part of the payload.
-pub(super) fn pack_part(order: &Order, pixel: usize, part: Region, rows: &[u8], payload: &mut [u8]) {
+/// Packs a rectangle of those that [`part_at`] gives, whose pixels are `rows`, into its part of the payload, which begins
+/// at `rank`.
+pub(super) fn pack_part(order: &Order, pixel: usize, part: Region, rank: u64, rows: &[u8], payload: &mut [u8]) {
     let part = rect(part);
-    let blocks = blocks_of(order, part);
-    if let (Some(first), Some(last)) = (blocks.first(), blocks.last()) {
-        let pixels = Pixels { frame: part, wanted: part, held: first.rank..end(last) };
-        pixels.to_payload(pixel, &blocks, rows, payload);
-    }
+    let held = rank..rank + u64::from(part.width) * u64::from(part.height);
+    let pixels = Pixels { frame: part, wanted: part, held: held.clone() };
+    each_some(order, part, held, |blocks| pixels.to_payload(pixel, blocks, rows, payload));
 }
 
 /// The pixels on a side of the tiles that whole images are moved by.
@@ -167,7 +171,11 @@ trait Sides {
 
     /// Moves 8 x 8 pixels of that pattern, between the rows from `row` on, each `stride` after the one before, and the
     /// payload from `rank` on.
-    fn copy_pattern(&mut self, pattern: usize, row: usize, stride: usize, rank: usize);
+    fn copy_pattern(&mut self, pattern: usize, row: usize, stride: usize, rank: usize) {
+        for (position, &cell) in PATTERNS[pattern].iter().enumerate() {
+            self.copy(row + usize::from(cell / 8) * stride + usize::from(cell % 8), rank + position, 1);
+        }
+    }
 }
 
 impl Pixels {
@@ -357,12 +365,6 @@ impl Sides for AnyToRows<'_> {
         let length = count * self.pixel;
         self.rows[row * self.pixel..][..length].copy_from_slice(&self.payload[rank * self.pixel..][..length]);
     }
-
-    fn copy_pattern(&mut self, pattern: usize, row: usize, stride: usize, rank: usize) {
-        for (position, &cell) in PATTERNS[pattern].iter().enumerate() {
-            self.copy(row + usize::from(cell / 8) * stride + usize::from(cell % 8), rank + position, 1);
-        }
-    }
 }
 
 /// From rows to a payload, in pixels of an unusual size.
@@ -377,12 +379,6 @@ impl Sides for AnyToPayload<'_> {
         let length = count * self.pixel;
         self.payload[rank * self.pixel..][..length].copy_from_slice(&self.rows[row * self.pixel..][..length]);
     }
-
-    fn copy_pattern(&mut self, pattern: usize, row: usize, stride: usize, rank: usize) {
-        for (position, &cell) in PATTERNS[pattern].iter().enumerate() {
-            self.copy(row + usize::from(cell / 8) * stride + usize::from(cell % 8), rank + position, 1);
-        }
-    }
 }
 
 /// Where two stretches overlap, each a start and a length; the end is before the start where they do not.
@@ -394,9 +390,24 @@ fn rect(region: Region) -> Rect {
     Rect { x: region.x(), y: region.y(), width: region.width(), height: region.height() }
 }
 
+/// Gives `each` the blocks that have pixels of `rect` and some of these ranks, some at a time: a region may have more
+/// blocks than bytes.
+fn each_some(order: &Order, rect: Rect, ranks: Range<u64>, mut each: impl FnMut(&[Block])) {
+    const SOME: usize = 64;
+    let mut blocks = Vec::with_capacity(SOME);
+    order.blocks(rect, ranks, |block| {
+        blocks.push(block);
+        if blocks.len() == SOME {
+            each(&blocks);
+            blocks.clear();
+        }
+    });
+    each(&blocks);
+}
+
 fn blocks_of(order: &Order, rect: Rect) -> Vec<Block> {
     let mut blocks = Vec::new();
-    order.blocks(rect, |block| blocks.push(block));
+    order.blocks(rect, 0..u64::MAX, |block| blocks.push(block));
     blocks
 }
 

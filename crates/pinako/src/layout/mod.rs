@@ -27,8 +27,7 @@ const PART_BYTES: u64 = 4 << 20;
 #[derive(Debug, Clone, Copy)]
 pub struct Arrangement {
     order: PixelOrder,
-    width: u32,
-    height: u32,
+    shape: Shape,
     /// Bytes of a pixel.
     pixel: usize,
 }
@@ -45,14 +44,13 @@ impl Arrangement {
     /// # Errors
     /// `InvalidInput` where a side is 0, which no [`Shape`]'s is.
     pub fn new(layout: Layout, shape: Shape, sample: SampleType) -> Result<Self> {
-        let (width, height) = (shape.width(), shape.height());
         let order = match layout {
             Layout::Row => PixelOrder::Row,
-            Layout::Hilbert(block) => Order::new(width, height, block.side())
+            Layout::Hilbert(block) => Order::new(shape.width(), shape.height(), block.side())
                 .map(PixelOrder::Hilbert)
                 .ok_or_else(|| Error::invalid("an image has at least one pixel"))?,
         };
-        Ok(Arrangement { order, width, height, pixel: shape.pixel_size(sample) as usize })
+        Ok(Arrangement { order, shape, pixel: shape.pixel_size(sample) as usize })
     }
 
     /// That of an image's payload; `None` where it is not raw.
@@ -73,29 +71,33 @@ impl Arrangement {
 
     /// Bytes of the payload.
     pub fn payload_bytes(&self) -> u64 {
-        u64::from(self.width) * u64::from(self.height) * self.pixel as u64
+        self.shape.pixels() * self.pixel as u64
     }
 
     /// `region` grown outward to multiples of 2^`n` pixels, as far as the image reaches. The border that is rounded up is
     /// the first column or row that is not in the region.
     pub fn grow(&self, region: Region, n: u32) -> Region {
         let grown = |start: u32, length: u32, end: u32| {
-            let grid = 1u64 << n;
+            let grid = 1u64 << n.min(32); // no side is as long
             let first = u64::from(start) / grid * grid;
             let last = (u64::from(start) + u64::from(length)).next_multiple_of(grid).min(end.into());
             (first as u32, (last - first) as u32)
         };
-        let (x, width) = grown(region.x(), region.width(), self.width);
-        let (y, height) = grown(region.y(), region.height(), self.height);
+        let (x, width) = grown(region.x(), region.width(), self.shape.width());
+        let (y, height) = grown(region.y(), region.height(), self.shape.height());
         Region::new(x, y, width, height).unwrap_or(region)
     }
 
     /// The exact runs of bytes that the pixels of `region`, which is inside the image, have in the payload: ascending,
     /// none of them touching the next.
+    ///
+    /// # Panics
+    /// Where it is not inside.
     pub fn runs(&self, region: Region) -> Vec<Range<u64>> {
+        self.assert_inside(region);
         let pixel = self.pixel as u64;
         match &self.order {
-            PixelOrder::Row => row::runs(self.width, pixel, region),
+            PixelOrder::Row => row::runs(self.shape.width(), pixel, region),
             PixelOrder::Hilbert(order) => hilbert::runs(order, pixel, region),
         }
     }
@@ -103,6 +105,7 @@ impl Arrangement {
     /// Runs that come to the same as the exact ones once they are rounded outward to multiples of `device_block` bytes:
     /// those of one block of the image, where the rounding will join them, are one already.
     pub(crate) fn runs_to_round(&self, region: Region, device_block: u64) -> Vec<Range<u64>> {
+        self.assert_inside(region);
         match &self.order {
             PixelOrder::Hilbert(order) => hilbert::runs_to_round(order, self.pixel as u64, region, device_block),
             PixelOrder::Row => self.runs(region),
@@ -134,14 +137,14 @@ impl Arrangement {
     }
 
     /// The rectangle whose pixels stand in the payload from `offset` on, which is 0 or where such a one ends; `None` at the
-    /// end of the payload. It has no more than 4 MiB, unless a single block has.
+    /// end of the payload. It has no more than 4 MiB.
     ///
     /// An image that is not in memory as a whole is packed rectangle by rectangle.
     pub(crate) fn part_at(&self, offset: u64) -> Option<Region> {
         let pixel = self.pixel as u64;
         let rank = offset / pixel;
         match &self.order {
-            PixelOrder::Row => row::part_at(self.width, self.height, (PART_BYTES / pixel).max(1), rank),
+            PixelOrder::Row => row::part_at(self.shape.width(), self.shape.height(), (PART_BYTES / pixel).max(1), rank),
             PixelOrder::Hilbert(order) => {
                 let Rect { x, y, width, height } = hilbert::part_at(order, pixel, PART_BYTES, rank)?;
                 Region::new(x, y, width, height).ok()
@@ -149,11 +152,14 @@ impl Arrangement {
         }
     }
 
-    /// Packs the pixels of a rectangle that [`part_at`](Self::part_at) gave, row by row, into as many bytes of payload.
-    pub(crate) fn pack_part(&self, part: Region, rows: &[u8], payload: &mut [u8]) {
+    /// Packs the pixels of the rectangle that [`part_at`](Self::part_at) gave for `offset`, row by row, into as many bytes
+    /// of payload.
+    pub(crate) fn pack_part(&self, part: Region, offset: u64, rows: &[u8], payload: &mut [u8]) {
         match &self.order {
             PixelOrder::Row => payload.copy_from_slice(rows),
-            PixelOrder::Hilbert(order) => hilbert::pack_part(order, self.pixel, part, rows, payload),
+            PixelOrder::Hilbert(order) => {
+                hilbert::pack_part(order, self.pixel, part, offset / self.pixel as u64, rows, payload);
+            }
         }
     }
 
@@ -162,32 +168,30 @@ impl Arrangement {
         assert_eq!((payload.len() as u64, image.len() as u64), (expected, expected), "bytes of payload and image");
     }
 
-    /// Prepares to put together `region`, which is inside the image, from pieces of the payload.
-    pub fn gather(&self, region: Region) -> Gather {
-        let blocks = match &self.order {
-            PixelOrder::Row => Vec::new(),
-            PixelOrder::Hilbert(order) => hilbert::blocks(order, region),
-        };
-        Gather { arrangement: *self, region, blocks }
-    }
-}
-
-/// Puts a region together from pieces of the payload, in any order.
-pub struct Gather {
-    arrangement: Arrangement,
-    region: Region,
-    /// Those that the region has pixels of, ascending.
-    blocks: Vec<pinako_curve::Block>,
-}
-
-impl Gather {
-    /// Copies those pixels of the region that are in `bytes`, which stand from `offset` on in the payload, into `out`, the
+    /// Copies those pixels of `region` that are in `bytes`, which stand from `offset` on in the payload, into `out`, the
     /// row-major pixels of the region. Pixels that are cut by an end of `bytes` are left out.
-    pub fn place(&self, offset: u64, bytes: &[u8], out: &mut [u8]) {
-        let Arrangement { order, width, pixel, .. } = self.arrangement;
-        match order {
-            PixelOrder::Row => row::place(width, pixel, self.region, offset, bytes, out),
-            PixelOrder::Hilbert(_) => hilbert::place(pixel, &self.blocks, self.region, offset, bytes, out),
+    ///
+    /// # Panics
+    /// Where the region is not inside the image, or `out` has not exactly its bytes.
+    pub fn place(&self, region: Region, offset: u64, bytes: &[u8], out: &mut [u8]) {
+        self.assert_inside(region);
+        let expected = u64::from(region.width()) * u64::from(region.height()) * self.pixel as u64;
+        assert_eq!(out.len() as u64, expected, "bytes of the region");
+        match &self.order {
+            PixelOrder::Row => row::place(self.shape.width(), self.pixel, region, offset, bytes, out),
+            PixelOrder::Hilbert(order) => hilbert::place(order, self.pixel, region, offset, bytes, out),
         }
+    }
+
+    /// Checks that a region is inside the image.
+    ///
+    /// # Errors
+    /// `InvalidInput` where it is not.
+    pub(crate) fn check_inside(&self, region: Region) -> Result<()> {
+        region.check_inside(self.shape)
+    }
+
+    fn assert_inside(&self, region: Region) {
+        assert!(self.check_inside(region).is_ok(), "the region {region} is not inside an image of {}", self.shape);
     }
 }

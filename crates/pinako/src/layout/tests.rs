@@ -74,13 +74,13 @@ proptest! {
     fn a_region_is_gathered_from_its_runs_and_from_pieces_cut_anywhere((sample, region) in samples(), cuts: [u16; 4]) {
         let view = crate::image::ImageView::new(sample.shape, SampleType::U8, &sample.image).unwrap();
         let expected = view.crop(region).unwrap().into_bytes();
-        let gather = sample.arrangement.gather(region);
+        let arrangement = sample.arrangement;
 
         let mut out = vec![0; expected.len()];
         let runs = sample.arrangement.runs(region);
         prop_assert_eq!(runs.iter().map(|run| run.end - run.start).sum::<u64>(), expected.len() as u64);
         for run in runs.iter().rev() {
-            gather.place(run.start, &sample.payload[run.start as usize..run.end as usize], &mut out);
+            arrangement.place(region, run.start, &sample.payload[run.start as usize..run.end as usize], &mut out);
         }
         prop_assert!(out == expected);
 
@@ -91,7 +91,7 @@ proptest! {
         let mut out = vec![0; expected.len()];
         for pair in cuts.windows(2) {
             let start = pair[0].saturating_sub(sample.pixel - 1);
-            gather.place(start as u64, &sample.payload[start..pair[1]], &mut out);
+            arrangement.place(region, start as u64, &sample.payload[start..pair[1]], &mut out);
         }
         prop_assert!(out == expected);
     }
@@ -100,10 +100,11 @@ proptest! {
     fn parts_follow_each_other_and_are_packed_as_the_whole_is((sample, _) in samples()) {
         let mut payload = Vec::new();
         while let Some(part) = sample.arrangement.part_at(payload.len() as u64) {
+            let offset = payload.len() as u64;
             let view = crate::image::ImageView::new(sample.shape, SampleType::U8, &sample.image).unwrap();
             let rows = view.crop(part).unwrap().into_bytes();
             let mut packed = vec![0; rows.len()];
-            sample.arrangement.pack_part(part, &rows, &mut packed);
+            sample.arrangement.pack_part(part, offset, &rows, &mut packed);
             payload.extend(packed);
             prop_assert!(payload.len() <= sample.payload.len());
         }
@@ -124,25 +125,72 @@ proptest! {
 #[test]
 fn parts_of_large_images_cover_them_and_none_is_large() {
     for (width, height, pixel) in
-        [(3000, 700, 3), (1, 5_000_000, 8), (5_000_000, 1, 8), (600, 600, 4096), (1025, 1023, 64)]
+        [(3000, 700, 3), (1, 5_000_000, 8), (5_000_000, 1, 8), (600, 600, 4096), (1025, 1023, 64), (300, 500, 65_535)]
     {
-        for layout in ["row", "hilbert:1", "hilbert:64"] {
-            let shape = Shape::new(height, width, pixel).unwrap();
-            let arrangement = Arrangement::new(layout.parse().unwrap(), shape, SampleType::U8).unwrap();
-            let (mut offset, mut parts) = (0, 0);
-            while let Some(part) = arrangement.part_at(offset) {
-                let bytes = u64::from(part.width()) * u64::from(part.height()) * u64::from(pixel);
-                let block = 64 * 64 * u64::from(pixel);
-                assert!(bytes <= PART_BYTES.max(block), "{layout} {shape}: {part}");
-                // In the payload its pixels are one run.
-                let runs = arrangement.runs(part);
-                assert_eq!(runs.len(), 1, "{layout} {shape}: {part}");
-                assert_eq!(runs[0], offset..offset + bytes, "{layout} {shape}: {part}");
-                offset += bytes;
-                parts += 1;
+        for layout in ["row", "hilbert:1", "hilbert:64", "hilbert:256"] {
+            for sample in [SampleType::U8, SampleType::F64] {
+                let shape = Shape::new(height, width, pixel).unwrap();
+                let arrangement = Arrangement::new(layout.parse().unwrap(), shape, sample).unwrap();
+                let (mut offset, mut parts) = (0, 0);
+                while let Some(part) = arrangement.part_at(offset) {
+                    let bytes = u64::from(part.width()) * u64::from(part.height()) * arrangement.pixel_size();
+                    assert!(bytes <= PART_BYTES, "{layout} {shape}: {part}");
+                    // In the payload its pixels are one run.
+                    let runs = arrangement.runs(part);
+                    assert_eq!(runs.len(), 1, "{layout} {shape}: {part}");
+                    assert_eq!(runs[0], offset..offset + bytes, "{layout} {shape}: {part}");
+                    offset += bytes;
+                    parts += 1;
+                }
+                assert_eq!(offset, arrangement.payload_bytes());
+                assert!(parts > 1, "{layout} {shape}");
             }
-            assert_eq!(offset, arrangement.payload_bytes());
-            assert!(parts > 1, "{layout} {shape}");
         }
+    }
+}
+
+#[test]
+fn parts_of_large_pixels_are_packed_as_the_whole_is() {
+    for layout in ["hilbert:1", "hilbert:2", "hilbert:4", "hilbert:16"] {
+        // A pixel of 524,280 bytes: blocks of 4 x 4 have more than a part, and rows of 16 pixels, too.
+        let shape = Shape::new(5, 19, u16::MAX).unwrap();
+        let arrangement = Arrangement::new(layout.parse().unwrap(), shape, SampleType::F64).unwrap();
+        let pixel = arrangement.pixel_size() as usize;
+        let mut image = vec![0; arrangement.payload_bytes() as usize];
+        image.chunks_exact_mut(pixel).zip(1..).for_each(|(pixel, number)| pixel[0] = number);
+        let mut payload = vec![0; image.len()];
+        arrangement.pack(&image, &mut payload);
+        let mut offset = 0;
+        while let Some(part) = arrangement.part_at(offset as u64) {
+            let rows: Vec<u8> = rows_of(&image, pixel, part);
+            let mut packed = vec![0; rows.len()];
+            arrangement.pack_part(part, offset as u64, &rows, &mut packed);
+            assert!(packed == payload[offset..offset + packed.len()], "{layout}: {part}");
+            offset += packed.len();
+        }
+        assert_eq!(offset, payload.len(), "{layout}");
+    }
+}
+
+/// The rows of `part` of an image that is 19 pixels wide.
+fn rows_of(image: &[u8], pixel: usize, part: Region) -> Vec<u8> {
+    let rows = row_runs(19, pixel as u64, part).into_iter();
+    rows.flat_map(|run| image[run.start as usize..run.end as usize].to_vec()).collect()
+}
+
+#[test]
+fn a_long_narrow_region_takes_no_memory_for_runs_that_it_has_not() {
+    let shape = Shape::new(1, u32::MAX, 1).unwrap();
+    let arrangement = Arrangement::new("hilbert:64".parse().unwrap(), shape, SampleType::U8).unwrap();
+    let runs = arrangement.runs(Region::new(0, 0, u32::MAX, 1).unwrap());
+    assert!(runs.len() == 1 && runs.capacity() < 10_000, "{}", runs.capacity());
+}
+
+#[test]
+fn what_grows_beyond_all_bounds_is_the_image() {
+    let sample = sample(Layout::Row, 50, 40, 1);
+    let region = Region::new(7, 9, 1, 1).unwrap();
+    for n in [32, 63, 64, u32::MAX] {
+        assert_eq!(sample.arrangement.grow(region, n), Region::new(0, 0, 50, 40).unwrap());
     }
 }

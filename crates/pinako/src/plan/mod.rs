@@ -111,6 +111,15 @@ impl Plan {
     }
 }
 
+/// How several regions of an image are read.
+#[derive(Debug)]
+pub(crate) struct Together {
+    /// The reads that give all of them: ascending, none touching the next.
+    pub(crate) reads: Vec<Range<u64>>,
+    /// For each region a range of the payload that has all its bytes.
+    pub(crate) spans: Vec<Range<u64>>,
+}
+
 /// What one image's regions are planned with.
 #[derive(Debug, Clone, Copy)]
 pub struct Planner {
@@ -121,18 +130,27 @@ pub struct Planner {
 }
 
 impl Planner {
-    /// The plan for `region`, which is inside the image.
+    /// The plan for `region`.
     ///
     /// # Errors
-    /// `InvalidInput` where no plan keeps to `budget`, or one is given for another strategy than [`Strategy::Optimal`].
+    /// `InvalidInput` where the region is not inside the image, no plan keeps to `budget`, one is given for another strategy
+    /// than [`Strategy::Optimal`], or it is to grow by more than [`MAX_GROWTH`].
     pub fn plan(&self, region: Region, strategy: Strategy, budget: Budget) -> Result<Plan> {
+        self.arrangement.check_inside(region)?;
+        if let Strategy::Grow(n) = strategy
+            && n > MAX_GROWTH
+        {
+            return Err(Error::invalid(format!(
+                "regions grow to multiples of 2^{MAX_GROWTH} pixels at most, not 2^{n}"
+            )));
+        }
         if strategy != Strategy::Optimal && budget != Budget::default() {
             return Err(Error::invalid(format!("a budget is for optimal plans only, not for {strategy}")));
         }
         let grow = |n: u32| (Strategy::Grow(n), self.arrangement.grow(region, n));
         let (strategy, grown) = match strategy {
             Strategy::Exact | Strategy::Optimal => (strategy, region),
-            Strategy::Grow(n) => grow(n.min(MAX_GROWTH)),
+            Strategy::Grow(n) => grow(n),
             Strategy::Paper => grow(self.cost.n_star(self.arrangement.pixel_size())),
         };
         let region_bytes = self.region_bytes(region);
@@ -145,17 +163,27 @@ impl Planner {
     }
 
     /// All sensible plans for `region`, which is inside the image.
+    ///
+    /// # Panics
+    /// Where it is not inside.
     pub fn frontier(&self, region: Region) -> Frontier {
         Frontier::new(&self.blocks(region), self.region_bytes(region))
     }
 
     /// The optimal reads for `regions`, all of which are inside the image, together.
-    pub(crate) fn optimal(&self, regions: &[Region]) -> Result<Vec<Range<u64>>> {
-        let mut blocks: Vec<Range<u64>> = regions.iter().flat_map(|&region| self.blocks(region)).collect();
+    pub(crate) fn optimal(&self, regions: &[Region]) -> Result<Together> {
+        let mut blocks: Vec<Range<u64>> = Vec::new();
+        let mut spans = Vec::with_capacity(regions.len());
+        for &region in regions {
+            let of_region = self.blocks(region);
+            spans.push(of_region.first().map_or(0, |block| block.start)..of_region.last().map_or(0, |block| block.end));
+            blocks.extend(of_region);
+        }
         if regions.len() > 1 {
             blocks = union(blocks);
         }
-        self.fastest(&blocks, 0, Budget::default())
+        let reads = self.fastest(&blocks, 0, Budget::default())?;
+        Ok(Together { reads, spans })
     }
 
     /// Those of `blocks` and of the gaps between them that take the least time within `budget`; `region_bytes` of them are

@@ -145,7 +145,7 @@ impl<'a> Packed<'a> {
         let rows = self.rows_of(part)?;
         self.part.resize(rows.len(), 0);
         self.taken = 0;
-        self.arrangement.pack_part(part, &rows, &mut self.part);
+        self.arrangement.pack_part(part, self.next, &rows, &mut self.part);
         if let Rows::Memory(_) = self.rows {
             encoding::to_little_endian(self.sample_type, &mut self.part);
         }

@@ -16,8 +16,8 @@ use crate::descriptor::{Descriptor, Id};
 use crate::encoding;
 use crate::error::{Error, Result};
 use crate::image::{Image, Region};
-use crate::layout::{Arrangement, Gather};
-use crate::plan::{Budget, Plan, Planner, Strategy, Timed};
+use crate::layout::Arrangement;
+use crate::plan::{Budget, Plan, Planner, Strategy, Timed, Together};
 
 impl Store {
     /// A rectangle of one image. Of raw payloads only what the optimal plan asks for is read; its checksum, which is that
@@ -87,7 +87,11 @@ impl Store {
         let descriptor = self.descriptor(id)?;
         let mut pixels = vec![0; self.region_bytes(&descriptor, region)?];
         let (shape, sample) = (region.shape(descriptor.shape.channels())?, descriptor.sample_type);
-        let choose = |planner: &Planner, regions: &[Region]| Ok(planner.plan(regions[0], strategy, budget)?.reads);
+        let choose = |planner: &Planner, regions: &[Region]| {
+            let reads = planner.plan(regions[0], strategy, budget)?.reads;
+            let anywhere = 0..u64::MAX;
+            Ok(Together { reads, spans: vec![anywhere] })
+        };
         self.read_regions(&[descriptor], &[(0, region)], choose, &mut [&mut pixels])?;
         Image::from_bytes(shape, sample, pixels)
     }
@@ -133,17 +137,16 @@ impl Store {
         &self,
         images: &[Descriptor],
         regions: &[(usize, Region)],
-        choose: impl Fn(&Planner, &[Region]) -> Result<Vec<Range<u64>>>,
+        choose: impl Fn(&Planner, &[Region]) -> Result<Together>,
         out: &mut [&mut [u8]],
     ) -> Result<Timed> {
         let cost = self.cost()?;
         let mut requests = Vec::new();
-        let mut gathers: Vec<Option<Gather>> = Vec::with_capacity(regions.len());
         let mut of_image: Vec<Vec<usize>> = vec![Vec::new(); images.len()];
         for (place, &(image, _)) in regions.iter().enumerate() {
             of_image[image].push(place);
-            gathers.push(None);
         }
+        let mut raw: Vec<Option<Raw>> = Vec::with_capacity(images.len());
         for (descriptor, places) in images.iter().zip(&of_image) {
             let Some(arrangement) = Arrangement::of(descriptor)? else {
                 let whole = self.image(descriptor.id)?;
@@ -152,12 +155,13 @@ impl Store {
                     let length = out[place].len() / regions[place].1.height() as usize;
                     rows.zip(out[place].chunks_exact_mut(length)).for_each(|(row, out)| out.copy_from_slice(row));
                 }
+                raw.push(None);
                 continue;
             };
             let wanted: Vec<Region> = places.iter().map(|&place| regions[place].1).collect();
-            let reads = choose(&Planner { arrangement, cost }, &wanted)
+            let Together { reads, spans } = choose(&Planner { arrangement, cost }, &wanted)
                 .map_err(|error| self.here(error.at_id(descriptor.id)))?;
-            places.iter().zip(wanted).for_each(|(&place, region)| gathers[place] = Some(arrangement.gather(region)));
+            raw.push(Some(Raw { arrangement, spans: Spans::new(spans.into_iter().zip(places.iter().copied())) }));
             requests.extend(reads.into_iter().map(|range| ReadRequest::new(descriptor.id, range)));
         }
         let mut bytes_read = 0;
@@ -175,9 +179,9 @@ impl Store {
                     );
                 }
                 bytes_read += bytes.len() as u64;
-                for &region in of_id(*id).map_or(&[][..], |image| &of_image[image]) {
-                    if let Some(gather) = &gathers[region] {
-                        gather.place(range.start, bytes, out[region]);
+                if let Some(Raw { arrangement, spans }) = of_id(*id).and_then(|image| raw[image].as_ref()) {
+                    for place in spans.touching(range) {
+                        arrangement.place(regions[place].1, range.start, bytes, out[place]);
                     }
                 }
                 Ok(())
@@ -186,10 +190,63 @@ impl Store {
             .map_err(|error| self.here(error))?;
         let reading = Timed { reads: requests.len(), bytes: bytes_read, seconds: began.elapsed().as_secs_f64() };
         for (place, &(image, _)) in regions.iter().enumerate() {
-            if gathers[place].is_some() {
+            if raw[image].is_some() {
                 encoding::to_native(images[image].sample_type, out[place]);
             }
         }
         Ok(reading)
+    }
+}
+
+/// A raw image of which regions are read.
+struct Raw {
+    arrangement: Arrangement,
+    spans: Spans,
+}
+
+/// Which regions may have bytes in a read, found without a look at each: there may be as many reads as regions.
+struct Spans {
+    /// From a region's first byte to its last, and its place among all; by their starts.
+    spans: Vec<(Range<u64>, usize)>,
+    /// For each the end of that one of those up to it that ends last.
+    reach: Vec<u64>,
+}
+
+impl Spans {
+    fn new(spans: impl Iterator<Item = (Range<u64>, usize)>) -> Self {
+        let mut spans: Vec<_> = spans.collect();
+        spans.sort_unstable_by_key(|(span, _)| span.start);
+        let mut last = 0;
+        let reach = spans.iter().map(|(span, _)| {
+            last = span.end.max(last);
+            last
+        });
+        Spans { reach: reach.collect(), spans }
+    }
+
+    /// The places of those that overlap `range`.
+    fn touching(&self, range: &Range<u64>) -> impl Iterator<Item = usize> {
+        let first = self.reach.partition_point(|&reach| reach <= range.start);
+        let end = self.spans.partition_point(|(span, _)| span.start < range.end);
+        let near = self.spans.get(first..end).unwrap_or_default().iter();
+        near.filter(|(span, _)| span.end > range.start).map(|&(_, place)| place)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_that_touch_a_range_are_found_and_no_others() {
+        let spans: Vec<Range<u64>> = (0..200).map(|at| at * 7919 % 500..at * 7919 % 500 + 1 + at * at % 90).collect();
+        let sorted = Spans::new(spans.iter().cloned().zip(0..));
+        for (start, end) in (0..600).flat_map(|start| [1, 7, 200].map(|length| (start, start + length))) {
+            let mut found: Vec<usize> = sorted.touching(&(start..end)).collect();
+            found.sort_unstable();
+            let expected = (0..).zip(&spans).filter(|(_, span)| span.start < end && start < span.end);
+            assert_eq!(found, expected.map(|(place, _)| place).collect::<Vec<_>>());
+        }
+        assert_eq!(Spans::new(std::iter::empty()).touching(&(0..1)).count(), 0);
     }
 }
