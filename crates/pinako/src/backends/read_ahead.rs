@@ -9,10 +9,10 @@ use rustix::mm::{Advice, madvise};
 use crate::error::Result;
 
 /// Requests of a batch whose places are found, and asked of the disk, before the first is pushed.
-const WINDOW: usize = 256;
+pub(super) const WINDOW: usize = 256;
 
 /// A single read of so many bytes is asked of the disk as a whole.
-const LONG: usize = 16 << 10;
+pub(super) const LONG: usize = 16 << 10;
 
 /// Finds each of `batch`, some at a time, has the disk read what `lent` says is in a map, and pushes them in order.
 pub(super) fn in_windows<'t, R, F>(
@@ -23,8 +23,8 @@ pub(super) fn in_windows<'t, R, F>(
 ) -> Result<()> {
     if let [one] = batch {
         let found = find(one)?;
-        if let Some(bytes) = lent(&found).filter(|bytes| bytes.len() >= LONG) {
-            will_need(&mut [bytes]);
+        if let Some(bytes) = lent(&found) {
+            will_need_if_long(bytes);
         }
         return push(0, found);
     }
@@ -41,9 +41,16 @@ pub(super) fn in_windows<'t, R, F>(
     Ok(())
 }
 
+/// Has the system read these bytes of the map in one go, where they are so many that this is worth a call.
+pub(super) fn will_need_if_long(bytes: &[u8]) {
+    if bytes.len() >= LONG {
+        will_need(&mut [bytes]);
+    }
+}
+
 /// Has the system read `places` of the map, all at once; what is in memory already stays as it is.
 pub(super) fn will_need(places: &mut [&[u8]]) {
-    /// Pages between two places that are read along.
+    /// Bytes between two places that are read along.
     const GAP: usize = 32 << 10;
     places.sort_unstable_by_key(|place| place.as_ptr());
     let mut places = places.iter().map(|place| (place.as_ptr().addr(), place.as_ptr().addr() + place.len()));
@@ -61,8 +68,8 @@ pub(super) fn will_need(places: &mut [&[u8]]) {
 
 /// Has the system read the pages of these addresses, as far as they are mapped.
 pub(super) fn advise(start: usize, end: usize) {
-    const PAGE: usize = 4096;
-    let start = start / PAGE * PAGE;
+    let page = rustix::param::page_size();
+    let start = start / page * page;
     // SAFETY: this advice changes no memory, and addresses that are not mapped are an error, which does not matter.
     let _ = unsafe { madvise(std::ptr::without_provenance_mut(start), end - start, Advice::WillNeed) };
 }

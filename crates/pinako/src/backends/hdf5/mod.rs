@@ -47,6 +47,7 @@ use self::view::{View, in_a_row};
 use self::write::{Limits, Writer, file_of, is_name_of_part, plan};
 use super::folder::{Folder, aside};
 use super::manifest::{Commit, IdSet, LOG_NAME, Manifest, PARTS, Part};
+use super::read_ahead::{LONG, WINDOW};
 use super::{FORMAT_VERSION, Mode, boot, check_label_names, name_taken, not_empty, read_only, store_there};
 use crate::backend::{
     Backend, DescribeSink, Durability, Entry, FetchSink, Footprint, IoHints, Properties, ReadRequest, ReadSink,
@@ -57,12 +58,6 @@ use crate::error::{Error, Result};
 use crate::image::{SampleType, Shape};
 
 const LOCK: &str = "lock";
-
-/// Requests of a batch that are asked of the disk before the first is pushed.
-const WINDOW: usize = 256;
-
-/// A single read of so many bytes is asked of the disk as a whole, rather than page by page.
-const LONG: u64 = 32 << 10;
 
 /// Opens or creates the store at `path`.
 pub(crate) fn open(path: &Path, mode: Mode, durability: Durability, patience: Duration) -> Result<Box<dyn Backend>> {
@@ -291,7 +286,7 @@ impl Backend for Hdf5 {
         for (place, request) in requests.iter().enumerate() {
             if place >= expected {
                 let of_image = requests[place..].iter().take_while(|other| other.id == request.id).take(WINDOW).count();
-                if of_image > 1 || request.range.end.saturating_sub(request.range.start) >= LONG {
+                if of_image > 1 || request.range.end.saturating_sub(request.range.start) >= LONG as u64 {
                     view.expect(&requests[place..place + of_image])?;
                 }
                 expected = place + of_image;

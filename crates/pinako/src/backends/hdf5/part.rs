@@ -11,9 +11,9 @@ use std::path::Path;
 
 use memmap2::{Advice, Mmap};
 
-use super::LONG;
 use super::form::{Dataset, Datasets, Element, Place};
 use crate::backends::manifest::{IdSet, Kind, Part, Piece};
+use crate::backends::read_ahead::will_need_if_long;
 use crate::descriptor::{Descriptor, Id, NO_LABEL, record};
 use crate::error::{Error, Result};
 use crate::image::{SampleType, Shape};
@@ -100,21 +100,6 @@ impl Mapped {
         &self.map[place.start..place.start + place.length]
     }
 
-    /// Tells the system that these bytes of the map will be read soon, if they are so many that it should fetch them in
-    /// one go rather than page by page.
-    fn expect(&self, bytes: &[u8]) {
-        if bytes.len() as u64 >= LONG {
-            self.will_need(bytes);
-        }
-    }
-
-    /// Has the system fetch these bytes of the map, without waiting for it. It is advice, and may go unheard.
-    fn will_need(&self, bytes: &[u8]) {
-        if let Some(start) = (bytes.as_ptr() as usize).checked_sub(self.map.as_ptr() as usize) {
-            let _ = self.map.advise_range(Advice::WillNeed, start, bytes.len());
-        }
-    }
-
     fn number(&self, place: &Place, row: u64) -> Option<u64> {
         let (numbers, _) = self.bytes(place).as_chunks::<8>();
         numbers.get(usize::try_from(row).ok()?).map(|bytes| u64::from_le_bytes(*bytes))
@@ -144,16 +129,6 @@ impl OpenPiece {
 
     pub(super) fn payload(&self) -> &[u8] {
         self.mapped.bytes(&self.payload)
-    }
-
-    /// Tells the system that all of these bytes of the piece will be read soon.
-    pub(super) fn expect(&self, bytes: &[u8]) {
-        self.mapped.expect(bytes);
-    }
-
-    /// Has the system fetch these bytes of the piece, without waiting for it.
-    pub(super) fn will_need(&self, bytes: &[u8]) {
-        self.mapped.will_need(bytes);
     }
 }
 
@@ -340,26 +315,16 @@ impl OpenPart {
         self.mapped.bytes(bytes).get(place(rows.start)?..place(rows.end)?)
     }
 
-    /// Tells the system that all of these bytes of the part will be read soon.
-    pub(super) fn expect(&self, bytes: &[u8]) {
-        self.mapped.expect(bytes);
-    }
-
-    /// Has the system fetch these bytes of the part, without waiting for it.
-    pub(super) fn will_need(&self, bytes: &[u8]) {
-        self.mapped.will_need(bytes);
-    }
-
     /// Tells the system that the payloads of so many rows from `first` on will be read soon.
     pub(super) fn expect_payloads(&self, first: u64, count: u64) {
         let end = first.saturating_add(count).min(self.part.count);
-        self.mapped.expect(self.payloads(first..end).unwrap_or_default());
+        will_need_if_long(self.payloads(first..end).unwrap_or_default());
     }
 
     /// Tells the system that the descriptors of so many rows from `first` on will be read soon.
     pub(super) fn expect_descriptors(&self, first: u64, count: u64) {
         let end = first.saturating_add(count).min(self.part.count);
-        self.mapped.expect(self.span(&self.records, &self.record_offsets, first..end).unwrap_or_default());
+        will_need_if_long(self.span(&self.records, &self.record_offsets, first..end).unwrap_or_default());
     }
 
     fn no_row(&self, row: u64) -> Error {

@@ -7,6 +7,7 @@ use super::Hdf5;
 use super::part::OpenPart;
 use crate::backend::ReadRequest;
 use crate::backends::manifest::{Kind, Manifest, Part};
+use crate::backends::read_ahead::{will_need, will_need_if_long};
 use crate::descriptor::{Descriptor, Id};
 use crate::error::{Error, Result};
 
@@ -109,7 +110,7 @@ impl<'a> View<'a> {
             }
             let payload = open.payload(row).map_err(at_part)?;
             if neighbours == 1 {
-                open.expect(payload);
+                will_need_if_long(payload);
             }
             return sink(Some((descriptor, payload)));
         }
@@ -125,7 +126,8 @@ impl<'a> View<'a> {
         if part.kind != Kind::Pieces {
             let payload = open.payload(row).unwrap_or_default();
             let ranges = requests.iter().filter_map(|request| request.range_in(payload.len() as u64).ok());
-            ranges.for_each(|range| open.will_need(&payload[range.start as usize..range.end as usize]));
+            let bytes = ranges.map(|range| &payload[range.start as usize..range.end as usize]);
+            will_need(&mut bytes.collect::<Vec<_>>());
             return Ok(());
         }
         let mut start = 0;
@@ -137,9 +139,8 @@ impl<'a> View<'a> {
                 && let Some(open) = store.files.piece(piece)?
             {
                 let bytes = open.payload();
-                ranges.for_each(|range| {
-                    open.will_need(&bytes[(range.start - start) as usize..(range.end - start) as usize])
-                });
+                let bytes = ranges.map(|range| &bytes[(range.start - start) as usize..(range.end - start) as usize]);
+                will_need(&mut bytes.collect::<Vec<_>>());
             }
             start = end;
         }
@@ -188,7 +189,7 @@ impl<'a> View<'a> {
                     return Ok(false);
                 };
                 let bytes = &open.payload()[(from - start) as usize..(to - start) as usize];
-                open.expect(bytes);
+                will_need_if_long(bytes);
                 if bytes.len() as u64 == range.end - range.start {
                     sink(bytes)?;
                     return Ok(true);
