@@ -4,6 +4,8 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use parking_lot::Mutex;
+
 use super::Operation;
 use crate::backend::{
     Backend, DescribeSink, Entry, FetchSink, Footprint, IoHints, Properties, ReadRequest, ReadSink, ScanSink,
@@ -24,6 +26,7 @@ pub struct Counts {
     calls: [AtomicU64; Operation::ALL.len()],
     requests: AtomicU64,
     bytes: AtomicU64,
+    reads: Mutex<Vec<ReadRequest>>,
 }
 
 impl Counted {
@@ -54,6 +57,11 @@ impl Counts {
         self.requests.load(Ordering::Relaxed)
     }
 
+    /// The requests of all reads, in the order in which they came.
+    pub fn reads(&self) -> Vec<ReadRequest> {
+        self.reads.lock().clone()
+    }
+
     /// Bytes of payload that all reads and fetches together pushed.
     pub fn bytes_read(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
@@ -61,6 +69,7 @@ impl Counts {
 
     /// Begins again at 0.
     pub fn reset(&self) {
+        self.reads.lock().clear();
         for count in self.calls.iter().chain([&self.requests, &self.bytes]) {
             count.store(0, Ordering::Relaxed);
         }
@@ -85,6 +94,7 @@ impl Backend for Counted {
 
     fn read(&self, requests: &[ReadRequest], sink: &mut ReadSink<'_>) -> Result<()> {
         self.counts.requests.fetch_add(requests.len() as u64, Ordering::Relaxed);
+        self.counts.reads.lock().extend_from_slice(requests);
         let mut pushed = 0;
         let result = self.count(Operation::Read).read(requests, &mut |place, bytes| {
             pushed += bytes.map_or(0, <[u8]>::len) as u64;
@@ -151,6 +161,7 @@ mod tests {
         store.fetch(&[1, 7, 1], &mut |_, _| Ok(())).unwrap();
         store.find("x").unwrap();
         assert_eq!((counts.read_requests(), counts.bytes_read()), (8, 4 + 3 + 4 + 3 + 3));
+        assert_eq!((&counts.reads()[..3], counts.reads().len()), (&requests[..], 5));
         for operation in Operation::ALL {
             let expected = match operation {
                 Operation::Read => 3,
