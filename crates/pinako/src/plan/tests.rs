@@ -6,6 +6,7 @@ use proptest::{prop_assert, prop_assert_eq, prop_compose, prop_oneof, proptest};
 
 use super::*;
 use crate::descriptor::{BlockSide, Layout};
+use crate::error::ErrorKind;
 use crate::image::{SampleType, Shape};
 
 fn planner(layout: Layout, width: u32, height: u32, channels: u16, cost: Cost) -> Planner {
@@ -48,7 +49,13 @@ proptest! {
 
     #[test]
     fn runs_that_are_to_be_rounded_give_the_blocks_of_the_exact_ones((planner, region) in planners()) {
-        prop_assert_eq!(planner.blocks(region), planner.whole_blocks(planner.arrangement.runs(region)));
+        let runs = planner.arrangement.runs(region);
+        let span = runs[0].start..runs[runs.len() - 1].end;
+        prop_assert_eq!(planner.blocks(region), planner.whole_blocks(runs));
+
+        let together = planner.optimal(&[region]).unwrap();
+        prop_assert_eq!(together.reads, planner.plan(region, Strategy::Optimal, Budget::default()).unwrap().reads);
+        prop_assert!(together.spans[0].start <= span.start && span.end <= together.spans[0].end);
     }
 
     #[test]
@@ -174,6 +181,22 @@ fn one_disk_explains_all_that_the_paper_measured() {
         assert_eq!([4, 8, 12].map(|pixel| cost.n_star(pixel)), [3, 3, 2], "{bytes}");
     }
     assert_eq!(Cost::new(768e-7, 1e-7, 1, 1).unwrap().n_star(12), 3);
+}
+
+#[test]
+fn regions_that_are_not_inside_and_growth_beyond_the_largest_are_refused() {
+    let planner = planner(Layout::Row, 30, 20, 1, Cost::new(1e-4, 1e-9, 1, 1).unwrap());
+    let plan = |x, strategy| planner.plan(Region::new(x, 0, 1, 1).unwrap(), strategy, Budget::default());
+    for (x, strategy, text) in [
+        (30, Strategy::Exact, "not inside"),
+        (30, Strategy::Optimal, "not inside"),
+        (29, Strategy::Grow(MAX_GROWTH + 1), "2^16 pixels at most, not 2^17"),
+        (29, Strategy::Grow(u32::MAX), "at most"),
+    ] {
+        let error = plan(x, strategy).unwrap_err();
+        assert!(error.kind() == ErrorKind::InvalidInput && error.to_string().contains(text), "{error}");
+    }
+    assert!(plan(29, Strategy::Grow(MAX_GROWTH)).is_ok());
 }
 
 #[test]
