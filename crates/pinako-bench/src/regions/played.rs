@@ -11,7 +11,7 @@ use std::io::{self, Read};
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use pinako::backend::{Backend, Entry, IoHints, Payload, ReadRequest};
+use pinako::backend::{Backend, Entry, Payload, ReadRequest};
 use pinako::backends::Memory;
 use pinako::plan::Cost;
 use pinako::wrappers::Delayed;
@@ -149,13 +149,7 @@ impl Device {
             payload_length: length,
             checksum: 0,
         };
-        let costs = IoHints {
-            read_seconds: cost.read_seconds(),
-            byte_seconds: cost.byte_seconds(),
-            parallel_reads: cost.parallel_reads(),
-            block: 1,
-        };
-        let store = Delayed::new(Box::new(Memory::new()), costs)?;
+        let store = Delayed::new(Box::new(Memory::new()), cost.into())?;
         let mut zeros = io::repeat(0).take(length);
         store.append(&mut [Entry { descriptor, payload: Payload::Stream(&mut zeros) }])?;
         Ok(Device { cost, store })

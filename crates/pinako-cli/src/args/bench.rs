@@ -5,7 +5,6 @@ use std::sync::LazyLock;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Subcommand, ValueHint};
-use pinako::plan::Cost;
 use pinako_bench::regions::{Device, Options as Regions};
 use pinako_bench::stores::Options;
 
@@ -90,7 +89,7 @@ Examples:
   pinako bench regions
   pinako bench regions --tables 1
   pinako bench regions --folder /mnt/ssd --seconds 600 --file-bytes 8G --out ssd-report
-  pinako bench regions --tables 2,3,4 --device 0.02,1e-8   # a bucket: 20 ms a read, 100 MB/s
+  pinako bench regions --tables 2,3,4 --device 0.02,1e-8,8   # a bucket: 20 ms a read, 100 MB/s
   pinako bench regions --tables 2,3,4 --device paper --seconds 0")]
 pub struct BenchRegionsArgs {
     /// Which of the paper's tables
@@ -102,8 +101,8 @@ pub struct BenchRegionsArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     pub positions: Option<u64>,
 
-    /// For tables 2 to 4: predict them for a device with T1 seconds a read, T2 seconds a byte and up to P reads in flight (8
-    /// if left out), or for the paper's own disk, as its times have it; and measure them as far as the seconds suffice, as
+    /// For tables 2 to 4: predict them for a device with T1 seconds a read, T2 seconds a byte and up to P reads in flight (1
+    /// unless said), or for the paper's own disk, as its times have it; and measure them as far as the seconds suffice, as
     /// the device is played: reads wait as long as they would there
     #[arg(long, value_name = "T1,T2[,P]|paper", allow_hyphen_values = true, value_parser = device)]
     pub device: Option<Device>,
@@ -133,39 +132,13 @@ pub struct BenchRegionsArgs {
     pub json: bool,
 }
 
-/// A device by its costs: `0.02,1e-8`, `0.02,1e-8,8`, `paper`.
+/// The paper's device, or any other by its costs.
 fn device(text: &str) -> Result<Device, String> {
-    if text == "paper" {
-        return Ok(Device::Paper);
-    }
-    let parts: Vec<&str> = text.split(',').map(str::trim).collect();
-    let (read, byte, in_flight) = match parts[..] {
-        [read, byte] => (read, byte, "8"),
-        [read, byte, in_flight] => (read, byte, in_flight),
-        _ => return Err("the seconds of a read and of a byte are expected, as in 0.02,1e-8, or paper".to_owned()),
-    };
-    let number = |text: &str| text.parse::<f64>().map_err(|_| format!("{text:?} is no number of seconds"));
-    let in_flight = in_flight.parse().map_err(|_| format!("{in_flight:?} is no number of reads in flight"))?;
-    Cost::new(number(read)?, number(byte)?, in_flight, 1).map(Device::Costs).map_err(|error| error.to_string())
+    if text == "paper" { Ok(Device::Paper) } else { super::regions::device(text).map(Device::Costs) }
 }
 
 /// The number of a table of the paper.
 fn table(text: &str) -> Result<u32, String> {
     let is_one = |table: &u32| Regions::TABLES.contains(table);
     text.parse().ok().filter(is_one).ok_or_else(|| "the tables are 1, 2, 3 and 4, as in --tables 2,3".to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_device_is_two_or_three_costs_or_the_papers() {
-        let of = |read, byte, in_flight| Ok(Device::Costs(Cost::new(read, byte, in_flight, 1).unwrap()));
-        assert_eq!(device("paper"), Ok(Device::Paper));
-        assert_eq!((device("0.02,1e-8"), device("0.02, 1e-8, 3")), (of(0.02, 1e-8, 8), of(0.02, 1e-8, 3)));
-        for bad in ["", "1", "1,2,3,4", "0,1", "1,NaN", "1,-1", "1,1,0", "1,1,1.5", "a,b"] {
-            assert!(device(bad).is_err(), "{bad:?}");
-        }
-    }
 }

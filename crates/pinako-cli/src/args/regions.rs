@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 
 use clap::ValueHint;
-use pinako::backend::IoHints;
-use pinako::plan::Strategy;
+use pinako::plan::{Cost, Strategy};
 use pinako::{Layout, Region};
 
 use super::{DecodeArgs, of_library, seconds, size};
@@ -55,7 +54,7 @@ pub struct ExplainArgs {
     /// Plan for another device: seconds a read, seconds a byte, reads in flight at once (1 unless said). With --run, it is
     /// played: reads wait as long as they would there
     #[arg(long, value_name = "T1,T2[,P]", allow_hyphen_values = true, value_parser = device)]
-    pub device: Option<IoHints>,
+    pub device: Option<Cost>,
 
     /// Read the rectangle by each strategy, too, several times, and show the median time; those are left out that are
     /// predicted to take longer than 2 seconds
@@ -133,28 +132,17 @@ fn reads(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|&reads| reads > 0).ok_or_else(|| "a number of reads is 1 or more".to_owned())
 }
 
-/// What another device costs.
-fn device(text: &str) -> Result<IoHints, String> {
+/// What another device costs: `0.02,1e-8`, `0.02,1e-8,8`.
+pub(super) fn device(text: &str) -> Result<Cost, String> {
     let numbers: Vec<&str> = text.split(',').map(str::trim).collect();
     let (read, byte, parallel) = match numbers[..] {
         [read, byte] => (read, byte, "1"),
         [read, byte, parallel] => (read, byte, parallel),
-        _ => return Err("two or three numbers are expected: T1,T2 or T1,T2,P".to_owned()),
+        _ => return Err("the seconds of a read and of a byte are expected, as in 0.02,1e-8 or 0.02,1e-8,8".to_owned()),
     };
-    let seconds = |text: &str| match text.parse::<f64>() {
-        Ok(seconds) if seconds > 0.0 && seconds <= 3600.0 => Ok(seconds),
-        _ => Err(format!("{text:?} is no number of seconds above 0 and up to 3600")),
-    };
-    Ok(IoHints {
-        read_seconds: seconds(read)?,
-        byte_seconds: seconds(byte)?,
-        parallel_reads: parallel
-            .parse()
-            .ok()
-            .filter(|&reads| reads > 0)
-            .ok_or_else(|| format!("{parallel:?} is no number of reads in flight, which is 1 or more"))?,
-        block: 1,
-    })
+    let seconds = |text: &str| text.parse::<f64>().map_err(|_| format!("{text:?} is no number of seconds"));
+    let parallel = parallel.parse().map_err(|_| format!("{parallel:?} is no number of reads in flight"))?;
+    Cost::new(seconds(read)?, seconds(byte)?, parallel, 1).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -163,11 +151,16 @@ mod tests {
 
     #[test]
     fn a_device_is_two_or_three_numbers_that_can_be() {
-        let costs =
-            |read_seconds, parallel_reads| IoHints { read_seconds, byte_seconds: 1e-8, parallel_reads, block: 1 };
-        assert_eq!((device("0.02,1e-8"), device("0.02, 1e-8, 8")), (Ok(costs(0.02, 1)), Ok(costs(0.02, 8))));
-        for bad in ["", "1", "1,0", "0,1", "NaN,1", "1,inf", "1,1,0", "1,1,-1", "1,1,1,1", "-1,1", "1e9,1"] {
+        let of = |read, parallel| Ok(Cost::new(read, 1e-8, parallel, 1).unwrap());
+        assert_eq!((device("0.02,1e-8"), device("0.02, 1e-8, 8")), (of(0.02, 1), of(0.02, 8)));
+        for bad in
+            ["", "1", "1,0", "0,1", "NaN,1", "1,inf", "1,1,0", "1,1,-1", "1,1,1.5", "1,1,1,1", "-1,1", "1e9,1", "a,b"]
+        {
             assert!(device(bad).is_err(), "{bad:?}");
         }
+        assert_eq!(
+            device("1e-300,1"),
+            Err("the cost of a read must be from 1e-15 seconds to an hour, not 1e-300".to_owned())
+        );
     }
 }

@@ -24,7 +24,7 @@ pub fn run(args: &ExplainArgs) -> Result<ExitCode> {
     let options = args.decode.options();
     let store = match args.device {
         None => options.open_read_only(&args.store)?,
-        Some(device) => options.device(device).open_read_only(&args.store)?,
+        Some(device) => options.device(device.into()).open_read_only(&args.store)?,
     };
     let id = args.image.resolve(&store)?;
     let options = Options {

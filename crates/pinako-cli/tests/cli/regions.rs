@@ -195,7 +195,9 @@ fn a_region_or_a_device_that_makes_no_sense_is_told_what_it_should_be() {
             assert!(ended.code == code && ended.talk.contains(says), "{command} {region}: {ended}");
         }
     }
-    for device in ["0,0", "nan,1e-9", "1e-3,nan", "inf,1", "-1,1", "1e-3,-1e-9", "1e-3,1e-9,0", "1e-3", "x"] {
+    for device in
+        ["0,0", "nan,1e-9", "1e-3,nan", "inf,1", "-1,1", "1e-3,-1e-9", "1e-3,1e-9,0", "1e-3", "x", "1e-300,1e-8"]
+    {
         for command in ["explain map 0 --region 1,1,5,5", "bench regions"] {
             let ended = place.run(&format!("{command} --device {device}"));
             assert!(ended.code == 2 && ended.talk.contains("for '--device <T1,T2[,P]"), "{command} {device}: {ended}");

@@ -30,7 +30,7 @@ impl Cost {
         for (name, seconds) in [("a read", read_seconds), ("a byte", byte_seconds)] {
             if !(Self::LEAST_SECONDS..=Self::MOST_SECONDS).contains(&seconds) {
                 return Err(Error::invalid(format!(
-                    "the cost of {name} must be from 1e-15 seconds to an hour, not {seconds}"
+                    "the cost of {name} must be from 1e-15 seconds to an hour, not {seconds:?}"
                 )));
             }
         }
@@ -84,6 +84,14 @@ impl Cost {
             n += 1;
         }
         n
+    }
+}
+
+impl From<Cost> for IoHints {
+    fn from(cost: Cost) -> Self {
+        let Cost { read_seconds, byte_seconds, parallel_reads, block } = cost;
+        let block = u32::try_from(block).unwrap_or(u32::MAX); // it is made of one
+        IoHints { read_seconds, byte_seconds, parallel_reads, block }
     }
 }
 

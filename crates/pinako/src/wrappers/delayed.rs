@@ -15,7 +15,8 @@ use crate::backend::{
     Backend, DescribeSink, Entry, FetchSink, Footprint, IoHints, Properties, ReadRequest, ReadSink, ScanSink,
 };
 use crate::descriptor::Id;
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::plan::Cost;
 
 /// Makes reads of the backend inside as slow as a device of given costs; everything else passes as it is.
 #[derive(Debug)]
@@ -37,12 +38,9 @@ impl Delayed {
     /// Wraps `inner` in a device of these costs, which are also what [`io_hints`](Backend::io_hints) then says.
     ///
     /// # Errors
-    /// `InvalidInput` where a cost is negative, not finite or above one hour, or no read may be in flight.
+    /// `InvalidInput` where they are not those of a [`Cost`].
     pub fn new(inner: Box<dyn Backend>, costs: IoHints) -> Result<Self> {
-        let sound = |seconds: f64| (0.0..=3600.0).contains(&seconds);
-        if !sound(costs.read_seconds) || !sound(costs.byte_seconds) || costs.parallel_reads == 0 {
-            return Err(Error::invalid(format!("no device has these costs: {costs:?}")));
-        }
+        Cost::try_from(costs)?;
         let device = Device { in_flight: BinaryHeap::new(), link: Instant::now() };
         Ok(Delayed { inner, costs, device: Mutex::new(device) })
     }
@@ -207,10 +205,15 @@ mod tests {
 
     #[test]
     fn costs_that_no_device_has_are_refused() {
-        for (read_seconds, byte_seconds, parallel_reads) in
-            [(-1.0, 0.0, 1), (f64::NAN, 0.0, 1), (0.0, f64::INFINITY, 1), (0.0, 1e9, 1), (0.0, 0.0, 0)]
-        {
-            let costs = IoHints { read_seconds, byte_seconds, parallel_reads, block: 1 };
+        for (read_seconds, byte_seconds, parallel_reads, block) in [
+            (-1.0, 1.0, 1, 1),
+            (f64::NAN, 1.0, 1, 1),
+            (1.0, 1e9, 1, 1),
+            (1e-300, 1.0, 1, 1),
+            (1.0, 1.0, 0, 1),
+            (1.0, 1.0, 1, 0),
+        ] {
+            let costs = IoHints { read_seconds, byte_seconds, parallel_reads, block };
             assert!(Delayed::new(Box::new(Memory::new()), costs).is_err(), "{costs:?}");
         }
     }

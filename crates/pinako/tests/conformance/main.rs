@@ -24,4 +24,4 @@ conformance_tests!(sqlite_buffered, DiskFixture::new("sqlite", Durability::Buffe
 conformance_tests!(files, DiskFixture::new("files", Durability::Full));
 conformance_tests!(files_buffered, DiskFixture::new("files", Durability::Buffered));
 
-const NO_DELAY: IoHints = IoHints { read_seconds: 0.0, byte_seconds: 0.0, parallel_reads: 1, block: 1 };
+const NO_DELAY: IoHints = IoHints { read_seconds: 1e-15, byte_seconds: 1e-15, parallel_reads: 1, block: 1 };
