@@ -43,7 +43,8 @@ pub enum Body {
         series: Vec<Line>,
         colors: Vec<(String, Color)>,
         styles: Vec<&'static str>,
-        log: bool,
+        log_x: bool,
+        log_y: bool,
         x_label: &'static str,
         x: Format,
         y: Format,
@@ -65,7 +66,7 @@ pub enum Body {
 #[derive(Debug, Clone)]
 pub struct Line {
     pub color: Color,
-    /// Drawn in the second style.
+    /// Drawn in the second style, with smaller marks.
     pub dashed: bool,
     pub points: Vec<Point>,
 }
@@ -193,15 +194,24 @@ impl Chart {
 
     fn scene(&self, ground: Ground) -> Scene {
         let (layout, plots, legend) = match &self.body {
-            Body::Lines { series, colors, styles, log, x_label, x, y } => {
+            Body::Lines { series, colors, styles, log_x, log_y, x_label, x, y } => {
                 let plots = lines(series, ground);
                 let mut layout = Layout::auto_from_plots(&plots).with_x_label(*x_label);
-                if *log {
-                    let places = || series.iter().flat_map(|line| &line.points).map(|point| point.x);
-                    let (least, most) = (places().fold(f64::MAX, f64::min), places().fold(0.0, f64::max));
-                    // Room beside the first and the last mark.
-                    layout = layout.with_log_scale().with_x_axis_min(least / 1.5).with_x_axis_max(most * 1.5);
-                }
+                let places = || series.iter().flat_map(|line| &line.points).map(|point| point.x);
+                let (least, most) = (places().fold(f64::MAX, f64::min), places().fold(0.0, f64::max));
+                // Room beside the first and the last mark.
+                let room = if least < most { (most - least) * 0.04 } else { 0.5 };
+                let (left, right) = match log_x {
+                    true => (least / 1.5, most * 1.5),
+                    false => (least - room, most + room),
+                };
+                layout = layout.with_x_axis_min(left).with_x_axis_max(right);
+                layout = match log_x {
+                    true => layout.with_log_x(),
+                    false if most - least <= 16.0 => layout.with_x_tick_step(1.0),
+                    false => layout,
+                };
+                layout = if *log_y { layout.with_log_y() } else { layout };
                 let layout = layout.with_x_tick_format(tick(*x)).with_y_tick_format(tick(*y));
                 let mut legend: Vec<LegendEntry> = Vec::new();
                 for (name, color) in colors {
@@ -302,12 +312,12 @@ fn lines(series: &[Line], ground: Ground) -> Vec<Plot> {
         let stroke =
             LinePlot::new().with_data(places()).with_color(&color).with_stroke_width(2.0).with_line_style(style);
         let spread = line.points.iter().map(|point| (point.y - point.least, point.greatest - point.y));
-        let marks = ScatterPlot::new()
-            .with_data(places())
-            .with_y_err_asymmetric(spread)
-            .with_color(color)
-            .with_marker(marker(line.color))
-            .with_size(4.0);
+        let mut marks = ScatterPlot::new().with_data(places()).with_color(color).with_marker(marker(line.color));
+        marks = marks.with_size(if line.dashed { 2.5 } else { 4.0 });
+        // Whiskers of no height would be strokes beside the marks.
+        if line.points.iter().any(|point| point.least < point.greatest) {
+            marks = marks.with_y_err_asymmetric(spread);
+        }
         plots.extend([Plot::Line(stroke), Plot::Scatter(marks)]);
     }
     plots

@@ -13,6 +13,14 @@ use crate::figures;
 /// Fewer queries than these leave a cell to chance.
 const FEW_QUERIES: u64 = 10;
 
+/// Fewer positions of a query than these leave the mean of its runs to chance.
+const FEW_POSITIONS: u64 = 1000;
+
+const SMALL_SAMPLE: &str = " So few positions say little: count more of them, or all.";
+
+/// What a count is off by that agrees with a theorem, as a part of it.
+const NEAR: f64 = 0.02;
+
 /// What follows for one question.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Conclusion {
@@ -49,11 +57,16 @@ pub(super) fn headline(report: &Report) -> Option<String> {
     }
     let table = report.runs.as_ref()?;
     let rows = extremes(table.rows.iter().map(|row| row.grown[0] / row.row));
+    let fewer = if rows.0 > 1.0 - NEAR { ": no fewer" } else { "" };
     let grown = extremes(table.rows.iter().map(|row| row.grown[0] / row.grown[MAX_GROWTH as usize]));
     Some(format!(
-        "Along the curve a square query is in {:.2} to {:.2} times as many pieces as it has rows: no fewer. Grown to multiples \
-         of 32 it is in {:.0} to {:.0} times fewer.",
-        rows.0, rows.1, grown.0, grown.1
+        "Along the curve a square query is in {:.2} to {:.2} times as many pieces as it has rows{fewer}. Grown to multiples \
+         of 32 it is in {:.0} to {:.0} times fewer.{}",
+        rows.0,
+        rows.1,
+        grown.0,
+        grown.1,
+        if is_small_sample(table) { SMALL_SAMPLE } else { "" }
     ))
 }
 
@@ -101,10 +114,19 @@ fn of_runs(table: &RunTable) -> Vec<Conclusion> {
         said.push(on("Theorem 3.1", text));
     }
     let (least, most) = extremes(table.rows.iter().map(|row| row.runs_per_perimeter()));
-    let text = format!(
-        "Holds by count: a query has {least:.4} to {most:.4} runs a pixel of its perimeter, the corollary says 0.25. So the \
-         curve by itself has as many runs as there are rows: it gains nothing before queries are grown."
-    );
+    let mut text =
+        format!("A query has {least:.4} to {most:.4} runs a pixel of its perimeter, the corollary says 0.25.");
+    if (least / 0.25 - 1.0).abs() < NEAR && (most / 0.25 - 1.0).abs() < NEAR {
+        text = format!(
+            "Holds by count: {}{} So the curve by itself has as many runs as there are rows: it gains nothing before queries \
+             are grown.",
+            text[..1].to_lowercase(),
+            &text[1..]
+        );
+    }
+    if is_small_sample(table) {
+        text += SMALL_SAMPLE;
+    }
     said.push(on("Corollary 3.2", text));
     let halved = table.rows.iter().flat_map(|row| row.grown.windows(2).map(|pair| pair[0] / pair[1]));
     let (least, most) = extremes(halved);
@@ -113,14 +135,19 @@ fn of_runs(table: &RunTable) -> Vec<Conclusion> {
         .iter()
         .flat_map(|row| row.grown.iter().zip(&row.paper[1..]).map(|(own, theirs)| (theirs / own - 1.0).abs() * 100.0));
     let (count, sum, farthest) = off.fold((0.0, 0.0, 0f64), |(n, sum, most), off| (n + 1.0, sum + off, most.max(off)));
+    let ours = table.positions.map_or("all".to_owned(), figures::count);
     let text = format!(
         "With each step of n a query has {least:.2} to {most:.2} times fewer runs. The paper's cells, means of more than 10,000 \
-         positions, are {} off these at the mean and {} at most.",
+         positions, and these, of {ours}, are {} apart at the mean and {} at most.",
         per_cent(sum / count),
         per_cent(farthest)
     );
     said.push(on("Growing", text));
     said
+}
+
+fn is_small_sample(table: &RunTable) -> bool {
+    table.positions.is_some_and(|positions| positions < FEW_POSITIONS)
 }
 
 fn sampled(report: &Report, source: &Source) -> String {
@@ -196,9 +223,10 @@ fn of_times(table: &TimeTable) -> Option<Conclusion> {
     let theirs = if least == most { least.to_string() } else { format!("{least} to {most}") };
     let (paper_least, paper_most) = extremes(table.rows.iter().map(|row| row.paper_saving));
     let text = format!(
-        "n = {best} is best of 0 to 4 over all sizes together (the formula's n* is {}; the paper's text says {}, the least \
+        "n = {best} is best of 0 to 4{} over all sizes together (the formula's n* is {}; the paper's text says {}, the least \
          times of its table are at {theirs}); it takes {} of the time of rows, and by size the best n saves {} to {} (paper: \
          {} to {}).",
+        if table.growths().any(|n| n > 4) { " and n*" } else { "" },
         table.n_star,
         paper::N_STARS.get(table.number as usize - 2)?,
         per_cent(seconds / row * 100.0),

@@ -112,6 +112,10 @@ impl Options {
         let mut options = self.clone();
         options.tables.sort_unstable();
         options.tables.dedup();
+        if options.tables == [1] && (options.device.is_some() || options.folder.is_some()) {
+            return Err(invalid("a device, or a folder to measure, is for tables 2 to 4: table 1 is counted")
+                .with_hint("give one of these tables, too, or leave it out"));
+        }
         if options.tables.is_empty() {
             return Err(invalid("no tables are given").with_hint("give some of 1,2,3,4"));
         }
@@ -223,7 +227,7 @@ fn measured(
     let budget = Duration::from_secs_f64(options.seconds);
     let (tables, seconds) = times::measure(places, &disk, budget, options.seed, watch)?;
     let cells = || tables.iter().flat_map(|table| &table.rows).flat_map(|row| &row.cells);
-    let of_all = tables.len() * paper::TIME_QUERIES.len() * Method::ALL.len();
+    let of_all = tables.iter().map(|table| paper::TIME_QUERIES.len() * table.methods().len()).sum();
     let fewest = if cells().count() < of_all { 0 } else { cells().map(|cell| cell.queries).min().unwrap_or(0) };
     let source = Source::Measured(Measuring {
         file_bytes: options.file_bytes,

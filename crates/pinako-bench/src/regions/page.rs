@@ -82,7 +82,8 @@ fn method(report: &Report) -> String {
     }
     if let Some(source) = &report.source {
         said.push(
-            "Row and n = 0 to 4 are the paper's ways: each run is a read. Optimal is the plan of this library for the same \
+            "Row and n = 0 to 4 are the paper's ways: each run is a read. Where n* is beyond, queries are grown by it as well, and \
+             the best n is of all these. Optimal is the plan of this library for the same \
              bytes along the curve: it reads over those gaps that cost less than a read. Row, merged is the same for a \
              row-major image. The image has 1024 x 1024 pixels, single ones along the curve; save is what the best n saves of \
              the time of rows, as in the paper. The least time of a row is bold."

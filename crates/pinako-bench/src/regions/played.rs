@@ -7,6 +7,7 @@
 //! begins with the cells that are quickest, and each cell with the query that is nearest to its mean; what does not
 //! fit in stays a prediction.
 
+use std::collections::HashMap;
 use std::io::{self, Read};
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -71,7 +72,7 @@ pub(super) fn play(
 ) -> Result<Playing> {
     let devices = costs.iter().map(|cost| Device::new(*cost)).collect::<Result<Vec<Device>>>()?;
     let images = tables.iter().map(|table| Images::new(table.pixel_size)).collect::<Result<Vec<Images>>>()?;
-    let mut spent = [0.0; Method::ALL.len()];
+    let mut spent = HashMap::new();
     let mut ratios = Vec::new();
     let began = Instant::now();
     loop {
@@ -94,7 +95,7 @@ pub(super) fn play(
         (played.seconds, played.predicted) = (with(played.seconds, seconds), with(played.predicted, predicted));
         played.queries += 1;
         cell.played = Some(played);
-        spent[method] += seconds;
+        *spent.entry(cell.method).or_default() += seconds;
         ratios.push(seconds / predicted);
     }
     let cells = || tables.iter().flat_map(|table| &table.rows).flat_map(|row| &row.cells);
@@ -112,7 +113,7 @@ pub(super) fn play(
 
 /// The cell whose turn it is: of the ways that have a query which fits into the seconds that are `left`, the one that
 /// has had least time; of its cells that with the fewest queries, and of these the quickest.
-fn next(tables: &[TimeTable], spent: &[f64], left: f64) -> Option<Place> {
+fn next(tables: &[TimeTable], spent: &HashMap<Method, f64>, left: f64) -> Option<Place> {
     let cells = tables.iter().enumerate().flat_map(|(table, of)| {
         of.rows.iter().enumerate().flat_map(move |(row, of)| {
             of.cells.iter().enumerate().map(move |(method, cell)| (Place { table, row, method }, cell))
@@ -120,8 +121,9 @@ fn next(tables: &[TimeTable], spent: &[f64], left: f64) -> Option<Place> {
     });
     let queries = |cell: &super::Cell| cell.played.map_or(0, |played| played.queries);
     let could = cells.filter(|(_, cell)| cell.predicted <= left && (queries(cell) as usize) < cell.usual_first.len());
-    let (place, _) = could.min_by(|(a, of_a), (b, of_b)| {
-        let by_time = spent[a.method].total_cmp(&spent[b.method]);
+    let (place, _) = could.min_by(|(_, of_a), (_, of_b)| {
+        let spent = |cell: &super::Cell| spent.get(&cell.method).copied().unwrap_or(0.0);
+        let by_time = spent(of_a).total_cmp(&spent(of_b));
         by_time.then(queries(of_a).cmp(&queries(of_b))).then(of_a.predicted.total_cmp(&of_b.predicted))
     })?;
     Some(place)

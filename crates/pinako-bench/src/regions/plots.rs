@@ -55,7 +55,8 @@ fn runs(table: &RunTable) -> Chart {
             series,
             colors,
             styles: vec!["counted", "the paper's"],
-            log: true,
+            log_x: true,
+            log_y: true,
             x_label: "side of the query, pixels",
             x: figures::trimmed,
             y: figures::trimmed,
@@ -72,7 +73,7 @@ fn growth(report: &Report, tables: &[&TimeTable]) -> Chart {
         colors.push((format!("{} bytes a pixel", table.pixel_size), color));
         let own = |n: u32| Some(table.sum(Method::Grown(n))? / table.sum(Method::Row)?);
         let sum = |column: usize| table.rows.iter().map(|row| row.paper[column]).sum::<f64>();
-        let points = (0..=4).filter_map(|n| Some(point(f64::from(n), own(n)? * 100.0))).collect();
+        let points = table.growths().filter_map(|n| Some(point(f64::from(n), own(n)? * 100.0))).collect();
         series.push(Line { color, dashed: false, points });
         let points = (0..=4).map(|n| point(n as f64, sum(n + 1) / sum(0) * 100.0)).collect();
         series.push(Line { color, dashed: true, points });
@@ -87,7 +88,8 @@ fn growth(report: &Report, tables: &[&TimeTable]) -> Chart {
             series,
             colors,
             styles: vec![if is_measured(report) { "measured" } else { "cost model" }, "the paper's"],
-            log: false,
+            log_x: false,
+            log_y: false,
             x_label: "n",
             x: whole,
             y: |share| format!("{} %", figures::trimmed(share)),
@@ -136,7 +138,8 @@ fn times(report: &Report, table: &TimeTable) -> Chart {
             series,
             colors,
             styles,
-            log: true,
+            log_x: true,
+            log_y: true,
             x_label: "side of the query, pixels",
             x: figures::trimmed,
             y: figures::short_seconds,
@@ -153,7 +156,8 @@ fn in_flight(report: &Report) -> Option<Chart> {
     for (place, method) in SHOWN.into_iter().enumerate() {
         let color = Color::Hue(place);
         colors.push((method.title(), color));
-        let points = tables().filter_map(|table| Some(point(f64::from(table.in_flight), table.sum(method)?))).collect();
+        let points =
+            tables().filter_map(|table| Some(point(f64::from(table.in_flight).log2(), table.sum(method)?))).collect();
         series.push(Line { color, dashed: false, points });
     }
     Some(Chart {
@@ -164,9 +168,11 @@ fn in_flight(report: &Report) -> Option<Chart> {
             series,
             colors,
             styles: Vec::new(),
-            log: true,
+            log_x: false,
+            log_y: true,
             x_label: "reads in flight",
-            x: figures::trimmed,
+            // The axis has their logarithms: those of ten would have no ticks at 4 and 8.
+            x: |twos| whole(twos).parse::<i32>().map_or(String::new(), |twos| figures::trimmed(2f64.powi(twos))),
             y: figures::short_seconds,
         },
     })

@@ -72,13 +72,14 @@ impl Report {
             many => format!("{many} reads in flight"),
         };
         let mut header: Vec<String> = ["query", ""].map(str::to_owned).to_vec();
-        header.extend(Method::ALL.map(Method::title));
+        let methods = table.methods();
+        header.extend(methods.iter().map(|way| way.title()));
         header.extend(["best n", "save", "optimal saves"].map(str::to_owned));
         let rows = table.rows.iter().flat_map(|row| {
             let name = if matches!(self.source, Some(Source::Measured(_))) { "ours" } else { "predicted" };
-            let own = own_row(&side(row.query), name, row, &|cell| Some(cell.seconds()));
-            let measured = self.playing().map(|_| own_row("", "measured", row, &played));
-            let beside = (table.in_flight == 1).then(|| paper_row(row));
+            let own = own_row([&side(row.query), name], &methods, row, &|cell| Some(cell.seconds()));
+            let measured = self.playing().map(|_| own_row(["", "measured"], &methods, row, &played));
+            let beside = (table.in_flight == 1).then(|| paper_row(row, methods.len()));
             std::iter::once(own).chain(measured).chain(beside)
         });
         Table {
@@ -118,6 +119,16 @@ impl Report {
 }
 
 impl TimeTable {
+    /// Its columns.
+    pub fn methods(&self) -> Vec<Method> {
+        Method::with_n_star(self.n_star)
+    }
+
+    /// The exponents that its queries were grown by.
+    pub fn growths(&self) -> impl Iterator<Item = u32> {
+        self.methods().into_iter().filter_map(|way| if let Method::Grown(n) = way { Some(n) } else { None })
+    }
+
     /// The time of a query of each size, together; `None` where one was not measured.
     pub fn sum(&self, method: Method) -> Option<f64> {
         self.sum_of(method, &|cell| Some(cell.seconds()))
@@ -128,9 +139,9 @@ impl TimeTable {
         self.rows.iter().map(|row| seconds(row.find(method)?)).sum()
     }
 
-    /// The n that takes the least time for a query of each size, together, and that time.
+    /// The n that takes the least time for a query of each size, together, of those read, and that time.
     pub fn best(&self) -> Option<(u32, f64)> {
-        let growths = (0..=4).filter_map(|n| Some((n, self.sum(Method::Grown(n))?)));
+        let growths = self.growths().filter_map(|n| Some((n, self.sum(Method::Grown(n))?)));
         growths.min_by(|a, b| a.1.total_cmp(&b.1))
     }
 }
@@ -180,9 +191,9 @@ fn played(cell: &Cell) -> Option<f64> {
     cell.played.map(|played| played.seconds)
 }
 
-fn own_row(query: &str, name: &str, row: &TimeRow, seconds: &Seconds) -> Row {
+fn own_row(head: [&str; 2], methods: &[Method], row: &TimeRow, seconds: &Seconds) -> Row {
     let find = |way| row.find(way).and_then(seconds);
-    let grown = Method::ALL.into_iter().filter_map(|way| match way {
+    let grown = methods.iter().filter_map(|&way| match way {
         Method::Grown(n) => Some((n, find(way))),
         _ => None,
     });
@@ -197,12 +208,14 @@ fn own_row(query: &str, name: &str, row: &TimeRow, seconds: &Seconds) -> Row {
         saves(best.map(|(_, seconds)| seconds)),
         saves(find(Method::Optimal)),
     ];
-    Row::of_times([query, name], Method::ALL.iter().map(|&way| find(way)), tail)
+    Row::of_times(head, methods.iter().map(|&way| find(way)), tail)
 }
 
-fn paper_row(row: &TimeRow) -> Row {
+/// In a table with so many `columns` of times, of which the paper has the first.
+fn paper_row(row: &TimeRow, columns: usize) -> Row {
     let best = paper::best_growth(&row.paper).to_string();
-    let tail = vec![String::new(), String::new(), best, per_cent(row.paper_saving), String::new()];
+    let mut tail = vec![String::new(); columns - row.paper.len()];
+    tail.extend([best, per_cent(row.paper_saving), String::new()]);
     Row::of_times(["", "paper"], row.paper.iter().map(|&seconds| Some(seconds)), tail)
 }
 

@@ -20,7 +20,7 @@ use crate::pictures::Random;
 use crate::summary::Summary;
 
 /// A way to read a region.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Method {
     /// Row-major pixels, a read for each row.
@@ -34,7 +34,7 @@ pub enum Method {
 }
 
 impl Method {
-    /// All of them, in the order of the tables' columns.
+    /// Those of every table, in the order of its columns: the paper's, then our own.
     pub const ALL: [Method; 8] = [
         Method::Row,
         Method::Grown(0),
@@ -45,6 +45,16 @@ impl Method {
         Method::Optimal,
         Method::RowMerged,
     ];
+
+    /// The same with growing by n* where that is beyond the paper's columns: in that of a table, the best n may be there.
+    pub fn with_n_star(n_star: u32) -> Vec<Method> {
+        let mut methods = Self::ALL.to_vec();
+        if !methods.contains(&Method::Grown(n_star)) {
+            let place = methods.iter().position(|way| *way == Method::Optimal).unwrap_or(methods.len());
+            methods.insert(place, Method::Grown(n_star));
+        }
+        methods
+    }
 
     /// The heading of a table's column.
     pub fn title(self) -> String {
@@ -79,7 +89,7 @@ pub struct TimeTable {
 pub struct TimeRow {
     /// The query's side, in pixels.
     pub query: u32,
-    /// By [`Method::ALL`].
+    /// By [`TimeTable::methods`].
     pub cells: Vec<Cell>,
     /// The paper's cells: row, then n = 0 to 4. Seconds, of one read in flight.
     pub paper: [f64; 6],
@@ -126,7 +136,7 @@ impl TimeRow {
         self.cells.iter().find(|cell| cell.method == method)
     }
 
-    /// The n that took the least time.
+    /// The n that took the least time, of those read.
     pub fn best(&self) -> Option<(u32, &Cell)> {
         self.cells
             .iter()
@@ -233,30 +243,35 @@ struct Draft {
     place: usize,
     images: Images,
     cost: Cost,
+    n_star: u32,
+    methods: Vec<Method>,
     /// By query, by way.
-    tallies: Vec<[Tally; Method::ALL.len()]>,
+    tallies: Vec<Vec<Tally>>,
 }
 
 impl Draft {
     fn new(place: usize, cost: Cost) -> Result<Self> {
-        let tallies = paper::TIME_QUERIES.iter().map(|_| Default::default()).collect();
-        Ok(Draft { place, images: Images::new(paper::PIXEL_SIZES[place])?, cost, tallies })
+        let pixel_size = paper::PIXEL_SIZES[place];
+        let n_star = cost.n_star(pixel_size.into());
+        let methods = Method::with_n_star(n_star);
+        let of_query = |_| methods.iter().map(|_| Tally::default()).collect();
+        let tallies = paper::TIME_QUERIES.iter().map(of_query).collect();
+        Ok(Draft { place, images: Images::new(pixel_size)?, cost, n_star, methods, tallies })
     }
 
     fn finish(self) -> TimeTable {
-        let pixel_size = paper::PIXEL_SIZES[self.place];
-        let row = |(number, tallies): (usize, &[Tally; Method::ALL.len()])| TimeRow {
+        let row = |(number, tallies): (usize, &Vec<Tally>)| TimeRow {
             query: paper::TIME_QUERIES[number],
-            cells: tallies.iter().zip(Method::ALL).filter_map(|(tally, method)| tally.cell(method)).collect(),
+            cells: tallies.iter().zip(&self.methods).filter_map(|(tally, &method)| tally.cell(method)).collect(),
             paper: paper::SECONDS[self.place][number],
             paper_saving: paper::SAVINGS[self.place][number],
         };
         TimeTable {
             number: self.place as u32 + 2,
-            pixel_size,
+            pixel_size: paper::PIXEL_SIZES[self.place],
             in_flight: self.cost.parallel_reads(),
             cost: self.cost,
-            n_star: self.cost.n_star(pixel_size.into()),
+            n_star: self.n_star,
             rows: self.tallies.iter().enumerate().map(row).collect(),
         }
     }
@@ -291,7 +306,7 @@ pub(super) fn predict(
                 if watch(Progress { step: "predicting", queries }).is_break() {
                     return Err(stopped());
                 }
-                for (method, tally) in Method::ALL.into_iter().zip(tallies.iter_mut()) {
+                for (&method, tally) in draft.methods.iter().zip(tallies.iter_mut()) {
                     tally.add(&draft.images.reads(method, region, cost)?, &cost);
                     queries += 1;
                 }
@@ -346,11 +361,11 @@ pub(super) fn measure(
     let began = Instant::now();
     'measuring: loop {
         for draft in &mut drafts {
-            let Draft { place, images, cost, tallies } = draft;
+            let Draft { place, images, cost, methods, tallies, .. } = draft;
             let step = format!("table {}, reads in flight: {}", *place + 2, cost.parallel_reads());
             for (query, tallies) in paper::TIME_QUERIES.into_iter().zip(tallies) {
                 let region = region_at_random(query, &mut random)?;
-                for (method, tally) in Method::ALL.into_iter().zip(tallies) {
+                for (&method, tally) in methods.iter().zip(tallies) {
                     if watch(Progress { step: &step, queries }).is_break() {
                         return Err(stopped());
                     }
