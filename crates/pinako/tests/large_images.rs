@@ -227,6 +227,20 @@ fn a_relayout_is_seen_moving_and_ends_soundly_when_it_is_told_to() {
 }
 
 #[test]
+fn a_large_image_that_was_put_in_another_layout_since_it_was_copied_is_not_taken_for_another_one() {
+    let image = Image::from_bytes(Shape::new(4100, 4200, 1).unwrap(), SampleType::U8, vec![7; 4100 * 4200]).unwrap();
+    let [from, to] = [(); 2].map(|()| Store::create("memory:").unwrap());
+    from.append([NewImage::encoded(image.view(), PixelEncoding::RawIn(Layout::Row)).name("a")]).unwrap();
+    from.copy_to(&to, &mut go_on).unwrap();
+    let id = to.relayout(0, "hilbert:64".parse().unwrap(), &mut go_on).unwrap();
+    let error = from.copy_to(&to, &mut go_on).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+    assert!(error.to_string().contains("in another layout") && error.hint().unwrap().contains("to row"), "{error:?}");
+    to.relayout(id, Layout::Row, &mut go_on).unwrap();
+    assert_eq!(from.copy_to(&to, &mut go_on).unwrap().present, 1);
+}
+
+#[test]
 fn attributes_that_fill_all_they_may_cannot_be_put_aside_and_that_is_told_before_anything_changes() {
     let store = Store::create("memory:").unwrap();
     let ([image, _], layout) = one_and_another();

@@ -92,13 +92,26 @@ impl Store {
 fn check_same(mut image: Incoming<'_>, there: &Descriptor) -> Result<()> {
     let checksum = image.prepared.checksum()?;
     let new = image.prepared.descriptor.clone();
+    let name = new.name.as_deref().unwrap_or_default();
     let same_content = match (new.encoding, there.encoding) {
         // Two links to one file are the same even where its path is written otherwise.
         (Encoding::Linked(new), Encoding::Linked(there)) => new == there,
+        (Encoding::Raw(_), Encoding::Raw(_)) if (new.shape, new.sample_type) != (there.shape, there.sample_type) => {
+            false
+        }
         // It may have been put in another layout since.
         (Encoding::Raw(of_new), Encoding::Raw(layout)) if of_new != layout => {
-            (new.shape, new.sample_type) == (there.shape, there.sample_type)
-                && image.prepared.checksum_in(layout)? == Some(there.checksum)
+            match image.prepared.checksum_in(layout)? {
+                Some(checksum) => checksum == there.checksum,
+                // It cannot be read twice.
+                None => {
+                    let (origin, id) = (&image.origin, there.id);
+                    let message = format!("{origin}: the store has an image {id} named {name:?}, in another layout");
+                    return Err(Error::conflict(message).with_hint(format!(
+                        "after a relayout of that image to {of_new} it can be told if it is the same"
+                    )));
+                }
+            }
         }
         _ => (new.payload_length, checksum) == (there.payload_length, there.checksum),
     };
@@ -107,7 +120,6 @@ fn check_same(mut image: Incoming<'_>, there: &Descriptor) -> Result<()> {
         true => "label",
         false => "content",
     };
-    let name = new.name.as_deref().unwrap_or_default();
     Err(Error::conflict(format!(
         "{}: the store has an image {} named {name:?} with another {other}",
         image.origin, there.id
