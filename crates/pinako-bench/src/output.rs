@@ -50,7 +50,7 @@ pub fn report_folder<'a>(path: &'a Path, experiment: &str) -> Result<Made<'a>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(cannot(error)),
     }
-    let message = format!("{} is no file of an older report of this experiment", found.display());
+    let message = format!("{} is of no older report of this experiment", found.display());
     Err(Error::new(ErrorKind::Conflict, message)
         .with_hint("give a new folder, an empty one, or one with such a report, which is replaced"))
 }

@@ -27,6 +27,8 @@ const MARGIN: f64 = 24.0;
 const HEAD: f64 = 64.0;
 const CAPTION: f64 = 52.0;
 const FOOT: f64 = 40.0;
+/// What the legend takes, on one line.
+const LEGEND: f64 = 940.0;
 /// Panels side by side.
 const COLUMNS: usize = 3;
 
@@ -162,7 +164,7 @@ impl Sheet {
         let rows = panels.len().div_ceil(COLUMNS);
         let height = self.scale() * f64::from(self.view.shown.height());
         let width = self.scale() * f64::from(self.view.shown.width());
-        let sheet_width = MARGIN + columns as f64 * (PANEL + MARGIN);
+        let sheet_width = (MARGIN + columns as f64 * (PANEL + MARGIN)).max(LEGEND);
         let mut scene = Scene::new(sheet_width, HEAD + rows as f64 * (CAPTION + height + MARGIN) + FOOT);
         scene.font_family = Some("DejaVu Sans, sans-serif".to_owned());
         write(&mut scene, (MARGIN, 30.0), title, 17, true, INK);
@@ -189,7 +191,7 @@ impl Sheet {
         let View { shown, cell, step } = self.view;
         let through = match step {
             1 => "the line goes through the pixels as they are stored".to_owned(),
-            step if self.is_row => format!("the line is one row of {step}"),
+            step if self.is_row => format!("each line is one row of {step}"),
             step => format!("the line goes through squares of {step} x {step} pixels as they are stored"),
         };
         match cell {

@@ -128,7 +128,8 @@ fn pictures_are_drawn_of_images_of_any_shape_and_regions_anywhere() {
         let shape = Shape::new(shape.0, shape.1, 1).unwrap();
         let image = Image::from_bytes(shape, SampleType::U8, vec![7; shape.pixels() as usize]).unwrap();
         store.append([NewImage::encoded(image.view(), PixelEncoding::RawIn(layout.parse().unwrap()))]).unwrap();
-        let strategies = vec![Strategy::Exact, Strategy::Grow(3), Strategy::Grow(40), Strategy::Optimal];
+        let strategies =
+            vec![Strategy::Exact, Strategy::Grow(3), Strategy::Grow(pinako::plan::MAX_GROWTH), Strategy::Optimal];
         let drawn = picture(&store, 0, region(at), &Options { strategies, ..Options::default() }).unwrap();
         assert!(Image::decode(&drawn, 1 << 28).is_ok(), "{layout} {at}");
     }
