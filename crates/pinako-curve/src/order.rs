@@ -229,7 +229,8 @@ trait Visit {
 struct Walk<'a, V> {
     order: &'a Order,
     rect: Borders,
-    /// Squares without any of these are left out; in others all that is in the rectangle is wanted.
+    /// Squares without any of these are left out, which only who divides all squares asks for; in others all that is in the
+    /// rectangle is wanted.
     ranks: Range<u64>,
     visit: V,
 }
@@ -247,7 +248,9 @@ impl<V: Visit> Walk<'_, V> {
         let (width, height) = order.size(square);
         if width == height && width == square.side(order.block) {
             let levels = 2 * square.cell_levels(order.block);
-            wanted &= among(&self.ranks, rank, levels);
+            if V::DIVIDES {
+                wanted &= among(&self.ranks, rank, levels);
+            }
             while wanted != 0 {
                 let position = wanted.trailing_zeros();
                 let start = rank + (u64::from(position) << levels);
@@ -263,13 +266,13 @@ impl<V: Visit> Walk<'_, V> {
             return;
         }
         for position in 0..64 {
-            if wanted >> position == 0 || self.ranks.end <= rank {
+            if wanted >> position == 0 || V::DIVIDES && self.ranks.end <= rank {
                 return;
             }
             let cell = square.cell(tile, position, order.block);
             let area = order.area(cell);
             match () {
-                () if wanted >> position & 1 == 0 || rank + area <= self.ranks.start => {}
+                () if wanted >> position & 1 == 0 || V::DIVIDES && rank + area <= self.ranks.start => {}
                 () if whole >> position & 1 == 1 => self.visit.whole(rank, area),
                 () => self.down(cell, rank),
             }

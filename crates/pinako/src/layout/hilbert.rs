@@ -259,6 +259,9 @@ pub(super) const POSITIONS: [[u8; 64]; 4] = {
     positions
 };
 
+/// What is not so where a square of 8 x 8 pixels is moved that is not there.
+pub(super) const WHOLE: &str = "all pixels of a pattern are on both sides";
+
 /// Calls a function with the pattern as a constant, so that all places in it are.
 macro_rules! with_pattern {
     ($pattern:expr, $function:ident($($argument:expr),*)) => {
@@ -299,9 +302,10 @@ impl<const SIZE: usize> Sides for ToRows<'_, SIZE> {
             if SIZE == 3 {
                 return three_bytes::to_rows::<PATTERN>(payload.as_flattened(), rows.as_flattened_mut(), 3 * stride);
             }
-            let Some(payload) = payload.first_chunk::<64>() else { return };
+            let payload = payload.first_chunk::<64>().expect(WHOLE);
+            debug_assert!(rows.len() > 7 * stride);
             for (row, positions) in rows.chunks_mut(stride).zip(const { POSITIONS[PATTERN].as_chunks::<8>().0 }) {
-                let Some(row) = row.first_chunk_mut::<8>() else { return };
+                let row = row.first_chunk_mut::<8>().expect(WHOLE);
                 for column in 0..8 {
                     row[column] = payload[positions[column] as usize & 63];
                 }
@@ -340,9 +344,10 @@ impl<const SIZE: usize> Sides for ToPayload<'_, SIZE> {
             if SIZE == 3 {
                 return three_bytes::to_payload::<PATTERN>(rows.as_flattened(), payload.as_flattened_mut(), 3 * stride);
             }
-            let Some(payload) = payload.first_chunk_mut::<64>() else { return };
+            let payload = payload.first_chunk_mut::<64>().expect(WHOLE);
+            debug_assert!(rows.len() > 7 * stride);
             for (row, positions) in rows.chunks(stride).zip(const { POSITIONS[PATTERN].as_chunks::<8>().0 }) {
-                let Some(row) = row.first_chunk::<8>() else { return };
+                let row = row.first_chunk::<8>().expect(WHOLE);
                 for column in 0..8 {
                     payload[positions[column] as usize & 63] = row[column];
                 }
@@ -393,7 +398,7 @@ fn rect(region: Region) -> Rect {
 /// Gives `each` the blocks that have pixels of `rect` and some of these ranks, some at a time: a region may have more
 /// blocks than bytes.
 fn each_some(order: &Order, rect: Rect, ranks: Range<u64>, mut each: impl FnMut(&[Block])) {
-    const SOME: usize = 64;
+    const SOME: usize = 24; // a kilobyte
     let mut blocks = Vec::with_capacity(SOME);
     order.blocks(rect, ranks, |block| {
         blocks.push(block);

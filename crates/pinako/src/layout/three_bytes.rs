@@ -6,14 +6,15 @@
 
 use pinako_curve::PATTERNS;
 
-use super::hilbert::POSITIONS;
+use super::hilbert::{POSITIONS, WHOLE};
 
 /// From the payload to eight rows, each `stride` bytes after the one before.
 #[inline]
 pub(super) fn to_rows<const PATTERN: usize>(payload: &[u8], rows: &mut [u8], stride: usize) {
-    let Some(payload) = payload.first_chunk::<192>() else { return };
+    let payload = payload.first_chunk::<192>().expect(WHOLE);
+    debug_assert!(rows.len() > 7 * stride);
     for (row, positions) in rows.chunks_mut(stride).zip(const { POSITIONS[PATTERN].as_chunks::<8>().0 }) {
-        let Some(row) = row.first_chunk_mut::<24>() else { return };
+        let row = row.first_chunk_mut::<24>().expect(WHOLE);
         for (column, &position) in positions.iter().enumerate() {
             put(row, column, get(payload, position as usize & 63));
         }
@@ -23,12 +24,12 @@ pub(super) fn to_rows<const PATTERN: usize>(payload: &[u8], rows: &mut [u8], str
 /// From eight rows, each `stride` bytes after the one before, to the payload.
 #[inline]
 pub(super) fn to_payload<const PATTERN: usize>(rows: &[u8], payload: &mut [u8], stride: usize) {
+    debug_assert!(rows.len() > 7 * stride);
     let mut starts = [&[0; 24]; 8];
     for (start, row) in starts.iter_mut().zip(rows.chunks(stride)) {
-        let Some(row) = row.first_chunk() else { return };
-        *start = row;
+        *start = row.first_chunk().expect(WHOLE);
     }
-    let Some(payload) = payload.first_chunk_mut::<192>() else { return };
+    let payload = payload.first_chunk_mut::<192>().expect(WHOLE);
     let cell = |position: usize| {
         let cell = const { PATTERNS[PATTERN] }[position] as usize & 63;
         get(starts[cell / 8], cell % 8)
