@@ -86,8 +86,8 @@ fn the_runs_of_a_region_of_a_huge_image_are_found_without_going_over_the_image()
     let rect = Rect { x: 12_345, y: 1 << 20, width: 16, height: 10_000 };
     let runs = runs(&order, rect);
     assert_eq!(runs.iter().map(|run| run.end - run.start).sum::<u64>(), 160_000);
-    // A quarter of the perimeter.
-    assert!((4500..5500).contains(&runs.len()), "{}", runs.len());
+    // Fewer than one a row.
+    assert!(runs.len() < 10_000, "{}", runs.len());
 }
 
 fn runs(order: &Order, rect: Rect) -> Vec<std::ops::Range<u64>> {
