@@ -37,20 +37,21 @@ impl ImagePick {
         }
     }
 
-    /// The id of the image that is meant, which must be there.
+    /// The id of the image that is meant, which must be there: under its name, or where a relayout has it meanwhile.
     pub fn resolve(&self, store: &Store) -> Result<Id> {
         if let Some(id) = self.look_up(store)? {
             return Ok(id);
         }
+        if let ImagePick::Name(name) = self {
+            // Once more, for the relayout may just have ended.
+            if let Some(id) = store.find_aside(name)?.map_or_else(|| store.find(name), |id| Ok(Some(id)))? {
+                return Ok(id);
+            }
+        }
         let error = Error::new(ErrorKind::NotFound, format!("there is no {self}")).at_store(store.url());
         Err(error.with_hint(match self {
             ImagePick::Id(id) => format!("name:{id} means the image that is named {id}"),
-            ImagePick::Name(name) => match store.find(&format!("{name} (relayout)"))? {
-                Some(id) => format!(
-                    "a relayout of it was broken off, or is at work: pinako relayout finishes it, of image {id}"
-                ),
-                None => format!("pinako list {} shows what there is", store.url()),
-            },
+            ImagePick::Name(_) => format!("pinako list {} shows what there is", store.url()),
         }))
     }
 }

@@ -308,9 +308,11 @@ fn a_relayout_touches_no_image_that_only_has_such_a_name() {
     assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
     assert_eq!(store.image(1).unwrap(), other);
 
+    assert_eq!(store.find_aside("a").unwrap(), None);
     // What is aside, when another image has taken the name: neither goes, until somebody says which one.
     store.remove(&[1]).unwrap();
     let aside = store.append([aside(&other, "a (relayout)", 7, Some("a"))]).unwrap().start;
+    assert_eq!((store.find_aside("a").unwrap(), store.find_aside("a (relayout)").unwrap()), (Some(aside), None));
     let error = store.relayout(aside, layout, &mut go_on).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
     assert!(error.hint().unwrap().contains("a relayout of that one finishes"), "{error:?}");

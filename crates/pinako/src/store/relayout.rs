@@ -140,6 +140,17 @@ impl Store {
         self.replace(Some(id), aside, prepared, descriptor)
     }
 
+    /// The image of that name where it is there as a relayout has it aside: one that is at work, or was broken off. Its own
+    /// name has no image meanwhile.
+    ///
+    /// # Errors
+    /// As [`find`](Self::find) and [`descriptor`](Self::descriptor).
+    pub fn find_aside(&self, name: &str) -> Result<Option<Id>> {
+        let Some(id) = self.find(&format!("{name}{ASIDE}"))? else { return Ok(None) };
+        let becomes = Becomes::of(&self.descriptor(id)?);
+        Ok(becomes.is_some_and(|becomes| becomes.name.as_deref() == Some(name)).then_some(id))
+    }
+
     /// Ends a relayout of `image` that was broken off when `aside`, which has its name aside, had been stored.
     fn finish_relayout_of(
         &self,
