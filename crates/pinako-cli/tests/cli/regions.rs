@@ -243,7 +243,7 @@ fn relayout_keeps_all_but_the_id_and_the_order() {
 }
 
 #[test]
-fn what_a_killed_relayout_left_is_named_and_finished() {
+fn what_a_killed_relayout_left_is_found_and_finished_by_the_same_command() {
     let place = Place::new();
     square(&place, "images-idx3-ubyte");
     place.ok("import --layout row images-idx3-ubyte map");
@@ -260,12 +260,12 @@ fn what_a_killed_relayout_left_is_named_and_finished() {
     store.remove(&[0]).unwrap();
     drop(store);
 
-    let ended = place.run(&format!("get map {name} -o after.npy"));
-    assert_eq!(ended.code, 4, "{ended}");
-    assert!(ended.talk.contains("a relayout of it was broken off"), "{ended}");
-    place.ok(&format!("relayout map {} --layout hilbert:8", json(&place, "list map --json")["id"]));
+    place.ok(&format!("get map {name} -o between.npy"));
+    place.ok(&format!("relayout map {name} --layout hilbert:8"));
     place.ok(&format!("get map {name} -o after.npy"));
+    assert_eq!(place.read("before.npy"), place.read("between.npy"));
     assert_eq!(place.read("before.npy"), place.read("after.npy"));
+    assert_eq!(json(&place, "list map --json")["name"], name);
     assert_eq!(place.ok("list map --json").lines().count(), 1);
 }
 
