@@ -30,9 +30,9 @@ import tempfile
 import time
 
 import numpy as np
+from common import forget, peer_binary
 
 HERE = pathlib.Path(__file__).resolve()
-ROOT = HERE.parents[2]
 KINDS = ["square", "wide", "tall"]
 
 
@@ -138,15 +138,6 @@ OURS = ["pinako-files-64", "pinako-lmdb-64", "pinako-hdf5-64", "pinako-sqlite-64
 OURS += ["pinako-files-1", "pinako-lmdb-1", "pinako-files-row"]
 
 
-def forget(path):
-    """Drops a file, or all of a folder, from the page cache."""
-    for file in [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]:
-        fd = os.open(file, os.O_RDONLY)
-        os.fsync(fd)
-        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-        os.close(fd)
-
-
 def work(side, operation, path, regions, data):
     """One measurement with a peer, in this process: seconds of storing, or the median of each kind of region."""
     raster = np.load(data)[0]
@@ -187,15 +178,6 @@ def rectangles(height, width, count):
     return {"square": squares, "wide": [place(4000, 16) for _ in range(count)], "tall": [place(16, 4000) for _ in range(count)]}
 
 
-def peer_binary():
-    out = subprocess.run(
-        ["cargo", "bench", "-q", "-p", "pinako", "--bench", "region_peer", "--no-run", "--message-format=json"],
-        cwd=ROOT, check=True, capture_output=True, text=True,
-    ).stdout
-    found = [json.loads(line).get("executable") for line in out.splitlines() if '"region_peer"' in line]
-    return next(path for path in found if path)
-
-
 def measure(side, operation, path, regions, data, binary):
     if side in PEERS:
         command = [sys.executable, HERE, "--work", side, operation, path, regions, data]
@@ -223,7 +205,7 @@ def main():
         return
 
     sides = options.sides.split(",")
-    binary = peer_binary() if any(side not in PEERS for side in sides) else None
+    binary = peer_binary("region_peer") if any(side not in PEERS for side in sides) else None
     figures = {side: {f"{state} {kind}": [] for state in ["warm", "cold"] for kind in KINDS} for side in sides}
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         folder = pathlib.Path(folder)

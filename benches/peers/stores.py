@@ -35,9 +35,9 @@ import tempfile
 import time
 
 import numpy as np
+from common import forget, peer_binary
 
 HERE = pathlib.Path(__file__).resolve()
-ROOT = HERE.parents[2]
 OPERATIONS = ["store", "read_all", "read_one", "cold_one"]
 WARM_READS, COLD_READS = 20_000, 300
 
@@ -219,17 +219,6 @@ PEERS = {"seed-png": SeedPng, "seed-lmdb": SeedLmdb, "seed-hdf5": SeedHdf5, "lmd
 OURS = ["files", "lmdb", "hdf5", "sqlite"]
 
 
-def forget(path):
-    """Drops a store from the page cache."""
-    paths = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
-    paths += [p for p in path.parent.glob(path.name + ".*") if p.is_file()]
-    for file in paths:
-        fd = os.open(file, os.O_RDONLY)
-        os.fsync(fd)
-        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-        os.close(fd)
-
-
 def work(side, operation, folder, data):
     """One measurement with a peer, in this process: seconds."""
     images = np.load(data)
@@ -264,15 +253,6 @@ def work(side, operation, folder, data):
         times.append(time.perf_counter() - start)
         assert (image == images[i]).all(), f"image {i} is not what was stored"
     return statistics.median(times)
-
-
-def peer_binary():
-    out = subprocess.run(
-        ["cargo", "bench", "-q", "-p", "pinako", "--bench", "peer", "--no-run", "--message-format=json"],
-        cwd=ROOT, check=True, capture_output=True, text=True,
-    ).stdout
-    found = [json.loads(line).get("executable") for line in out.splitlines() if '"peer"' in line]
-    return next(path for path in found if path)
 
 
 def measure(side, operation, folder, data, binary):
@@ -312,7 +292,7 @@ def main():
         return
 
     sides = options.sides.split(",")
-    binary = peer_binary() if any(side not in PEERS for side in sides) else None
+    binary = peer_binary("peer") if any(side not in PEERS for side in sides) else None
     figures = {side: {operation: [] for operation in OPERATIONS} for side in sides}
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         folder = pathlib.Path(folder)

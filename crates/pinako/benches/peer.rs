@@ -9,12 +9,13 @@
 //! peer DIR floor     IMAGES.npy   makes files as long as the images' PNG files, and syncs: what a file system allows
 //! ```
 
+mod page_cache;
 mod scattered;
 
 use std::fs::File;
 use std::hint::black_box;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Mutex;
 use std::thread;
 use std::time::Instant;
@@ -119,7 +120,7 @@ fn read_all(url: &str, count: u64, bytes: &[u8]) -> Result<f64, Failure> {
 
 fn read_one(url: &str, shape: Shape, count: u64, bytes: &[u8], times: usize, cold: bool) -> Result<f64, Failure> {
     if cold {
-        forget(Path::new(url.split_once(':').map_or(url, |(_, path)| path)))?;
+        page_cache::forget(Path::new(url.split_once(':').map_or(url, |(_, path)| path)))?;
     }
     let store = Store::options().open_read_only(url)?;
     let mut next = scattered::ids(count);
@@ -148,21 +149,4 @@ fn open(url: &str) -> Result<f64, Failure> {
     let store = Store::options().open_read_only(url)?;
     black_box(store.descriptor(0)?);
     Ok(start.elapsed().as_secs_f64())
-}
-
-/// Drops the files of a store from the page cache.
-fn forget(path: &Path) -> Result<(), Failure> {
-    let mut paths: Vec<PathBuf> = vec![path.to_owned()];
-    while let Some(path) = paths.pop() {
-        if path.is_dir() {
-            for entry in std::fs::read_dir(path)? {
-                paths.push(entry?.path());
-            }
-        } else {
-            let file = std::fs::File::open(path)?;
-            file.sync_all()?;
-            rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)?;
-        }
-    }
-    Ok(())
 }

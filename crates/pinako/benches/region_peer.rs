@@ -5,10 +5,12 @@
 //! region_peer URL warm|cold REGIONS RASTER    reads regions and checks them: median seconds of each kind, as JSON
 //! ```
 
+mod page_cache;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::BufReader;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use pinako::{ImageView, Layout, NewImage, PixelEncoding, Region, SampleType, Shape, Store};
@@ -58,7 +60,7 @@ fn read(url: &str, raster: ImageView<'_>, regions: &[[u32; 4]], cold: bool) -> R
             let region = Region::new(x, y, width, height)?;
             if cold {
                 store = None; // what is mapped stays in memory
-                forget(&path)?;
+                page_cache::forget(&path)?;
             }
             let store = match &mut store {
                 Some(store) => store,
@@ -76,21 +78,4 @@ fn read(url: &str, raster: ImageView<'_>, regions: &[[u32; 4]], cold: bool) -> R
     let mut seconds = seconds.split_off(if cold { 0 } else { regions.len() });
     seconds.sort_by(f64::total_cmp);
     Ok(seconds[seconds.len() / 2])
-}
-
-/// Drops the files of a store from the page cache.
-fn forget(path: &Path) -> Result<(), Failure> {
-    let mut paths = vec![path.to_owned()];
-    while let Some(path) = paths.pop() {
-        if path.is_dir() {
-            for entry in std::fs::read_dir(path)? {
-                paths.push(entry?.path());
-            }
-        } else {
-            let file = File::open(path)?;
-            file.sync_all()?;
-            rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)?;
-        }
-    }
-    Ok(())
 }
