@@ -114,8 +114,19 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// replaced under it; `Denied` on a store opened for reading only.
     fn compact(&self) -> Result<()>;
 
+    /// Deletes what is there for nobody any more: what changes replaced longer than `keep` ago, which until then whoever
+    /// began to read before may still need, and what writers left that were killed. Tells what went; a `rehearsal` only
+    /// tells. Safe beside readers and writers. A place where nothing is left over has nothing to do.
+    ///
+    /// # Errors
+    /// `InvalidInput` where `keep` is too short for what may be at work; `Denied` on a store opened for reading only.
+    fn vacuum(&self, keep: Duration, rehearsal: bool) -> Result<Vacuumed>;
+
     /// Makes everything durable that was appended with [`Durability::Buffered`]; at once where there is nothing to do.
     fn sync(&self) -> Result<()>;
+
+    /// What this handle has asked of a server since it was opened; nothing where there is no server.
+    fn traffic(&self) -> Traffic;
 }
 
 /// One image to be appended.
@@ -308,6 +319,26 @@ pub struct Footprint {
     pub disk_bytes: u64,
     /// Of the payloads of the images that are there.
     pub payload_bytes: u64,
+}
+
+/// What a [vacuum](Backend::vacuum) deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Vacuumed {
+    /// How many objects or files.
+    pub objects: u64,
+    /// The bytes that they took.
+    pub bytes: u64,
+}
+
+/// What went between a handle and a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Traffic {
+    /// Requests, each of which waits for its answer; those that were tried again count again.
+    pub requests: u64,
+    /// Bytes of payload, descriptors and lists that were sent.
+    pub sent: u64,
+    /// Bytes of the same that were received.
+    pub received: u64,
 }
 
 /// What reading costs: the planner's *t1*, *t2*, *P* and the device's block.

@@ -5,13 +5,14 @@
 
 use std::ops::Range;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use super::{Location, Memory, Mode, open_at};
 use crate::backend::{
     Backend, DescribeSink, Durability, Entry, FetchSink, Footprint, IoHints, Properties, ReadRequest, ReadSink,
-    ScanSink, WRITER_PATIENCE,
+    ScanSink, Traffic, Vacuumed, WRITER_PATIENCE,
 };
 use crate::descriptor::Id;
 use crate::error::{ErrorKind, Result};
@@ -36,7 +37,7 @@ impl Deferred {
 
     /// The store if there is one by now, else an empty one.
     fn as_it_is(&self) -> Result<&dyn Backend> {
-        if self.store.get().is_none() && self.location.is_vacant() {
+        if self.store.get().is_none() && self.location.is_vacant()? {
             return Ok(&self.empty);
         }
         self.made()
@@ -126,7 +127,15 @@ impl Backend for Deferred {
         self.as_it_is()?.compact()
     }
 
+    fn vacuum(&self, keep: Duration, rehearsal: bool) -> Result<Vacuumed> {
+        self.as_it_is()?.vacuum(keep, rehearsal)
+    }
+
     fn sync(&self) -> Result<()> {
         self.as_it_is()?.sync()
+    }
+
+    fn traffic(&self) -> Traffic {
+        self.store.get().map_or_else(Traffic::default, |store| store.traffic())
     }
 }

@@ -6,11 +6,13 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::RwLock;
 
 use crate::backend::{
     Backend, DescribeSink, Entry, FetchSink, Footprint, IoHints, Payload, Properties, ReadRequest, ReadSink, ScanSink,
+    Traffic, Vacuumed,
 };
 use crate::descriptor::{Descriptor, Id};
 use crate::error::{Error, Result};
@@ -184,8 +186,16 @@ impl Backend for Memory {
         Ok(())
     }
 
+    fn vacuum(&self, _keep: Duration, _rehearsal: bool) -> Result<Vacuumed> {
+        Ok(Vacuumed::default())
+    }
+
     fn sync(&self) -> Result<()> {
         Ok(())
+    }
+
+    fn traffic(&self) -> Traffic {
+        Traffic::default()
     }
 }
 

@@ -9,11 +9,18 @@ mod folder;
 mod hdf5;
 mod lmdb;
 // Without the backends that keep a manifest, only what recognises one is used.
-#[cfg_attr(not(feature = "hdf5"), allow(dead_code))]
+#[cfg_attr(not(any(feature = "hdf5", feature = "cloud")), allow(dead_code))]
 mod manifest;
 mod mark;
 mod memory;
+#[cfg(feature = "cloud")]
+mod object;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod read_ahead;
+#[cfg(any(feature = "cloud", feature = "postgres"))]
+#[allow(dead_code)]
+mod runtime;
 mod sealed;
 mod sqlite;
 mod writer_lock;
@@ -57,11 +64,24 @@ enum Kind {
     Lmdb,
     Hdf5,
     Sqlite,
+    Postgres,
+    /// Object stores, of which a folder may be one.
+    Object,
 }
 
 impl Kind {
-    const ON_DISK: [Kind; 4] = [Kind::Files, Kind::Lmdb, Kind::Hdf5, Kind::Sqlite];
+    const ON_DISK: [Kind; 5] = [Kind::Files, Kind::Lmdb, Kind::Hdf5, Kind::Sqlite, Kind::Object];
 
+    /// The schemes of URLs of servers, which begin with them and `://`.
+    const ON_SERVERS: [(&str, Kind); 5] = [
+        ("postgres", Kind::Postgres),
+        ("postgresql", Kind::Postgres),
+        ("s3", Kind::Object),
+        ("gs", Kind::Object),
+        ("az", Kind::Object),
+    ];
+
+    /// The scheme of URLs of this kind where it is on the disk, or the first of those where it is not.
     fn scheme(self) -> &'static str {
         match self {
             Kind::Memory => "memory",
@@ -69,17 +89,33 @@ impl Kind {
             Kind::Lmdb => "lmdb",
             Kind::Hdf5 => "hdf5",
             Kind::Sqlite => "sqlite",
+            Kind::Postgres => "postgres",
+            Kind::Object => "object",
+        }
+    }
+
+    /// Whether this build has no such backend.
+    fn is_left_out(self) -> bool {
+        match self {
+            Kind::Hdf5 => !cfg!(feature = "hdf5"),
+            Kind::Postgres => !cfg!(feature = "postgres"),
+            Kind::Object => !cfg!(feature = "cloud"),
+            _ => false,
         }
     }
 
     /// Whether such a store is at `path`, as far as a quick look tells.
     fn is_at(self, path: &Path) -> bool {
         match self {
-            Kind::Memory => false,
+            Kind::Memory | Kind::Postgres => false,
             Kind::Files => files::is_at(path),
             Kind::Lmdb => lmdb::is_at(path),
             Kind::Hdf5 => manifest::is_at(path, self.scheme()),
             Kind::Sqlite => sqlite::is_at(path),
+            #[cfg(feature = "cloud")]
+            Kind::Object => object::is_at(path),
+            #[cfg(not(feature = "cloud"))]
+            Kind::Object => false,
         }
     }
 
@@ -100,37 +136,67 @@ impl Kind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Location {
     kind: Kind,
-    /// Empty for memory.
-    path: PathBuf,
+    place: Place,
+}
+
+/// Where a store is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Place {
+    Memory,
+    Disk(PathBuf),
+    /// The whole URL.
+    Server(String),
 }
 
 impl Location {
     /// The same place, whatever folder the process is in later.
     fn absolute(&self) -> Result<Self> {
-        let path = if self.kind == Kind::Memory { PathBuf::new() } else { absolute(&self.path)? };
-        Ok(Location { kind: self.kind, path })
+        let place = match &self.place {
+            Place::Disk(path) => Place::Disk(absolute(path)?),
+            place => place.clone(),
+        };
+        Ok(Location { kind: self.kind, place })
     }
 
     /// Whether nothing stands there, or an empty folder.
-    fn is_vacant(&self) -> bool {
-        if self.kind == Kind::Memory {
-            return false;
-        }
-        match self.path.symlink_metadata() {
-            Ok(_) => self.path.read_dir().is_ok_and(|mut entries| entries.next().is_none()),
-            Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+    ///
+    /// # Errors
+    /// Those of the server where there is one.
+    fn is_vacant(&self) -> Result<bool> {
+        match &self.place {
+            Place::Memory => Ok(false),
+            Place::Disk(path) => Ok(match path.symlink_metadata() {
+                Ok(_) => path.read_dir().is_ok_and(|mut entries| entries.next().is_none()),
+                Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+            }),
+            Place::Server(_) => match open_at(self, Mode::Read, Durability::Full, WRITER_PATIENCE) {
+                Ok(_) => Ok(false),
+                Err(error) if error.kind() == ErrorKind::NotFound => Ok(true),
+                Err(error) => Err(error),
+            },
         }
     }
 
     fn habits(&self) -> Result<Habits> {
-        let folder = match self.kind {
-            Kind::Memory => None,
-            Kind::Sqlite => Some(absolute(&self.path.parent().unwrap_or(Path::new("")).join("."))?),
-            _ => Some(absolute(&self.path)?),
+        let path = match &self.place {
+            Place::Memory => None,
+            Place::Disk(path) => Some(path),
+            Place::Server(url) => {
+                let (url, pixel_encoding) = (without_password(url), PixelEncoding::Raw);
+                return Ok(Habits { url, folder: None, pixel_encoding, cost_file: None });
+            }
+        };
+        let folder = match (self.kind, path) {
+            (Kind::Sqlite, Some(path)) => Some(absolute(&path.parent().unwrap_or(Path::new("")).join("."))?),
+            (_, path) => path.map(|path| absolute(path)).transpose()?,
         };
         let pixel_encoding = if self.kind == Kind::Files { PixelEncoding::Png } else { PixelEncoding::Raw };
-        let cost_file = CostFile::of(self.kind, &self.absolute()?.path);
-        Ok(Habits { url: format!("{}:{}", self.kind.scheme(), self.path.display()), folder, pixel_encoding, cost_file })
+        let cost_file = match self.absolute()?.place {
+            Place::Disk(path) => CostFile::of(self.kind, &path),
+            _ => None,
+        };
+        let shown = path.map(|path| path.display().to_string()).unwrap_or_default();
+        Ok(Habits { url: format!("{}:{shown}", self.kind.scheme()), folder, pixel_encoding, cost_file })
     }
 }
 
@@ -150,8 +216,9 @@ fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path).map_err(|error| Error::io(format!("cannot tell where {} is", path.display()), error))
 }
 
-/// Opens or creates the backend that `url` means: `memory:`, `files:DIR`, `lmdb:DIR`, `hdf5:DIR`, `sqlite:FILE`, or the
-/// bare path of a store, whatever kind it is of. A new store at a bare path is LMDB's.
+/// Opens or creates the backend that `url` means: `memory:`, `files:DIR`, `lmdb:DIR`, `hdf5:DIR`, `sqlite:FILE`,
+/// `object:DIR`, `postgres://...`, `s3://...`, `gs://...`, `az://...`, or the bare path of a store, whatever kind it is of.
+/// A new store at a bare path is LMDB's.
 ///
 /// # Errors
 /// `NotFound` where there is no store to open, `Conflict` where there is one already to create, `InvalidInput` where
@@ -172,14 +239,14 @@ pub fn open_with_patience(
     patience: Duration,
 ) -> Result<Box<dyn Backend>> {
     let location = locate(url, mode)?;
-    open_at(&location.absolute()?, mode, durability, patience).map_err(|error| error.at_store(url))
+    open_at(&location.absolute()?, mode, durability, patience).map_err(|error| error.at_store(without_password(url)))
 }
 
 /// Opens or creates a backend as [`open`] does, for a store, which has habits of its place.
 pub(crate) fn open_for_store(url: &str, mode: Mode, durability: Durability) -> Result<(Box<dyn Backend>, Habits)> {
     let location = locate(url, mode)?;
     let backend = open_at(&location.absolute()?, mode, durability, WRITER_PATIENCE);
-    Ok((backend.map_err(|error| error.at_store(url))?, location.habits()?))
+    Ok((backend.map_err(|error| error.at_store(without_password(url)))?, location.habits()?))
 }
 
 /// Opens the backend that `url` means, or one that is made by the first change to it where there is nothing yet; for a
@@ -189,47 +256,73 @@ pub(crate) fn open_for_store(url: &str, mode: Mode, durability: Durability) -> R
 /// As [`open`], for writing or, where there is no store, for creating it.
 pub(crate) fn open_or_create_for_store(url: &str, durability: Durability) -> Result<(Box<dyn Backend>, Habits)> {
     let location = locate(url, Mode::Create)?;
-    if !location.is_vacant() {
+    if !location.is_vacant().map_err(|error| error.at_store(without_password(url)))? {
         return deferred::open_or_create(|mode| open_for_store(url, mode, durability));
     }
-    #[cfg(not(feature = "hdf5"))]
-    if location.kind == Kind::Hdf5 {
-        return Err(left_out("hdf5"));
+    if location.kind.is_left_out() {
+        return Err(left_out(location.kind));
     }
     Ok((Box::new(deferred::Deferred::new(location.absolute()?, durability)), location.habits()?))
 }
 
 /// Opens or creates what is at `location`, which is absolute: the process may go to another folder while it is open.
 fn open_at(location: &Location, mode: Mode, durability: Durability, patience: Duration) -> Result<Box<dyn Backend>> {
-    let path = &*location.path;
+    let path = match &location.place {
+        Place::Memory if mode == Mode::Create => return Ok(Box::new(Memory::new())),
+        Place::Memory => {
+            return Err(Error::not_found("a store in memory ends with the process that made it")
+                .with_hint("create it, or name a store on the disk"));
+        }
+        Place::Server(url) => return open_on_server(location.kind, url, mode, durability, patience),
+        Place::Disk(path) => &**path,
+    };
     let opened: Result<Box<dyn Backend>> = match location.kind {
-        Kind::Memory if mode == Mode::Create => Ok(Box::new(Memory::new())),
-        Kind::Memory => Err(Error::not_found("a store in memory ends with the process that made it")
-            .with_hint("create it, or name a store on the disk")),
-        #[cfg(not(feature = "hdf5"))]
-        Kind::Hdf5 => Err(left_out("hdf5")),
+        kind if kind.is_left_out() => Err(left_out(kind)),
         _ if mode != Mode::Create && is_missing(path) => Err(no_store(path)),
         Kind::Files => files::open(path, mode, durability, patience),
         Kind::Lmdb => lmdb::open(path, mode, durability, patience),
         #[cfg(feature = "hdf5")]
         Kind::Hdf5 => hdf5::open(path, mode, durability, patience),
         Kind::Sqlite => sqlite::open(path, mode, durability, patience),
+        #[cfg(feature = "cloud")]
+        Kind::Object => object::open_folder(path, mode, patience),
+        kind => Err(left_out(kind)),
     };
     let begun = || mode != Mode::Create && location.kind.is_begun_at(path);
     opened.map_err(|error| if begun() { broken_off(location.kind, path) } else { error })
+}
+
+/// Opens or creates what a server has at `url`.
+fn open_on_server(
+    kind: Kind,
+    url: &str,
+    mode: Mode,
+    durability: Durability,
+    patience: Duration,
+) -> Result<Box<dyn Backend>> {
+    match kind {
+        #[cfg(feature = "postgres")]
+        Kind::Postgres => postgres::open(url, mode, durability, patience),
+        #[cfg(feature = "cloud")]
+        Kind::Object => object::open_url(url, mode, patience),
+        _ => Err(left_out(kind)),
+    }
 }
 
 /// Which backend `url` means: its scheme says it, or what stands at a bare path; a new bare path is LMDB's.
 fn locate(url: &str, mode: Mode) -> Result<Location> {
     let Some((scheme, path)) = url.split_once(':') else { return recognise(Path::new(url), mode) };
     if (scheme, path) == ("memory", "") {
-        return Ok(Location { kind: Kind::Memory, path: PathBuf::new() });
+        return Ok(Location { kind: Kind::Memory, place: Place::Memory });
+    }
+    if let Some(&(_, kind)) = Kind::ON_SERVERS.iter().find(|(known, _)| *known == scheme && path.starts_with("//")) {
+        return Ok(Location { kind, place: Place::Server(url.to_owned()) });
     }
     match Kind::ON_DISK.into_iter().find(|kind| kind.scheme() == scheme) {
         Some(_) if path.is_empty() => {
             Err(Error::invalid(format!("{url:?} names no path")).with_hint(format!("write {scheme}:PATH")))
         }
-        Some(kind) => Ok(Location { kind, path: path.into() }),
+        Some(kind) => Ok(Location { kind, place: Place::Disk(path.into()) }),
         None => recognise(Path::new(url), mode),
     }
 }
@@ -237,12 +330,16 @@ fn locate(url: &str, mode: Mode) -> Result<Location> {
 /// Whether `path` is a store's, or its URL; an LMDB environment at a bare path may be anybody's and is not looked into.
 pub(crate) fn is_store(path: &Path) -> bool {
     let location = path.to_str().map_or_else(|| recognise(path, Mode::Read), |url| locate(url, Mode::Read));
-    location.is_ok_and(|Location { kind, path: at }| kind.is_at(&at) && (kind != Kind::Lmdb || at != path))
+    location.is_ok_and(|Location { kind, place }| match place {
+        Place::Disk(at) => kind.is_at(&at) && (kind != Kind::Lmdb || at != path),
+        Place::Server(_) => true,
+        Place::Memory => false,
+    })
 }
 
 fn recognise(path: &Path, mode: Mode) -> Result<Location> {
     if let Some(kind) = Kind::ON_DISK.into_iter().find(|kind| kind.is_at(path)) {
-        return Ok(Location { kind, path: path.to_owned() });
+        return Ok(Location { kind, place: Place::Disk(path.to_owned()) });
     }
     if let Some((scheme, _)) = path.to_str().and_then(|text| text.split_once("://")) {
         return Err(Error::unsupported(format!("{scheme}:// is no kind of store that this version knows")));
@@ -266,9 +363,9 @@ fn recognise(path: &Path, mode: Mode) -> Result<Location> {
             // Or a slip of the pen would make a folder of that name.
             Some((scheme, _)) if !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
                 Err(Error::unsupported(format!("{scheme}: is no kind of store that this version knows"))
-                    .with_hint(format!("write files:, lmdb:, hdf5: or sqlite:, or ./{name} if it is a path")))
+                    .with_hint(format!("write files:, lmdb:, hdf5:, sqlite: or object:, or ./{name} if it is a path")))
             }
-            _ => Ok(Location { kind: Kind::Lmdb, path: path.to_owned() }),
+            _ => Ok(Location { kind: Kind::Lmdb, place: Place::Disk(path.to_owned()) }),
         };
     }
     Err(no_store(path))
@@ -292,15 +389,32 @@ pub(crate) fn hdf5_head(count: u64, shape: Shape, sample: SampleType) -> Result<
     #[cfg(not(feature = "hdf5"))]
     {
         let _ = (count, shape, sample);
-        Err(left_out("hdf5"))
+        Err(left_out(Kind::Hdf5))
     }
 }
 
 /// The error for a backend that was left out of the build.
-#[cfg(not(feature = "hdf5"))]
-fn left_out(feature: &str) -> Error {
-    Error::new(ErrorKind::FeatureDisabled, format!("this build of Pinako has no {feature}: stores"))
+fn left_out(kind: Kind) -> Error {
+    let (stores, feature) = match kind {
+        Kind::Object => ("s3://, gs://, az:// and object:", "cloud"),
+        Kind::Postgres => ("postgres://", "postgres"),
+        _ => ("hdf5:", "hdf5"),
+    };
+    Error::new(ErrorKind::FeatureDisabled, format!("this build of Pinako has no {stores} stores"))
         .with_hint(format!("build it with the cargo feature {feature:?}"))
+}
+
+/// The URL of a server as it may be shown.
+fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    match rest[..end].rsplit_once('@') {
+        Some((user, _)) if user.contains(':') => {
+            let name = user.split(':').next().unwrap_or_default();
+            format!("{scheme}://{name}:***{}", &rest[user.len()..])
+        }
+        _ => url.to_owned(),
+    }
 }
 
 /// The error for what a creation left at `path` that was killed.

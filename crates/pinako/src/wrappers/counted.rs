@@ -3,12 +3,14 @@
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use super::Operation;
 use crate::backend::{
-    Backend, DescribeSink, Entry, FetchSink, Footprint, IoHints, Properties, ReadRequest, ReadSink, ScanSink,
+    Backend, DescribeSink, Entry, FetchSink, Footprint, IoHints, Properties, ReadRequest, ReadSink, ScanSink, Traffic,
+    Vacuumed,
 };
 use crate::descriptor::Id;
 use crate::error::Result;
@@ -140,8 +142,16 @@ impl Backend for Counted {
         self.count(Operation::Compact).compact()
     }
 
+    fn vacuum(&self, keep: Duration, rehearsal: bool) -> Result<Vacuumed> {
+        self.count(Operation::Vacuum).vacuum(keep, rehearsal)
+    }
+
     fn sync(&self) -> Result<()> {
         self.count(Operation::Sync).sync()
+    }
+
+    fn traffic(&self) -> Traffic {
+        self.inner.traffic()
     }
 }
 

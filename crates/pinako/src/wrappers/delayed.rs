@@ -12,7 +12,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::backend::{
-    Backend, DescribeSink, Entry, FetchSink, Footprint, IoHints, Properties, ReadRequest, ReadSink, ScanSink,
+    Backend, DescribeSink, Entry, FetchSink, Footprint, IoHints, Properties, ReadRequest, ReadSink, ScanSink, Traffic,
+    Vacuumed,
 };
 use crate::descriptor::Id;
 use crate::error::Result;
@@ -156,8 +157,16 @@ impl Backend for Delayed {
         self.inner.compact()
     }
 
+    fn vacuum(&self, keep: Duration, rehearsal: bool) -> Result<Vacuumed> {
+        self.inner.vacuum(keep, rehearsal)
+    }
+
     fn sync(&self) -> Result<()> {
         self.inner.sync()
+    }
+
+    fn traffic(&self) -> Traffic {
+        self.inner.traffic()
     }
 }
 

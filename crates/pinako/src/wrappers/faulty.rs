@@ -2,10 +2,12 @@
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::Operation;
 use crate::backend::{
-    Backend, DescribeSink, Entry, FetchSink, Footprint, IoHints, Properties, ReadRequest, ReadSink, ScanSink,
+    Backend, DescribeSink, Entry, FetchSink, Footprint, IoHints, Properties, ReadRequest, ReadSink, ScanSink, Traffic,
+    Vacuumed,
 };
 use crate::descriptor::Id;
 use crate::error::{Error, ErrorKind, Result};
@@ -224,8 +226,16 @@ impl Backend for Faulty {
         self.call(Operation::Compact, |inner| inner.compact())
     }
 
+    fn vacuum(&self, keep: Duration, rehearsal: bool) -> Result<Vacuumed> {
+        self.call(Operation::Vacuum, |inner| inner.vacuum(keep, rehearsal))
+    }
+
     fn sync(&self) -> Result<()> {
         self.call(Operation::Sync, |inner| inner.sync())
+    }
+
+    fn traffic(&self) -> Traffic {
+        self.inner.traffic()
     }
 }
 

@@ -26,12 +26,13 @@ pub enum Operation {
     SetLabelNames,
     Footprint,
     Compact,
+    Vacuum,
     Sync,
 }
 
 impl Operation {
     /// Every operation, in the order of the trait's methods.
-    pub const ALL: [Operation; 12] = [
+    pub const ALL: [Operation; 13] = [
         Self::Append,
         Self::Fetch,
         Self::Read,
@@ -43,6 +44,7 @@ impl Operation {
         Self::SetLabelNames,
         Self::Footprint,
         Self::Compact,
+        Self::Vacuum,
         Self::Sync,
     ];
 }

@@ -36,7 +36,7 @@ use super::read_ahead::in_windows;
 use super::{Mode, check_label_names, not_empty, read_only, sealed, store_there};
 use crate::backend::{
     Backend, DescribeSink, Durability, Entry, FetchSink, Footprint, IoHints, Properties, ReadRequest, ReadSink,
-    ScanSink,
+    ScanSink, Traffic, Vacuumed,
 };
 use crate::descriptor::{Id, ImageFormat, check_name};
 use crate::error::{Error, Result};
@@ -532,12 +532,20 @@ impl Backend for Files {
         Ok(())
     }
 
+    fn vacuum(&self, _keep: Duration, _rehearsal: bool) -> Result<Vacuumed> {
+        Ok(Vacuumed::default())
+    }
+
     fn sync(&self) -> Result<()> {
         if self.read_only || PinakoJson::read(&self.folder)?.unsynced.is_none() {
             return Ok(());
         }
         let _lock = self.folder.lock(LOCK, self.patience)?;
         self.settle().map(drop)
+    }
+
+    fn traffic(&self) -> Traffic {
+        Traffic::default()
     }
 }
 

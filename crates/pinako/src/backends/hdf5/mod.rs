@@ -51,7 +51,7 @@ use super::read_ahead::{LONG, WINDOW};
 use super::{FORMAT_VERSION, Mode, boot, check_label_names, name_taken, not_empty, read_only, store_there};
 use crate::backend::{
     Backend, DescribeSink, Durability, Entry, FetchSink, Footprint, IoHints, Properties, ReadRequest, ReadSink,
-    ScanSink,
+    ScanSink, Traffic, Vacuumed,
 };
 use crate::descriptor::Id;
 use crate::error::{Error, Result};
@@ -443,6 +443,10 @@ impl Backend for Hdf5 {
         self.change(|manifest| compact::compact(self, &manifest))
     }
 
+    fn vacuum(&self, _keep: Duration, _rehearsal: bool) -> Result<Vacuumed> {
+        Ok(Vacuumed::default())
+    }
+
     fn sync(&self) -> Result<()> {
         if self.mode == Mode::Read || self.manifest()?.is_synced() {
             return Ok(());
@@ -451,6 +455,10 @@ impl Backend for Hdf5 {
             self.sync_files(&manifest)?;
             self.log_mut().append(manifest.commit())
         })
+    }
+
+    fn traffic(&self) -> Traffic {
+        Traffic::default()
     }
 }
 

@@ -43,7 +43,7 @@ use super::read_ahead::in_windows;
 use super::{Mode, check_found, check_label_names, not_empty, read_only};
 use crate::backend::{
     Backend, DescribeSink, Durability, Entry, FetchSink, Footprint, IoHints, Properties, ReadRequest, ReadSink,
-    ScanSink,
+    ScanSink, Traffic, Vacuumed,
 };
 use crate::descriptor::{Descriptor, Id, record};
 use crate::error::{Error, Result};
@@ -301,8 +301,16 @@ impl Backend for Lmdb {
         compact::compact(&self.turn()?, &self.environment)
     }
 
+    fn vacuum(&self, _keep: Duration, _rehearsal: bool) -> Result<Vacuumed> {
+        Ok(Vacuumed::default())
+    }
+
     fn sync(&self) -> Result<()> {
         if self.mode == Mode::Read { Ok(()) } else { self.force_sync() }
+    }
+
+    fn traffic(&self) -> Traffic {
+        Traffic::default()
     }
 }
 

@@ -28,7 +28,7 @@ use super::folder::Folder;
 use super::{Mode, check_label_names};
 use crate::backend::{
     Backend, DescribeSink, Durability, Entry, FetchSink, Footprint, IoHints, Payload, Properties, ReadRequest,
-    ReadSink, ScanSink,
+    ReadSink, ScanSink, Traffic, Vacuumed,
 };
 use crate::descriptor::Id;
 use crate::error::{Error, Result};
@@ -300,6 +300,10 @@ impl Backend for Sqlite {
         writer.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").map_err(failed)
     }
 
+    fn vacuum(&self, _keep: Duration, _rehearsal: bool) -> Result<Vacuumed> {
+        Ok(Vacuumed::default())
+    }
+
     fn sync(&self) -> Result<()> {
         if self.durability == Durability::Full {
             return Ok(());
@@ -314,5 +318,9 @@ impl Backend for Sqlite {
             _ => {}
         }
         Folder::open(self.path.parent().unwrap_or(&self.path))?.sync_names()
+    }
+
+    fn traffic(&self) -> Traffic {
+        Traffic::default()
     }
 }

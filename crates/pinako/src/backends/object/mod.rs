@@ -1,0 +1,20 @@
+//! `s3://`, `gs://`, `az://` and `object:DIR`.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::Mode;
+use crate::backend::Backend;
+use crate::error::{Error, Result};
+
+pub(crate) fn is_at(_path: &Path) -> bool {
+    false
+}
+
+pub(crate) fn open_folder(_path: &Path, _mode: Mode, _patience: Duration) -> Result<Box<dyn Backend>> {
+    Err(Error::unsupported("this version has no stores of this kind"))
+}
+
+pub(crate) fn open_url(_url: &str, _mode: Mode, _patience: Duration) -> Result<Box<dyn Backend>> {
+    Err(Error::unsupported("this version has no stores of this kind"))
+}

@@ -1,0 +1,50 @@
+//! Where backends that speak with servers do their waiting: one runtime for the process, with threads of its own.
+//!
+//! The waist is synchronous, so a call hands its whole batch over as one future and blocks until that is done. It may be
+//! called from anywhere, also from a program that has a runtime of its own, in which nobody may block on another.
+
+use std::future::Future;
+use std::sync::LazyLock;
+use std::thread;
+
+use tokio::runtime::{Builder, Handle, Runtime};
+
+use crate::error::{Error, Result};
+
+/// Threads of the runtime: they move bytes from sockets, and decrypt them.
+const THREADS: usize = 2;
+
+static RUNTIME: LazyLock<std::io::Result<Runtime>> = LazyLock::new(|| {
+    Builder::new_multi_thread().worker_threads(THREADS).thread_name("pinako-io").enable_io().enable_time().build()
+});
+
+/// Runs `future` to its end, in this thread; what it spawns runs in the runtime's.
+///
+/// # Errors
+/// Those of `future`; `Backend` where the system has no threads left for the runtime.
+pub(super) fn wait_for<T: Send>(future: impl Future<Output = Result<T>> + Send) -> Result<T> {
+    let runtime = RUNTIME.as_ref().map_err(|error| {
+        let error = std::io::Error::new(error.kind(), error.to_string());
+        Error::io("cannot start the threads that speak with servers", error)
+    })?;
+    if Handle::try_current().is_err() {
+        return runtime.block_on(future);
+    }
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| runtime.block_on(future));
+        waiting.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_waits_in_a_plain_thread_and_inside_of_another_runtime() {
+        let answer = || wait_for(async { Ok(tokio::spawn(async { 42 }).await.unwrap()) });
+        assert_eq!(answer().unwrap(), 42);
+        let other = Builder::new_current_thread().build().unwrap();
+        assert_eq!(other.block_on(async { answer().unwrap() }), 42);
+    }
+}
