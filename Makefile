@@ -5,7 +5,7 @@ PYTHON ?= python3
 PINAKO := target/release/pinako
 VENV := .venv
 
-.PHONY: all demo test lint build python clean
+.PHONY: all demo test lint build python servers clean
 
 all: build
 
@@ -16,7 +16,7 @@ build:
 demo: build
 	$(PINAKO) bench stores --counts 1,10,100,1000,10000 --out demo
 
-test: python
+test: servers
 	PYTHON=$(VENV)/bin/python scripts/test.sh
 
 lint:
@@ -31,6 +31,10 @@ $(VENV)/installed: tests/interop/requirements.txt
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
+# The servers that the tests start for themselves.
+servers: python
+	scripts/install-servers.sh
+
 clean:
 	$(CARGO) clean
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) .servers demo

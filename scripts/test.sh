@@ -2,9 +2,10 @@
 # Runs every test, Rust's and Python's, and prints how many passed, failed and were skipped.
 #
 # PYTHON is an interpreter with the packages of tests/interop/requirements.txt. With CI set, a test that cannot run is a
-# failure; elsewhere it is skipped by name.
+# failure; elsewhere it is skipped by name. All of them share one set of servers.
 set -uo pipefail
 cd "$(dirname "$0")/.."
+[ -n "${PINAKO_TEST_SERVERS+set}" ] || exec "${PYTHON:-python3}" scripts/servers.py run -- scripts/test.sh
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
