@@ -81,11 +81,11 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// `Corrupt` where a descriptor is damaged, or what else the place says of an image disagrees with it.
     fn scan(&self, first: Id, sink: &mut ScanSink<'_>) -> Result<()>;
 
-    /// The id of the image of that name.
+    /// The ids of the images of those names, in the order asked; `None` where there is no such image.
     ///
     /// # Errors
     /// `Corrupt` where the place's list of names leads to an image that is not so named.
-    fn find(&self, name: &str) -> Result<Option<Id>>;
+    fn find(&self, names: &[&str]) -> Result<Vec<Option<Id>>>;
 
     /// Removes the images with these ids, all or none, and returns how many there were. An id that is not there, or
     /// stands in `ids` twice, is no error. A removed image's id is never given again, its name is free again.

@@ -117,7 +117,8 @@ fn survives_a_full_disk(scheme: &str) {
     assert_says_what_to_do(&fill(&*store, &mut held));
     assert!(held.len() > 100, "{} images fit", held.len());
     assert_holds(&*store, &held);
-    assert_eq!(store.find(&batch(held.len() as u64)[0].0.name.clone().unwrap()).unwrap(), None, "the failed batch");
+    let name = batch(held.len() as u64)[0].0.name.clone().unwrap();
+    assert_eq!(store.find(&[&name]).unwrap(), [None], "the failed batch");
     assert_holds(&*open(Mode::Read), &held);
 
     // The same handle goes on where there is space again, until there is none.

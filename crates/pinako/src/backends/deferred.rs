@@ -99,8 +99,8 @@ impl Backend for Deferred {
         self.as_it_is()?.scan(first, sink)
     }
 
-    fn find(&self, name: &str) -> Result<Option<Id>> {
-        self.as_it_is()?.find(name)
+    fn find(&self, names: &[&str]) -> Result<Vec<Option<Id>>> {
+        self.as_it_is()?.find(names)
     }
 
     fn remove(&self, ids: &[Id]) -> Result<u64> {

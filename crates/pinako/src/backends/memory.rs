@@ -138,8 +138,9 @@ impl Backend for Memory {
         Ok(())
     }
 
-    fn find(&self, name: &str) -> Result<Option<Id>> {
-        Ok(self.state.read().names.get(name).copied())
+    fn find(&self, names: &[&str]) -> Result<Vec<Option<Id>>> {
+        let state = self.state.read();
+        Ok(names.iter().map(|&name| state.names.get(name).copied()).collect())
     }
 
     fn remove(&self, ids: &[Id]) -> Result<u64> {

@@ -16,7 +16,7 @@ pub fn a_new_store_is_empty(fixture: &dyn Fixture) {
         assert_eq!((properties.count, properties.next_id), (0, 0));
         assert!(properties.label_names.is_empty() && properties.format_version > 0);
         assert_eq!(store.footprint().unwrap().payload_bytes, 0);
-        assert_eq!(store.find("x").unwrap(), None);
+        assert_eq!(find(&*store, "x"), None);
         assert_eq!(describe(&*store, &[0, u64::MAX]), [None, None]);
         assert_eq!(fetch(&*store, &[0]).unwrap(), [None]);
     }
@@ -80,7 +80,7 @@ pub fn a_name_twice_in_a_batch_undoes_it(fixture: &dyn Fixture) {
         batch[other].0.name = Some("twice".into());
         let error = assert_refused(&*store, &[], ErrorKind::Conflict, || store.append(&mut entries(&batch)));
         assert!(error.to_string().contains("twice"), "the error says which name: {error}");
-        assert_eq!(store.find("twice").unwrap(), None);
+        assert_eq!(find(&*store, "twice"), None);
     }
     let mut images = small(0..5);
     append(&*store, &mut images);

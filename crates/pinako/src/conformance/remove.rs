@@ -25,8 +25,8 @@ pub fn removed_images_are_gone(fixture: &dyn Fixture) {
     remove(&*store, &mut images, &[0]);
     remove(&*store, &mut images, &[49]);
     remove(&*store, &mut images, &[30, 3, 21, 19, 20]);
-    assert_eq!(store.find("small 0").unwrap(), None);
-    assert_eq!(store.find("small 30").unwrap(), None);
+    assert_eq!(find(&*store, "small 0"), None);
+    assert_eq!(find(&*store, "small 30"), None);
     assert_eq!(store.properties().unwrap().next_id, 50);
 }
 
@@ -52,7 +52,7 @@ pub fn a_removed_name_is_free_again(fixture: &dyn Fixture) {
         assert_holds(&*store, &images);
         let id = images[0].0.id;
         remove(&*store, &mut images, &[id]);
-        assert_eq!(store.find("again").unwrap(), None);
+        assert_eq!(find(&*store, "again"), None);
     }
 }
 
@@ -100,6 +100,6 @@ pub fn removal_survives_opening_again(fixture: &dyn Fixture) {
     drop(store);
     for store in [fixture.open(), fixture.open()] {
         assert_holds(&*store, &images);
-        assert_eq!(store.find("small 15").unwrap(), None);
+        assert_eq!(find(&*store, "small 15"), None);
     }
 }

@@ -162,6 +162,11 @@ pub(super) fn scan(store: &dyn Backend, first: Id) -> Vec<Descriptor> {
     seen
 }
 
+/// The id of the image of that name.
+pub(super) fn find(store: &dyn Backend, name: &str) -> Option<Id> {
+    store.find(&[name]).unwrap()[0]
+}
+
 /// Asserts that `store` holds exactly `images`, which are in ascending order of their ids: by every way of asking.
 #[track_caller]
 pub fn assert_holds(store: &dyn Backend, images: &[(Descriptor, Vec<u8>)]) {
@@ -203,11 +208,9 @@ pub fn assert_holds(store: &dyn Backend, images: &[(Descriptor, Vec<u8>)]) {
             .unwrap();
         assert_eq!(left, 0, "every payload was pushed");
     }
-    for (descriptor, _) in images {
-        if let Some(name) = &descriptor.name {
-            assert_eq!(store.find(name).unwrap(), Some(descriptor.id), "the image named {name:?}");
-        }
-    }
+    let named = images.iter().filter_map(|(descriptor, _)| Some((descriptor.name.as_deref()?, Some(descriptor.id))));
+    let (names, ids): (Vec<&str>, Vec<_>) = named.unzip();
+    assert_eq!(store.find(&names).unwrap(), ids, "the images named {names:?}");
 }
 
 /// Asserts that `attempt` fails with an error of `kind`, leaves the store as it is and the handle usable; returns the

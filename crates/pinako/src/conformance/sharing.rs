@@ -28,7 +28,7 @@ pub fn handles_see_each_others_changes(fixture: &dyn Fixture) {
             let gone = images.remove(start / 2).0;
             assert_eq!(writer.remove(&[gone.id]).unwrap(), 1);
             assert_holds(&**reader, &images);
-            assert_eq!(reader.find(gone.name.as_deref().unwrap_or("none")).unwrap(), None);
+            assert_eq!(find(&**reader, gone.name.as_deref().unwrap_or("none")), None);
 
             let label_names = vec![format!("round {round}"), format!("{start}")];
             writer.set_label_names(&label_names, None).unwrap();
@@ -110,7 +110,7 @@ fn read_on(store: &dyn Backend, images: &[Stored], may_be_gone: fn(Id) -> bool, 
         }
         assert!((after..below).all(may_be_gone), "a scan sees all images");
         if let Some(name) = &images[ids[0] as usize].0.name {
-            let found = store.find(name).unwrap();
+            let found = find(store, name);
             assert!(found == Some(ids[0]) || found.is_none() && may_be_gone(ids[0]), "{name} is {found:?}");
         }
         assert!(store.properties().unwrap().next_id >= below);

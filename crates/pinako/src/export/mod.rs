@@ -23,7 +23,7 @@ use self::aside::Aside;
 use crate::descriptor::{Descriptor, Id, Label, NO_LABEL};
 use crate::error::{Error, ErrorKind, Result};
 use crate::image::{SampleType, Shape};
-use crate::store::{BATCH_BYTES, BATCH_IMAGES, Progress, Store, Watch, Watched};
+use crate::store::{Progress, Store, Watch, Watched};
 
 /// What an export can write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,7 +125,7 @@ impl Batches<'_> {
 
     /// [`walk`](Self::walk) over all images.
     fn walk_all(&self, take: &mut dyn FnMut(&[Descriptor]) -> Result<()>) -> Result<()> {
-        self.walk((BATCH_IMAGES, BATCH_BYTES), &|_| true, take)
+        self.walk(self.store.batch(), &|_| true, take)
     }
 
     /// Counts an image that is written, or as good as.
@@ -139,7 +139,8 @@ impl Batches<'_> {
 
     /// Reads the pixels of images of one shape into `buffer`, one after another, and counts them.
     fn read_into(&self, descriptors: &[Descriptor], buffer: &mut [u8]) -> Result<()> {
-        let lots = descriptors.par_chunks(LOT).zip(buffer.par_chunks_mut(buffer.len() / descriptors.len() * LOT));
+        let lot = if self.store.is_far() { descriptors.len() } else { LOT };
+        let lots = descriptors.par_chunks(lot).zip(buffer.par_chunks_mut(buffer.len() / descriptors.len() * lot));
         lots.try_for_each(|(descriptors, buffer)| {
             let ids: Vec<Id> = descriptors.iter().map(|descriptor| descriptor.id).collect();
             self.store.images_into(&ids, buffer)?;

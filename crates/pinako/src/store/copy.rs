@@ -26,7 +26,9 @@ use crate::error::{Error, Result};
 /// backends hold as much again until they commit.
 pub(crate) const BATCH_BYTES: u64 = 16 << 20;
 /// Images a batch: what even files, one by one, take no more than a second or so for.
-pub(crate) const BATCH_IMAGES: usize = 8 << 10;
+const BATCH_IMAGES: usize = 8 << 10;
+/// How many times as much goes at once to or from a server far away, where each batch costs some round trips.
+const FAR: usize = 4;
 /// Bytes of a large payload that are read at once.
 const PIECE: u64 = 4 << 20;
 
@@ -42,6 +44,12 @@ pub struct Copied {
 }
 
 impl Store {
+    /// Most images and bytes of payload that go into this store, or out of it, at once.
+    pub(crate) fn batch(&self) -> (usize, u64) {
+        let times = if self.is_far() { FAR } else { 1 };
+        (BATCH_IMAGES * times, BATCH_BYTES * times as u64)
+    }
+
     /// Copies all images into `to`, which gives them new ids in the same order. Names, labels, attributes and payloads
     /// stay as they are; label names are matched by name. A linked image is linked to the same file, be it there or
     /// not.
@@ -63,7 +71,9 @@ impl Store {
             let mut copied = Copied { present, ..Copied::default() };
             std::thread::scope(|scope| {
                 let (send, receive) = sync_channel(0); // the next batch waits where it was read
-                let reader = scope.spawn(move || self.send_batches(present, watched, &send));
+                let (ours, theirs) = (self.batch(), to.batch());
+                let batch = (ours.0.max(theirs.0), ours.1.max(theirs.1));
+                let reader = scope.spawn(move || self.send_batches(present, batch, watched, &send));
                 let written = write_batches(self, &mut intake, watched, receive, &mut copied);
                 let read = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
                 match watched.is_stopped() {
@@ -102,7 +112,13 @@ impl Store {
 
     /// Reads all images but the first `skip` and sends them on, batch by batch; ends when nobody listens or the watch
     /// says so.
-    fn send_batches(&self, skip: u64, watched: &Watched<'_>, send: &SyncSender<Batch>) -> Result<()> {
+    fn send_batches(
+        &self,
+        skip: u64,
+        (most, most_bytes): (usize, u64),
+        watched: &Watched<'_>,
+        send: &SyncSender<Batch>,
+    ) -> Result<()> {
         let mut ids: Vec<Id> = Vec::new();
         let mut bytes = 0;
         let mut skipped = 0;
@@ -116,7 +132,7 @@ impl Store {
                 continue;
             }
             let large = descriptor.payload_length > BATCH_BYTES;
-            if large || bytes + descriptor.payload_length > BATCH_BYTES || ids.len() == BATCH_IMAGES {
+            if large || bytes + descriptor.payload_length > most_bytes || ids.len() == most {
                 bytes = 0;
                 if !ids.is_empty() && send.send(self.read_batch(&std::mem::take(&mut ids))?).is_err() {
                     return Ok(());
@@ -138,7 +154,7 @@ impl Store {
     }
 
     fn read_batch(&self, ids: &[Id]) -> Result<Batch> {
-        let chunks = ids.par_chunks(256).map(|ids| {
+        let chunks = ids.par_chunks(self.chunk(ids.len())).map(|ids| {
             let mut images = vec![None; ids.len()];
             self.fetch(ids, |place, descriptor, payload| {
                 images[place] = Some((descriptor, payload.to_vec()));
@@ -261,7 +277,8 @@ pub(super) struct PayloadStream<'a> {
 
 impl PayloadStream<'_> {
     fn next_piece(&mut self) -> Result<()> {
-        let end = self.length.min(self.position + PIECE);
+        let piece = if self.store.is_far() { PIECE * FAR as u64 } else { PIECE };
+        let end = self.length.min(self.position + piece);
         let request = ReadRequest::new(self.id, self.position..end);
         let piece = &mut self.piece;
         piece.clear();

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use rayon::prelude::*;
 
 use super::append::{NewImage, Prepared, PreparedPayload, check_label};
-use super::copy::{BATCH_BYTES, BATCH_IMAGES};
+use super::copy::BATCH_BYTES;
 use super::incoming::{Incoming, Intake};
 use super::labels::LabelMap;
 use super::watched::{Counted, interrupted};
@@ -167,6 +167,7 @@ impl Importer<'_> {
     /// Sends all images of `source` on, batch by batch; ends when nobody listens. Where the watch says to stop, those
     /// that are ready are sent, and no more: out of a slow source they took their time.
     fn send_batches(&self, source: &mut dyn Source, send: SyncSender<Result<Vec<Result<Incoming<'static>>>>>) {
+        let (most, most_bytes) = self.store.batch();
         let mut batch = Vec::new();
         let mut bytes = 0;
         while let Some(mut lot) = self.next_lot(source) {
@@ -182,7 +183,7 @@ impl Importer<'_> {
                 let images = self.prepare_all(lot);
                 let failed = !self.options.skip_bad && images.iter().any(Result::is_err);
                 let more: u64 = images.iter().flatten().map(Incoming::bytes).sum();
-                let full = bytes + more > BATCH_BYTES || batch.len() + images.len() > BATCH_IMAGES;
+                let full = bytes + more > most_bytes || batch.len() + images.len() > most;
                 if full && !batch.is_empty() {
                     bytes = 0;
                     if send.send(Ok(std::mem::take(&mut batch))).is_err() {

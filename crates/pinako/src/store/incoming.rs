@@ -3,8 +3,6 @@
 //! An image is known again by its name and left as it is. So a job that was interrupted is taken up by starting it
 //! again, and of two equal jobs at once each skips what the other one stored.
 
-use rayon::prelude::*;
-
 use super::Store;
 use super::append::{Prepared, PreparedPayload};
 use super::labels::Merged;
@@ -68,8 +66,7 @@ impl Store {
     /// Takes out those images that are in the store already, and says how many.
     fn drop_present(&self, images: &mut Vec<Incoming<'_>>) -> Result<u64> {
         let names: Vec<Option<&str>> = images.iter().map(|image| image.prepared.descriptor.name.as_deref()).collect();
-        let ids: Vec<Option<Id>> =
-            names.into_par_iter().map(|name| name.map_or(Ok(None), |name| self.find(name))).collect::<Result<_>>()?;
+        let ids = self.find_named(&names)?;
         let known: Vec<Id> = ids.iter().flatten().copied().collect();
         if known.is_empty() {
             return Ok(0);

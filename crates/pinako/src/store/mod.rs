@@ -21,7 +21,6 @@ mod watched;
 pub use crate::backends::cost_file::Calibration;
 pub use append::NewImage;
 pub use copy::Copied;
-pub(crate) use copy::{BATCH_BYTES, BATCH_IMAGES};
 pub use costs::CostSource;
 pub use import::{ImportEncoding, ImportOptions, Imported};
 pub use verify::{Problem, Verified};
@@ -31,6 +30,8 @@ pub use watched::{Progress, Watch};
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
 
 use crate::backend::{Backend, Durability, Footprint, IoHints, Properties};
 use crate::backends::{self, Habits, Mode};
@@ -238,7 +239,25 @@ impl Store {
         if check_name(name).is_err() {
             return Ok(None);
         }
-        self.backend.find(name).map_err(|error| self.here(error))
+        Ok(self.find_all(&[name])?.pop().flatten())
+    }
+
+    /// The ids of the images of these names, in the order asked; `None` where there is no such image.
+    pub fn find_all(&self, names: &[&str]) -> Result<Vec<Option<Id>>> {
+        let found = self.backend.find(names).map_err(|error| self.here(error))?;
+        match found.len() == names.len() {
+            true => Ok(found),
+            false => Err(self.here(Error::corrupt(format!("{} names gave {} answers", names.len(), found.len())))),
+        }
+    }
+
+    /// The ids of images of which some have no name, looked up on all cores.
+    fn find_named(&self, names: &[Option<&str>]) -> Result<Vec<Option<Id>>> {
+        let some: Vec<&str> = names.iter().flatten().copied().collect();
+        let found = some.par_chunks(self.chunk(some.len())).map(|names| self.find_all(names));
+        let found: Vec<Vec<_>> = found.collect::<Result<_>>()?;
+        let mut found = found.into_iter().flatten();
+        Ok(names.iter().map(|name| name.and_then(|_| found.next().flatten())).collect())
     }
 
     /// Removes images, all or none, and returns how many there were; an id that is not there is no error.
@@ -304,6 +323,9 @@ impl Store {
     }
 }
 
+/// Descriptors that a [`Scan`] asks for at once.
+const SCANNED: usize = 1024;
+
 /// Descriptors in ascending order of their ids; made by [`Store::scan`].
 #[derive(Debug)]
 pub struct Scan<'a> {
@@ -315,10 +337,6 @@ pub struct Scan<'a> {
     error: Option<Error>,
 }
 
-impl Scan<'_> {
-    const BATCH: usize = 1024;
-}
-
 impl Iterator for Scan<'_> {
     type Item = Result<Descriptor>;
 
@@ -326,14 +344,16 @@ impl Iterator for Scan<'_> {
         if self.batch.is_empty()
             && let Some(first) = self.next.take()
         {
+            // What is cut short is asked for again, which costs a server far away a round trip.
+            let most = if self.store.is_far() { self.store.batch().0 } else { SCANNED };
             let batch = &mut self.batch;
             let scanned = self.store.backend.scan(first, &mut |descriptor| {
                 batch.push_back(descriptor);
-                Ok(if batch.len() < Self::BATCH { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+                Ok(if batch.len() < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
             });
             match scanned {
                 Err(error) => self.error = Some(self.store.here(error)),
-                Ok(()) if batch.len() == Self::BATCH => {
+                Ok(()) if batch.len() == most => {
                     self.next = batch.back().and_then(|last| last.id.checked_add(1));
                 }
                 Ok(()) => {}

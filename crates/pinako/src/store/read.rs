@@ -2,7 +2,8 @@
 //!
 //! Many images are read in chunks, on all cores; each chunk is one batch to the backend. A chunk is small enough that
 //! the last one to finish does not keep the others waiting, and large enough that a backend's cost of a batch (a
-//! transaction, a statement) does not show.
+//! transaction, a statement) does not show. Where a batch costs a round trip to a server, which works on all of it at
+//! once, each core has but one.
 
 use rayon::prelude::*;
 
@@ -16,7 +17,20 @@ use crate::image::Image;
 /// Images a chunk.
 const CHUNK: usize = 256;
 
+/// Seconds a read takes, *t1*, from which on a store is far away: less is a disk's.
+const FAR: f64 = 1e-3;
+
 impl Store {
+    /// Whether each call to the backend waits for a server far away.
+    pub(crate) fn is_far(&self) -> bool {
+        self.backend.io_hints().read_seconds >= FAR
+    }
+
+    /// Images a chunk, of `count` that are asked for at once.
+    pub(super) fn chunk(&self, count: usize) -> usize {
+        if self.is_far() { count.div_ceil(rayon::current_num_threads()).max(CHUNK) } else { CHUNK }
+    }
+
     /// One image.
     ///
     /// # Errors
@@ -35,7 +49,7 @@ impl Store {
     /// # Errors
     /// As [`image`](Self::image), for one of them.
     pub fn images(&self, ids: &[Id]) -> Result<Vec<Image>> {
-        let chunks = ids.par_chunks(CHUNK).map(|ids| {
+        let chunks = ids.par_chunks(self.chunk(ids.len())).map(|ids| {
             let mut images: Vec<Option<Image>> = vec![None; ids.len()];
             self.fetch(ids, |place, descriptor, payload| {
                 images[place] = Some(self.decode(&descriptor, payload)?);
@@ -62,7 +76,8 @@ impl Store {
         let Some(length) = length.filter(|length| length.checked_mul(ids.len()) == Some(out.len())) else {
             return Err(self.here(wrong_buffer(out.len(), ids.len(), like.image_bytes())));
         };
-        ids.par_chunks(CHUNK).zip(out.par_chunks_mut(CHUNK * length)).try_for_each(|(ids, out)| {
+        let chunk = self.chunk(ids.len());
+        ids.par_chunks(chunk).zip(out.par_chunks_mut(chunk * length)).try_for_each(|(ids, out)| {
             self.fetch(ids, |place, descriptor, payload| {
                 if !alike(&descriptor, &like) {
                     return Err(Error::invalid(format!(

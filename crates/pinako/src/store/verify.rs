@@ -4,7 +4,7 @@ use std::io::Read;
 
 use rayon::prelude::*;
 
-use super::copy::{BATCH_BYTES, BATCH_IMAGES};
+use super::copy::BATCH_BYTES;
 use super::read::check_payload;
 use super::{Progress, Store, Watch, Watched};
 use crate::descriptor::{Descriptor, Encoding, Id};
@@ -47,30 +47,33 @@ impl Store {
             let mut problems = 0;
             let mut is_listed = true;
             let mut check = |batch: Vec<Result<Descriptor, Problem>>| {
-                let unsound = batch.into_par_iter().filter_map(|image| {
-                    if watched.is_stopped() {
-                        return None;
+                let (mut images, mut unsound) = (Vec::new(), Vec::new());
+                for image in batch {
+                    match image {
+                        Ok(descriptor) => images.push(descriptor),
+                        Err(problem) => {
+                            watched.add(problem.id.is_some().into(), 0);
+                            unsound.push(problem);
+                        }
                     }
-                    let (images, bytes, problem) = match image {
-                        Ok(descriptor) => (1, descriptor.payload_length, self.problem(&descriptor)),
-                        Err(problem) => (problem.id.is_some().into(), 0, Some(problem)),
-                    };
-                    watched.add(images, bytes);
-                    problem
-                });
-                for problem in unsound.collect::<Vec<_>>() {
+                }
+                let chunks = images.par_chunks(self.chunk(images.len()));
+                unsound.extend(chunks.flat_map_iter(|images| self.problems(images, watched)).collect::<Vec<_>>());
+                unsound.sort_by_key(|problem| problem.id.unwrap_or(Id::MAX));
+                for problem in unsound {
                     problems += 1;
                     is_listed &= problem.id.is_some();
                     found(problem);
                 }
                 watched.go_on()
             };
+            let (most, most_bytes) = self.batch();
             let mut batch = Vec::new();
             let mut bytes = 0;
             for image in self.listed() {
                 bytes = image.as_ref().map_or(0, |descriptor| descriptor.payload_length).saturating_add(bytes);
                 batch.push(image);
-                if bytes >= BATCH_BYTES || batch.len() == BATCH_IMAGES {
+                if bytes >= most_bytes || batch.len() == most {
                     bytes = 0;
                     check(std::mem::take(&mut batch))?;
                 }
@@ -121,6 +124,36 @@ impl Store {
         })
     }
 
+    /// What is wrong with some images, none of which is looked at once the watch says to stop.
+    fn problems(&self, images: &[Descriptor], watched: &Watched<'_>) -> Vec<Problem> {
+        let sound = self.sound_together(images, watched);
+        let looked_at = images.iter().zip(sound).take_while(|_| !watched.is_stopped());
+        let problems = looked_at.filter_map(|(descriptor, is_sound)| {
+            let problem = if is_sound { None } else { self.problem(descriptor) };
+            watched.add(1, descriptor.payload_length);
+            problem
+        });
+        problems.collect()
+    }
+
+    /// Which of some images are found sound when all are asked for at once. The others may be, too: a batch ends at the
+    /// first that is not, and large ones are not in it. Looked at alone, each tells what is wrong with it.
+    fn sound_together(&self, images: &[Descriptor], watched: &Watched<'_>) -> Vec<bool> {
+        let mut sound = vec![false; images.len()];
+        let places: Vec<usize> = (0..images.len()).filter(|&place| !is_large(&images[place])).collect();
+        let ids: Vec<Id> = places.iter().map(|&place| images[place].id).collect();
+        let fetched = self.fetch(&ids, |at, found, payload| {
+            sound[places[at]] = self.check_fetched(&images[places[at]], &found, payload).is_ok();
+            watched.check()
+        });
+        let names: Vec<Option<&str>> = images.iter().map(|descriptor| descriptor.name.as_deref()).collect();
+        let found = fetched.and_then(|()| self.find_named(&names));
+        for (place, descriptor) in images.iter().enumerate().filter(|(_, descriptor)| descriptor.name.is_some()) {
+            sound[place] &= found.as_ref().is_ok_and(|ids| ids[place] == Some(descriptor.id));
+        }
+        sound
+    }
+
     fn problem(&self, descriptor: &Descriptor) -> Option<Problem> {
         let checked = self.check_image(descriptor).and_then(|()| self.check_name(descriptor));
         let error = checked.err()?.at_id(descriptor.id);
@@ -128,19 +161,21 @@ impl Store {
     }
 
     fn check_image(&self, descriptor: &Descriptor) -> Result<()> {
-        match descriptor.encoding {
-            Encoding::Raw(_) if descriptor.payload_length > BATCH_BYTES => self.check_large(descriptor),
-            _ => self.fetch(&[descriptor.id], |_, found, payload| {
-                // A backend may keep it beside the payload once more.
-                if found != *descriptor {
-                    return Err(Error::corrupt("what is kept of it differs from what is kept beside its payload"));
-                }
-                if !self.verify_checksums {
-                    check_payload(descriptor, payload)?; // else it was checked before it came here
-                }
-                self.decoder.decode(descriptor, payload).map(drop)
-            }),
+        match is_large(descriptor) {
+            true => self.check_large(descriptor),
+            false => self.fetch(&[descriptor.id], |_, found, payload| self.check_fetched(descriptor, &found, payload)),
         }
+    }
+
+    fn check_fetched(&self, descriptor: &Descriptor, found: &Descriptor, payload: &[u8]) -> Result<()> {
+        // A backend may keep it beside the payload once more.
+        if found != descriptor {
+            return Err(Error::corrupt("what is kept of it differs from what is kept beside its payload"));
+        }
+        if !self.verify_checksums {
+            check_payload(descriptor, payload)?; // else it was checked before it came here
+        }
+        self.decoder.decode(descriptor, payload).map(drop)
     }
 
     /// Checks that an image is found by its name.
@@ -169,6 +204,11 @@ impl Store {
             }
         }
     }
+}
+
+/// Whether it is read piece by piece.
+fn is_large(descriptor: &Descriptor) -> bool {
+    matches!(descriptor.encoding, Encoding::Raw(_)) && descriptor.payload_length > BATCH_BYTES
 }
 
 #[cfg(test)]

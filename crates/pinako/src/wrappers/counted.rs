@@ -114,8 +114,8 @@ impl Backend for Counted {
         self.count(Operation::Scan).scan(first, sink)
     }
 
-    fn find(&self, name: &str) -> Result<Option<Id>> {
-        self.count(Operation::Find).find(name)
+    fn find(&self, names: &[&str]) -> Result<Vec<Option<Id>>> {
+        self.count(Operation::Find).find(names)
     }
 
     fn remove(&self, ids: &[Id]) -> Result<u64> {
@@ -169,7 +169,7 @@ mod tests {
         store.read(&requests[..1], &mut |_, _| Ok(())).unwrap();
         assert!(store.read(&[ReadRequest::new(1, 0..4)], &mut |_, _| Ok(())).is_err());
         store.fetch(&[1, 7, 1], &mut |_, _| Ok(())).unwrap();
-        store.find("x").unwrap();
+        store.find(&["x"]).unwrap();
         assert_eq!((counts.read_requests(), counts.bytes_read()), (8, 4 + 3 + 4 + 3 + 3));
         assert_eq!((&counts.reads()[..3], counts.reads().len()), (&requests[..], 5));
         for operation in Operation::ALL {

@@ -129,8 +129,8 @@ impl Backend for Delayed {
         self.inner.scan(first, sink)
     }
 
-    fn find(&self, name: &str) -> Result<Option<Id>> {
-        self.inner.find(name)
+    fn find(&self, names: &[&str]) -> Result<Vec<Option<Id>>> {
+        self.inner.find(names)
     }
 
     fn remove(&self, ids: &[Id]) -> Result<u64> {

@@ -198,8 +198,8 @@ impl Backend for Faulty {
         self.call(Operation::Scan, |inner| inner.scan(first, sink))
     }
 
-    fn find(&self, name: &str) -> Result<Option<Id>> {
-        self.call(Operation::Find, |inner| inner.find(name))
+    fn find(&self, names: &[&str]) -> Result<Vec<Option<Id>>> {
+        self.call(Operation::Find, |inner| inner.find(names))
     }
 
     fn remove(&self, ids: &[Id]) -> Result<u64> {
@@ -250,9 +250,9 @@ mod tests {
         let faults = store.faults();
         faults.order(Fault::Before(Operation::Find), 1);
         faults.order(Fault::Before(Operation::Sync), 0);
-        assert!(store.find("x").is_ok() && store.properties().is_ok());
-        assert_eq!(store.find("x").unwrap_err().kind(), ErrorKind::Backend);
-        assert!(store.find("x").is_ok());
+        assert!(store.find(&["x"]).is_ok() && store.properties().is_ok());
+        assert_eq!(store.find(&["x"]).unwrap_err().kind(), ErrorKind::Backend);
+        assert!(store.find(&["x"]).is_ok());
         assert_eq!(faults.clear(), 1);
         assert!(store.sync().is_ok());
     }

@@ -301,7 +301,7 @@ fn take(store: &dyn Backend, model: &mut Model, step: &Step) -> pinako::Result<(
         }
         Step::Find(name) => {
             let name = format!("name {name}");
-            assert_eq!(store.find(&name)?, model.find(&name));
+            assert_eq!(store.find(&[&name])?, [model.find(&name)]);
         }
     }
     Ok(())

@@ -29,6 +29,7 @@ use std::time::Duration;
 
 use self::index::{Index, MARK, METADATA};
 use self::line::{Line, file_name};
+use self::lookup::Lookup;
 use self::maps::Maps;
 use self::pinako_json::{PINAKO_JSON, PinakoJson, Unsynced};
 use super::folder::{Folder, aside, sync_commit};
@@ -133,9 +134,7 @@ impl Files {
         Ok(())
     }
 
-    fn find_in(&self, index: RwLockReadGuard<'_, Index>, name: &str) -> Result<Option<Id>> {
-        let lookup = index.look_up_name(name);
-        drop(index);
+    fn find_in(&self, lookup: Lookup, name: &str) -> Result<Option<Id>> {
         let mut found = None;
         lookup.each(&self.folder, |_, line| {
             found = line.filter(|line| line.name == name).map(|line| line.id);
@@ -183,7 +182,7 @@ impl Files {
         let mut fresh = HashSet::new();
         for name in entries.iter().filter_map(|entry| entry.descriptor.name.as_deref()) {
             check_name(name)?;
-            if !fresh.insert(name) || self.find_in(self.index()?, name)?.is_some() {
+            if !fresh.insert(name) || self.find_in(self.index()?.look_up_name(name), name)?.is_some() {
                 return Err(super::name_taken(name));
             }
         }
@@ -429,11 +428,13 @@ impl Backend for Files {
         Ok(())
     }
 
-    fn find(&self, name: &str) -> Result<Option<Id>> {
-        if name.is_empty() {
-            return Ok(None);
-        }
-        self.find_in(self.index()?, name)
+    fn find(&self, names: &[&str]) -> Result<Vec<Option<Id>>> {
+        let lookups: Vec<_> = {
+            let index = self.index()?;
+            names.iter().map(|name| (!name.is_empty()).then(|| index.look_up_name(name))).collect()
+        };
+        let find = |(name, lookup): (&&str, Option<_>)| lookup.map_or(Ok(None), |lookup| self.find_in(lookup, name));
+        names.iter().zip(lookups).map(find).collect()
     }
 
     fn remove(&self, ids: &[Id]) -> Result<u64> {

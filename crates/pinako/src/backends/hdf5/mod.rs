@@ -240,6 +240,33 @@ impl Hdf5 {
     fn at_part(&self, part: &Part, error: Error) -> Error {
         error.context(file_of(self.files.folder(), part.part).display())
     }
+
+    /// The id of the image of that name.
+    fn find_in(&self, view: &mut View<'_>, name: &str) -> Result<Option<Id>> {
+        let hash = name_hash(name);
+        // A compaction may put other parts in place of those not looked at yet: then it begins anew.
+        'anew: loop {
+            let manifest = Arc::clone(&view.manifest);
+            // A part that cannot be opened does not matter where another has the name.
+            let mut lost = None;
+            for part in manifest.parts_listing(hash).chain(manifest.parts_of_many_names().rev()) {
+                let open = match view.open(part) {
+                    Ok(Some(open)) => open,
+                    Ok(None) => continue 'anew,
+                    Err(_) if manifest.is_used_up(part) => continue,
+                    Err(error) => {
+                        lost.get_or_insert(error);
+                        continue;
+                    }
+                };
+                let found = open.find(name, hash, manifest.removed()).map_err(|error| self.at_part(part, error))?;
+                if found.is_some() {
+                    return Ok(found);
+                }
+            }
+            return lost.map_or(Ok(None), Err);
+        }
+    }
 }
 
 impl Backend for Hdf5 {
@@ -338,31 +365,9 @@ impl Backend for Hdf5 {
         Ok(())
     }
 
-    fn find(&self, name: &str) -> Result<Option<Id>> {
+    fn find(&self, names: &[&str]) -> Result<Vec<Option<Id>>> {
         let mut view = View::new(self)?;
-        let hash = name_hash(name);
-        // A compaction may put other parts in place of those not looked at yet: then it begins anew.
-        'anew: loop {
-            let manifest = Arc::clone(&view.manifest);
-            // A part that cannot be opened does not matter where another has the name.
-            let mut lost = None;
-            for part in manifest.parts_listing(hash).chain(manifest.parts_of_many_names().rev()) {
-                let open = match view.open(part) {
-                    Ok(Some(open)) => open,
-                    Ok(None) => continue 'anew,
-                    Err(_) if manifest.is_used_up(part) => continue,
-                    Err(error) => {
-                        lost.get_or_insert(error);
-                        continue;
-                    }
-                };
-                let found = open.find(name, hash, manifest.removed()).map_err(|error| self.at_part(part, error))?;
-                if found.is_some() {
-                    return Ok(found);
-                }
-            }
-            return lost.map_or(Ok(None), Err);
-        }
+        names.iter().map(|name| self.find_in(&mut view, name)).collect()
     }
 
     fn remove(&self, ids: &[Id]) -> Result<u64> {

@@ -411,7 +411,7 @@ fn failures(store: &Hdf5) -> usize {
     for id in 0..16 {
         count(store.describe(&[id], &mut |_, _| Ok(())));
         count(store.fetch(&[id], &mut |_, _| Ok(())));
-        count(store.find(&format!("image {id}")).map(drop));
+        count(store.find(&[&format!("image {id}")]).map(drop));
     }
     failed
 }

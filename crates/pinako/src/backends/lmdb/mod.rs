@@ -238,14 +238,22 @@ impl Backend for Lmdb {
         })
     }
 
-    fn find(&self, name: &str) -> Result<Option<Id>> {
-        if name.is_empty() || name.len() > crate::Descriptor::MAX_NAME {
-            return Ok(None); // LMDB takes no such key
-        }
+    fn find(&self, names: &[&str]) -> Result<Vec<Option<Id>>> {
         self.environment.read(|txn, tables| {
-            let id = tables.name.get(txn, name.as_bytes()).map_err(|error| failed("cannot look up a name", error))?;
-            let Some(id) = id.map(id_of).transpose()? else { return Ok(None) };
-            check_found(name, id, payload::descriptor(tables, txn, id)?.as_ref()).map(Some)
+            names
+                .iter()
+                .map(|name| {
+                    if name.is_empty() || name.len() > crate::Descriptor::MAX_NAME {
+                        return Ok(None); // LMDB takes no such key
+                    }
+                    let id = tables
+                        .name
+                        .get(txn, name.as_bytes())
+                        .map_err(|error| failed("cannot look up a name", error))?;
+                    let Some(id) = id.map(id_of).transpose()? else { return Ok(None) };
+                    check_found(name, id, payload::descriptor(tables, txn, id)?.as_ref()).map(Some)
+                })
+                .collect()
         })
     }
 

@@ -204,7 +204,7 @@ fn a_long_append_that_fails_leaves_nothing_behind() {
     let store = folder.create();
     let failed = append_stream(&*store, LONG, &mut std::io::repeat(7).take(LONG - 1));
     assert_eq!(failed.unwrap_err().kind(), ErrorKind::InvalidInput);
-    assert_eq!((store.properties().unwrap().next_id, store.find("long").unwrap()), (0, None));
+    assert_eq!((store.properties().unwrap().next_id, store.find(&["long"]).unwrap()), (0, vec![None]));
     assert_eq!(payload(&*store, 0).unwrap(), None);
 
     assert_eq!(append(&*store, &[vec![1; 10]]).unwrap(), 0..1);
@@ -514,7 +514,7 @@ fn a_value_whose_size_reaches_beyond_the_file_is_corrupt() {
         (&[0; 8], 10, |store| store.remove(&[0]).map(drop)),
         (b"next_id", 10, |store| store.properties().map(drop)),
         (b"label_names", 10, |store| store.properties().map(drop)),
-        (b"name", 10, |store| store.find("name").map(drop)),
+        (b"name", 10, |store| store.find(&["name"]).map(drop)),
     ];
     for (number, (key, length, using)) in uses.into_iter().enumerate() {
         let folder = Folder::new();

@@ -221,8 +221,10 @@ impl Backend for Sqlite {
         Ok(())
     }
 
-    fn find(&self, name: &str) -> Result<Option<Id>> {
-        image::find(&*self.connections.reader()?, name)
+    fn find(&self, names: &[&str]) -> Result<Vec<Option<Id>>> {
+        let connection = self.connections.reader()?;
+        let _snapshot = connection.snapshot(names.len())?;
+        names.iter().map(|name| image::find(&connection, name)).collect()
     }
 
     fn remove(&self, ids: &[Id]) -> Result<u64> {

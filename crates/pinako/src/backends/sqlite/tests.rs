@@ -71,7 +71,7 @@ fn example() -> (TempDir, PathBuf, Vec<Stored>) {
 fn read_all(path: &Path, images: &[Stored]) -> Result<()> {
     let store = reopen(path)?;
     store.properties()?;
-    store.find("image 1")?;
+    store.find(&["image 1"])?;
     let ids: Vec<Id> = (0..images.len() as u64).collect();
     store.describe(&ids, &mut |_, _| Ok(()))?;
     store.scan(0, &mut |_| Ok(std::ops::ControlFlow::Continue(())))?;
