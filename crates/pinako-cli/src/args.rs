@@ -20,8 +20,9 @@ pub use regions::{CalibrateArgs, ExplainArgs, RelayoutArgs};
 
 const EXIT_CODES: &str = "\
 Stores:
-  lmdb:DIR  files:DIR  hdf5:DIR  sqlite:FILE, or the path of a store, whatever kind it is of.
-  A new store at a bare path is LMDB's.
+  lmdb:DIR  files:DIR  hdf5:DIR  sqlite:FILE  object:DIR, or the path of a store, whatever kind it
+  is of. A new store at a bare path is LMDB's.
+  postgres://USER@HOST/DATABASE  s3://BUCKET/PREFIX  gs://BUCKET/PREFIX  az://CONTAINER/PREFIX
 
 Exit codes:
   0    done
@@ -71,6 +72,7 @@ pub enum Command {
     List(ListArgs),
     Verify(VerifyArgs),
     Compact(CompactArgs),
+    Vacuum(VacuumArgs),
     Calibrate(CalibrateArgs),
     Bench(BenchArgs),
     Completions(CompletionsArgs),
@@ -437,6 +439,29 @@ pub struct CompactArgs {
     /// Which store
     #[arg(value_name = "STORE", value_hint = ValueHint::AnyPath)]
     pub store: String,
+}
+
+/// Delete what compaction and killed writers left behind in a bucket
+///
+/// Changes of a store in a bucket put new objects in the place of old ones, which stay for those who are reading them. So
+/// do the objects of appends that never ended. Other kinds of stores leave nothing behind.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  pinako vacuum s3://bucket/photos
+  pinako vacuum --keep 36h --dry-run s3://bucket/photos")]
+pub struct VacuumArgs {
+    /// Which store
+    #[arg(value_name = "STORE", value_hint = ValueHint::AnyPath)]
+    pub store: String,
+
+    /// Keep what was replaced or left behind less than so long ago: an hour at least
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "7d")]
+    pub keep: Duration,
+
+    /// Only say what would be deleted
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// Print a completion script for a shell

@@ -37,6 +37,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         Command::List(args) => list::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Compact(args) => upkeep::compact(&args),
+        Command::Vacuum(args) => upkeep::vacuum(&args),
         Command::Calibrate(args) => calibrate::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Completions(args) => completions::run(&args),

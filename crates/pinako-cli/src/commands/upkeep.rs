@@ -1,11 +1,11 @@
-//! `pinako remove`, `pinako labels` and `pinako compact`
+//! `pinako remove`, `pinako labels`, `pinako compact` and `pinako vacuum`
 
 use std::process::ExitCode;
 
 use pinako::{Descriptor, Error, ErrorKind, Label, Result, Store};
 use pinako_bench::figures;
 
-use crate::args::{CompactArgs, LabelsArgs, RemoveArgs};
+use crate::args::{CompactArgs, LabelsArgs, RemoveArgs, VacuumArgs};
 use crate::pick::ImagePick;
 use crate::progress::images_text;
 use crate::report;
@@ -61,5 +61,16 @@ pub fn compact(args: &CompactArgs) -> Result<ExitCode> {
     store.compact()?;
     let after = store.footprint()?.disk_bytes;
     report::say(format_args!("{} on disk before, {} now", figures::bytes(before as f64), figures::bytes(after as f64)));
+    Ok(ExitCode::SUCCESS)
+}
+
+pub fn vacuum(args: &VacuumArgs) -> Result<ExitCode> {
+    let gone = Store::open(&args.store)?.vacuum(args.keep, args.dry_run)?;
+    let objects = match gone.objects {
+        1 => "1 object".to_owned(),
+        objects => format!("{} objects", figures::count(objects)),
+    };
+    let done = if args.dry_run { "would delete" } else { "deleted" };
+    report::say(format_args!("{done} {objects}, {}", figures::bytes(gone.bytes as f64)));
     Ok(ExitCode::SUCCESS)
 }

@@ -11,12 +11,12 @@ fn a_store_that_is_not_there_is_told() {
     place.write("folder/notes.txt", "no store");
     insta::assert_snapshot!(place.run("info nothing"), @"
     ! error: there is no store at nothing
-    ! hint: give the path of a store, or files:DIR, lmdb:DIR, hdf5:DIR or sqlite:FILE
+    ! hint: give the path of a store, or files:DIR, lmdb:DIR, hdf5:DIR, sqlite:FILE, object:DIR or a server's URL
     exit code 4
     ");
     insta::assert_snapshot!(place.run("list lmdb:nothing"), @"
     ! error: lmdb:nothing: there is no store at nothing
-    ! hint: give the path of a store, or files:DIR, lmdb:DIR, hdf5:DIR or sqlite:FILE
+    ! hint: give the path of a store, or files:DIR, lmdb:DIR, hdf5:DIR, sqlite:FILE, object:DIR or a server's URL
     exit code 4
     ");
     for kind in ["files", "lmdb", "hdf5", "sqlite"] {
@@ -59,7 +59,7 @@ fn a_place_where_no_store_can_be_made_is_told() {
     ");
     insta::assert_snapshot!(place.run("import pets sqlit:pets.db"), @"
     ! error: sqlit: is no kind of store that this version knows
-    ! hint: write files:, lmdb:, hdf5: or sqlite:, or ./sqlit:pets.db if it is a path
+    ! hint: write files:, lmdb:, hdf5:, sqlite: or object:, or ./sqlit:pets.db if it is a path
     exit code 1
     ");
     insta::assert_snapshot!(place.run("put sqlite:pets pets/a.ppm"), @"

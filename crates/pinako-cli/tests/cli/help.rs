@@ -1,6 +1,6 @@
 use crate::support::Place;
 
-const COMMANDS: [&str; 16] = [
+const COMMANDS: [&str; 17] = [
     "import",
     "export",
     "copy",
@@ -14,6 +14,7 @@ const COMMANDS: [&str; 16] = [
     "list",
     "verify",
     "compact",
+    "vacuum",
     "calibrate",
     "bench",
     "completions",

@@ -377,8 +377,9 @@ fn is_missing(path: &Path) -> bool {
 
 /// The error for a path where nothing is.
 fn no_store(path: &Path) -> Error {
-    Error::not_found(format!("there is no store at {}", path.display()))
-        .with_hint("give the path of a store, or files:DIR, lmdb:DIR, hdf5:DIR or sqlite:FILE")
+    Error::not_found(format!("there is no store at {}", path.display())).with_hint(
+        "give the path of a store, or files:DIR, lmdb:DIR, hdf5:DIR, sqlite:FILE, object:DIR or a server's URL",
+    )
 }
 
 /// What an HDF5 file of `count` images and their labels starts with: the bytes of `images` (count,H,W,C) and of `meta`

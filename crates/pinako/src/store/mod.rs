@@ -30,10 +30,11 @@ pub use watched::{Progress, Watch};
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rayon::prelude::*;
 
-use crate::backend::{Backend, Durability, Footprint, IoHints, Properties};
+use crate::backend::{Backend, Durability, Footprint, IoHints, Properties, Traffic, Vacuumed};
 use crate::backends::{self, Habits, Mode};
 use crate::descriptor::{Descriptor, Id, check_name};
 use crate::encoding::{Decoder, PixelEncoding};
@@ -158,7 +159,8 @@ impl Store {
         OpenOptions::default()
     }
 
-    /// Opens the store at `url`: `files:DIR`, `lmdb:DIR`, `hdf5:DIR`, `sqlite:FILE`, or the bare path of any of them.
+    /// Opens the store at `url`: `files:DIR`, `lmdb:DIR`, `hdf5:DIR`, `sqlite:FILE`, `object:DIR`, or the bare path of any of
+    /// them; `postgres://`, `s3://`, `gs://` or `az://` on a server.
     ///
     /// # Errors
     /// See [`OpenOptions::open`].
@@ -166,8 +168,7 @@ impl Store {
         Self::options().open(url)
     }
 
-    /// Makes a new store at `url`: `memory:`, `files:DIR`, `lmdb:DIR`, `hdf5:DIR`, `sqlite:FILE`; a bare path is
-    /// LMDB's.
+    /// Makes a new store at `url`: `memory:`, or what [`open`](Self::open) opens; a new bare path is LMDB's.
     ///
     /// # Errors
     /// See [`OpenOptions::create`].
@@ -307,6 +308,21 @@ impl Store {
     /// Gives back the space of removed images and merges what many small appends left behind.
     pub fn compact(&self) -> Result<()> {
         self.backend.compact().map_err(|error| self.here(error))
+    }
+
+    /// Deletes what is in the store's place for nobody any more: what changes replaced longer than `keep` ago, and what
+    /// writers left that were killed; tells what went. A `rehearsal` only tells. Stores on servers that keep what readers may
+    /// still be reading have such things, others have not.
+    ///
+    /// # Errors
+    /// `InvalidInput` where `keep` is too short for who may be at work.
+    pub fn vacuum(&self, keep: Duration, rehearsal: bool) -> Result<Vacuumed> {
+        self.backend.vacuum(keep, rehearsal).map_err(|error| self.here(error))
+    }
+
+    /// What this store has asked of its server since it was opened; nothing where there is no server.
+    pub fn traffic(&self) -> Traffic {
+        self.backend.traffic()
     }
 
     /// Makes everything durable that was appended with [`Durability::Buffered`].
