@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs the servers that the tests need and that Python's packages do not bring: PostgreSQL and openssl from Debian
-# where we are root, Azurite into .servers. Does nothing where all is there. What cannot be installed is said here and is
-# no failure: scripts/servers.py decides whether the tests can do without it.
+# Installs the servers of the tests that are no Python packages: PostgreSQL and openssl from Debian where we are root,
+# Azurite into .servers. Does nothing where all is there. What cannot be installed is said here and is no failure:
+# scripts/servers.py decides whether the tests can do without it.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 azurite=azurite@3.35.0

@@ -66,6 +66,10 @@ class Failure(Exception):
 class Interrupted(Exception):
     """A signal asked for the end."""
 
+    def __init__(self, number):
+        super().__init__(number)
+        self.number = number
+
 
 def die_with_parent(parent, number):
     """In a new process: the signal comes when the parent dies, also when it is killed."""
@@ -229,7 +233,8 @@ MAKE_CERTIFICATES = f"""
     request -x509 -days 30 -keyout ca.key -out ca.crt -subj '/CN=CA of the tests' \\
         -addext keyUsage=critical,keyCertSign
     request -keyout server.key -out server.csr -subj /CN=localhost
-    printf 'subjectAltName=DNS:localhost,IP:{HOST}\\nbasicConstraints=CA:FALSE\\nextendedKeyUsage=serverAuth\\n' >server.ext
+    printf '%s\\n' subjectAltName=DNS:localhost,IP:{HOST} basicConstraints=CA:FALSE \\
+        extendedKeyUsage=serverAuth >server.ext
     openssl x509 -req -days 30 -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -extfile server.ext \\
         -out server.crt
     chmod 644 ca.crt
@@ -361,16 +366,15 @@ def run(names, command):
         status = child.wait()
         return status if status >= 0 else 128 - status
     except Interrupted as interrupted:
-        number = interrupted.args[0]
+        hear_no_signals()
         if child:
-            end(child, number)
-        return 128 + number
+            end(child, interrupted.number)
+        return 128 + interrupted.number
     except (Failure, OSError) as failure:
         note(failure)
         return 1
     finally:
-        for number in ENDING:
-            signal.signal(number, signal.SIG_IGN)
+        hear_no_signals()
         for process in processes:
             process.stop()
         shutil.rmtree(folder, ignore_errors=True)
@@ -396,10 +400,16 @@ def interrupt(number, _frame):
     raise Interrupted(number)
 
 
+def hear_no_signals():
+    """From here on we are ending, which nothing shall cut short."""
+    for number in ENDING:
+        signal.signal(number, signal.SIG_IGN)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     verb = parser.add_subparsers(dest="verb", required=True).add_parser("run", help="run a command beside the servers")
-    verb.add_argument("--only", default=",".join(SERVERS), metavar="NAMES", help="servers to start (default: %(default)s)")
+    verb.add_argument("--only", default=",".join(SERVERS), metavar="NAMES", help="which servers (default: %(default)s)")
     verb.add_argument("command", nargs="+", help="the command and its arguments, after --")
     arguments = parser.parse_args()
     names = arguments.only.split(",")

@@ -1,4 +1,4 @@
-"""The servers that the tests run beside: they answer, they end with their runner, and the stand-in keeps its promises."""
+"""The servers that the tests run beside answer, end with their runner, and keep the promises that Pinako builds on."""
 import concurrent.futures
 import http.client
 import json
@@ -79,7 +79,8 @@ def test_of_many_who_put_a_name_if_absent_in_s3_one_wins():
         with concurrent.futures.ThreadPoolExecutor(8) as writers:
             statuses = list(writers.map(put, range(8)))
         assert sorted(statuses) == [200] + 7 * [412]
-        assert client.get_object(Bucket="pinako-tests", Key=f"race/{name}")["Body"].read() == b"%d" % statuses.index(200)
+        stored = client.get_object(Bucket="pinako-tests", Key=f"race/{name}")["Body"].read()
+        assert stored == b"%d" % statuses.index(200)
 
 
 def test_the_stand_in_replaces_a_generation_only_by_its_number(stand):
@@ -122,7 +123,7 @@ def test_the_stand_in_lists_in_pages(stand):
         while True:
             path = "?" + urllib.parse.urlencode({"list-type": 2, "prefix": "listed/", "max-keys": 4, **query})
             page = ElementTree.fromstring(stand.ask("GET", path)[2])
-            yield [e.text for e in page.iterfind("Contents/Key")], [e.text for e in page.iterfind("CommonPrefixes/Prefix")]
+            yield tuple([e.text for e in page.iterfind(of)] for of in ("Contents/Key", "CommonPrefixes/Prefix"))
             if (token := page.findtext("NextContinuationToken")) is None:
                 return
             query["continuation-token"] = token
@@ -137,8 +138,8 @@ def test_postgres_asks_for_the_password_where_it_says_so():
     import psycopg
     encrypted = {"sslmode": "verify-full", "sslrootcert": variable("PINAKO_TEST_POSTGRES_CA")}
     with psycopg.connect(url, **encrypted) as connection:
-        assert connection.execute("select ssl, current_user from pg_stat_ssl where pid = pg_backend_pid()").fetchone() == (
-            True, "guarded")
+        session = connection.execute("select ssl, current_user from pg_stat_ssl where pid = pg_backend_pid()")
+        assert session.fetchone() == (True, "guarded")
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         psycopg.connect(url.replace("secret", "guessed"))
     with psycopg.connect(variable("PINAKO_TEST_POSTGRES_NO_RIGHTS")) as connection:
@@ -159,11 +160,14 @@ def test_the_exit_status_of_a_command_beside_servers_is_its_own():
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_no_server_outlives_its_runner(number):
+def test_no_server_outlives_its_runner(number, tmp_path):
     if number == signal.SIGKILL and sys.platform != "linux":
         pytest.skip("only Linux tells a process of its parent's death")
     command = ["sh", "-c", 'cat "$GOOGLE_SERVICE_ACCOUNT"; echo; exec sleep 60']
-    with subprocess.Popen([*ONLY_GS, *command], stdout=subprocess.PIPE, text=True, start_new_session=True) as runner:
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}  # where what was killed leaves its folder
+    with subprocess.Popen(
+        [*ONLY_GS, *command], stdout=subprocess.PIPE, text=True, start_new_session=True, env=environment
+    ) as runner:
         account = runner.stdout.readline()
         if number == signal.SIGINT:
             os.killpg(runner.pid, number)  # as a terminal does

@@ -20,11 +20,15 @@ class OneAtATime:
         self.lock = threading.Lock()
 
     def __call__(self, environ, start_response):
-        length = int(environ.get("CONTENT_LENGTH") or 0)
-        body = environ["wsgi.input"].read(length)
-        if len(body) < length:
-            start_response("400 Bad Request", [("Content-Type", "application/xml")])
-            return [b"<Error><Code>IncompleteBody</Code></Error>"]
+        if environ.pop("HTTP_TRANSFER_ENCODING", None):
+            body = environ["wsgi.input"].read()
+            environ["CONTENT_LENGTH"] = str(len(body))
+        else:
+            length = int(environ.get("CONTENT_LENGTH") or 0)
+            body = environ["wsgi.input"].read(length)
+            if len(body) < length:
+                start_response("400 Bad Request", [("Content-Type", "application/xml")])
+                return [b"<Error><Code>IncompleteBody</Code></Error>"]
         environ["wsgi.input"] = io.BytesIO(body)
         with self.lock:
             return list(self.application(environ, start_response))
