@@ -1,5 +1,14 @@
 //! `s3://`, `gs://`, `az://` and `object:DIR`.
 
+#[allow(dead_code)]
+mod connect;
+#[allow(dead_code)]
+mod error;
+#[allow(dead_code)]
+mod profile;
+#[allow(dead_code)]
+mod traffic;
+
 use std::path::Path;
 use std::time::Duration;
 

@@ -1,0 +1,369 @@
+//! What goes between a store and its server: each HTTP request counted, and none left to hang.
+//!
+//! `object_store` makes requests and tries them again; every single try comes through here. It gives a try a time to
+//! end in, which is of no use where one takes milliseconds and the next moves 64 MiB over a slow line: here a try is
+//! given up when nothing has moved for a while, in either direction. What a server refuses is read here, too, since
+//! only here are all of its words still there.
+//!
+//! Every request of ours may be sent twice: what is put never changes, and who puts a manifest knows his own. So
+//! whatever cuts a try off is reported in the way that has it tried again.
+
+use std::future::Future;
+use std::mem;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, LazyLock};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use object_store::ClientOptions;
+use object_store::client::{
+    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpRequestBody, HttpResponse, HttpResponseBody,
+    HttpService,
+};
+use parking_lot::Mutex;
+use reqwest::redirect;
+use tokio::time::{Instant, Sleep, sleep, timeout_at};
+
+use super::error::{Cut, Refusal};
+use crate::backend::Traffic;
+
+/// How long making a connection may take, where the patience is not shorter anyway.
+const CONNECT_SECONDS: u64 = 5;
+
+/// How long a server that hands out credentials to the machines of its cloud may take: it is close by, or not there.
+const METADATA_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Bytes that are handed to the connection at once: as long as one more of these goes out at times, a try is alive.
+const SLICE: usize = 64 << 10;
+
+/// Bytes read of what a server says when it refuses.
+const REFUSAL_BYTES: usize = 64 << 10;
+
+/// Counts what a handle asks of its server.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    requests: AtomicU64,
+    sent: AtomicU64,
+    received: AtomicU64,
+}
+
+impl Counts {
+    pub(super) fn traffic(&self) -> Traffic {
+        Traffic {
+            requests: self.requests.load(Relaxed),
+            sent: self.sent.load(Relaxed),
+            received: self.received.load(Relaxed),
+        }
+    }
+}
+
+/// The process's connections, which all stores share; or why there can be none.
+static CLIENT: LazyLock<Result<reqwest::Client, String>> = LazyLock::new(|| {
+    reqwest::Client::builder()
+        .user_agent(concat!("pinako/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(Duration::from_secs(CONNECT_SECONDS))
+        .http1_only()
+        // What was signed for one server is for no other.
+        .redirect(redirect::Policy::none())
+        .build()
+        .map_err(|error| error.to_string())
+});
+
+/// Makes the requests of one store.
+#[derive(Debug, Clone)]
+pub(super) struct Http {
+    pub(super) counts: Arc<Counts>,
+    /// How long a try lives in which nothing moves.
+    pub(super) patience: Duration,
+}
+
+impl HttpConnector for Http {
+    fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
+        Ok(HttpClient::new(self.clone()))
+    }
+}
+
+#[async_trait]
+impl HttpService for Http {
+    async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let metadata = request.uri().host().is_some_and(hands_out_credentials);
+        let tried = self.attempt(request, if metadata { METADATA_PATIENCE } else { self.patience }).await;
+        match tried {
+            // Whoever is on no machine of a cloud's has no such server: it is not asked again.
+            Err(_) if metadata => Err(HttpError::new(HttpErrorKind::Unknown, Cut::NoCredentials)),
+            tried => tried,
+        }
+    }
+}
+
+/// Whether machines ask `host` who they are.
+fn hands_out_credentials(host: &str) -> bool {
+    host.starts_with("169.254.") || host == "metadata.google.internal"
+}
+
+impl Http {
+    async fn attempt(&self, request: HttpRequest, patience: Duration) -> Result<HttpResponse, HttpError> {
+        let client = CLIENT.as_ref().map_err(|why| HttpError::new(HttpErrorKind::Unknown, Cut::NoClient(why)))?;
+        self.counts.requests.fetch_add(1, Relaxed);
+        let (parts, body) = request.into_parts();
+        let url = reqwest::Url::parse(&parts.uri.to_string());
+        let url = url.map_err(|error| HttpError::new(HttpErrorKind::Unknown, error))?;
+        let mut outgoing = reqwest::Request::new(parts.method, url);
+        *outgoing.headers_mut() = parts.headers;
+        let moved = Arc::new(Mutex::new(Instant::now()));
+        if body.content_length() > 0 {
+            let counts = Arc::clone(&self.counts);
+            let body = Outgoing { body, rest: Bytes::new(), counts, moved: Arc::clone(&moved) };
+            *outgoing.body_mut() = Some(reqwest::Body::wrap(body));
+        }
+
+        let mut answer = pin!(client.execute(outgoing));
+        let mut answer = loop {
+            let deadline = *moved.lock() + patience;
+            match timeout_at(deadline, &mut answer).await {
+                Ok(answer) => break answer.map_err(cut_off)?,
+                Err(_) if *moved.lock() + patience > deadline => {}
+                Err(_) => return Err(HttpError::new(HttpErrorKind::Request, Cut::Stalled(patience))),
+            }
+        };
+        let (status, headers) = (answer.status(), mem::take(answer.headers_mut()));
+        let (body, counts) = (reqwest::Body::from(answer), Arc::clone(&self.counts));
+        let mut answer = HttpResponse::new(HttpResponseBody::new(Incoming { body, counts, patience, waiting: None }));
+        *answer.status_mut() = status;
+        *answer.headers_mut() = headers;
+        match status.as_u16() {
+            200..=299 | 304 => Ok(answer),
+            _ => refused(answer).await,
+        }
+    }
+}
+
+/// What a server that said no has to say. The answers that `object_store` knows what to make of are handed on.
+async fn refused(answer: HttpResponse) -> Result<HttpResponse, HttpError> {
+    let (parts, mut body) = answer.into_parts();
+    let mut said = Vec::new();
+    while said.len() < REFUSAL_BYTES {
+        match std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+            Some(frame) => said.extend_from_slice(frame?.data_ref().map_or(&[], |data| &data[..])),
+            None => break,
+        }
+    }
+    let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
+    let refusal = Refusal::parse(parts.status.as_u16(), &String::from_utf8_lossy(&said), header);
+    if refusal.says_what_is_there() {
+        return Ok(HttpResponse::from_parts(parts, Bytes::from(said).into()));
+    }
+    let kind = if refusal.may_pass() { HttpErrorKind::Request } else { HttpErrorKind::Unknown };
+    Err(HttpError::new(kind, refusal))
+}
+
+/// A try that failed on its way.
+fn cut_off(error: reqwest::Error) -> HttpError {
+    let kind = match error {
+        ref error if error.is_connect() => HttpErrorKind::Connect,
+        ref error if error.is_builder() => HttpErrorKind::Unknown,
+        _ => HttpErrorKind::Request,
+    };
+    // The URL may have a signature in it.
+    HttpError::new(kind, error.without_url())
+}
+
+/// A request's bytes, slice by slice.
+struct Outgoing {
+    body: HttpRequestBody,
+    rest: Bytes,
+    counts: Arc<Counts>,
+    moved: Arc<Mutex<Instant>>,
+}
+
+impl Body for Outgoing {
+    type Data = Bytes;
+    type Error = HttpError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
+        while self.rest.is_empty() {
+            match ready!(Pin::new(&mut self.body).poll_frame(context)) {
+                Some(frame) => self.rest = frame?.into_data().unwrap_or_default(),
+                None => return Poll::Ready(None),
+            }
+        }
+        let length = self.rest.len().min(SLICE);
+        self.counts.sent.fetch_add(length as u64, Relaxed);
+        *self.moved.lock() = Instant::now();
+        Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(length)))))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.rest.len() as u64 + self.body.size_hint().lower())
+    }
+}
+
+/// An answer's bytes, which are given up when none have come for as long as the patience lasts.
+struct Incoming {
+    body: reqwest::Body,
+    counts: Arc<Counts>,
+    patience: Duration,
+    /// Until when the next are waited for; none while nobody waits for any.
+    waiting: Option<Pin<Box<Sleep>>>,
+}
+
+impl Body for Incoming {
+    type Data = Bytes;
+    type Error = HttpError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
+            self.waiting = None;
+            let received = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()).map_or(0, Bytes::len);
+            self.counts.received.fetch_add(received as u64, Relaxed);
+            return Poll::Ready(frame.map(|frame| frame.map_err(cut_off)));
+        }
+        let patience = self.patience;
+        let waiting = self.waiting.get_or_insert_with(|| Box::pin(sleep(patience)));
+        ready!(waiting.as_mut().poll(context));
+        Poll::Ready(Some(Err(HttpError::new(HttpErrorKind::Request, Cut::Stalled(patience)))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::thread;
+
+    use object_store::path::Path;
+    use object_store::{ObjectStoreExt, PutPayload};
+
+    use super::super::connect::{Place, connect_url};
+    use super::super::error::failed;
+    use super::*;
+    use crate::backends::runtime::wait_for;
+    use crate::error::{Error, ErrorKind};
+
+    /// What the server of a test does with one connection.
+    type Act = fn(&mut TcpStream);
+
+    /// A store whose server does `acts`, one a connection.
+    fn place(timeout: &str, acts: &'static [Act]) -> Place {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url =
+            format!("s3://bucket?anonymous=true&timeout={timeout}&endpoint=http://{}", listener.local_addr().unwrap());
+        thread::spawn(move || {
+            for act in acts {
+                act(&mut listener.accept().unwrap().0);
+            }
+        });
+        connect_url(&url).unwrap()
+    }
+
+    fn get(place: &Place) -> Result<Bytes, Error> {
+        let path = Path::from("a");
+        wait_for(async {
+            let got = async { place.store.get(&path).await?.bytes().await };
+            got.await.map_err(|error| failed("cannot read", &path, error))
+        })
+    }
+
+    fn ask(stream: &mut TcpStream) {
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            assert_eq!(stream.read(&mut byte).unwrap(), 1);
+            request.push(byte[0]);
+        }
+    }
+
+    fn answer(stream: &mut TcpStream, head: &str, length: usize, body: &str) {
+        ask(stream);
+        write!(stream, "HTTP/1.1 {head}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}").unwrap();
+    }
+
+    fn whole(stream: &mut TcpStream) {
+        answer(stream, "200 OK\r\nETag: \"e\"\r\nLast-Modified: Tue, 01 Dec 2026 00:00:00 GMT", 4, "abcd");
+    }
+
+    fn busy(stream: &mut TcpStream) {
+        answer(stream, "503 Slow Down", 30, "<Error><Code>SlowDown</Code></");
+    }
+
+    fn silent(stream: &mut TcpStream) {
+        ask(stream);
+        let _ = stream.read(&mut [0]);
+    }
+
+    fn silent_in_the_body(stream: &mut TcpStream) {
+        answer(stream, "200 OK\r\nLast-Modified: Tue, 01 Dec 2026 00:00:00 GMT", 4, "ab");
+        let _ = stream.read(&mut [0]);
+    }
+
+    fn takes_its_time(stream: &mut TcpStream) {
+        ask(stream);
+        let mut left = PATIENT_BYTES;
+        while left > 0 {
+            left -= stream.read(&mut vec![0; 256 << 10]).unwrap();
+            thread::sleep(Duration::from_millis(10));
+        }
+        stream.write_all(b"HTTP/1.1 200 OK\r\nETag: \"e\"\r\nContent-Length: 0\r\n\r\n").unwrap();
+    }
+
+    const PATIENT_BYTES: usize = 32 << 20;
+
+    #[test]
+    fn what_may_pass_is_tried_again_and_counted() {
+        let place = place("20s", &[busy, drop_it, busy, whole]);
+        assert_eq!(get(&place).unwrap(), "abcd");
+        assert_eq!(place.traffic.traffic(), Traffic { requests: 4, sent: 0, received: 64 });
+    }
+
+    fn drop_it(stream: &mut TcpStream) {
+        ask(stream);
+    }
+
+    #[test]
+    fn a_server_that_says_nothing_is_given_up() {
+        for acts in [&[silent as Act; 9], &[silent_in_the_body as Act; 9]] {
+            let error = get(&place("200ms", acts)).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Transient);
+            assert!(error.hint().unwrap().contains("?timeout="), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn an_upload_may_take_longer_than_the_patience_as_long_as_it_moves() {
+        let place = place("1s", &[takes_its_time]);
+        let payload = PutPayload::from(vec![0; PATIENT_BYTES]);
+        wait_for(async {
+            place.store.put(&Path::from("a"), payload).await.map_err(|error| failed("cannot store", &Path::ROOT, error))
+        })
+        .unwrap();
+        assert_eq!(place.traffic.traffic(), Traffic { requests: 1, sent: PATIENT_BYTES as u64, received: 0 });
+    }
+
+    #[test]
+    fn where_nobody_listens_that_is_said() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("s3://b?anonymous=true&timeout=200ms&endpoint=http://{}", listener.local_addr().unwrap());
+        drop(listener);
+        let error = get(&connect_url(&url).unwrap()).unwrap_err();
+        assert_eq!((error.kind(), &*error.to_string()), (ErrorKind::Transient, "cannot read the object a"));
+        assert!(std::error::Error::source(&error).unwrap().to_string().contains("Connection refused"), "{error:?}");
+    }
+}
