@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::{Aside, Batches, cannot_write, file_name};
-use crate::descriptor::{Descriptor, Encoding, Label};
+use super::{Aside, Batches, LOT, cannot_write, file_name};
+use crate::descriptor::{Descriptor, Encoding, Id, Label};
 use crate::encoding::{self, PixelEncoding};
 use crate::error::{Error, Result};
 use crate::image::Image;
@@ -37,10 +37,20 @@ pub(super) fn export(batches: &Batches<'_>, out: &Path) -> Result<()> {
             }
             files.push((descriptor, file));
         }
-        files.par_iter().try_for_each(|(descriptor, file)| {
-            let bytes = file_bytes(batches.store, descriptor)?;
-            fs::write(file, bytes).map_err(|error| cannot_write(file, error))?;
-            batches.count(descriptor)
+        let store = batches.store;
+        files.par_chunks(store.chunk(files.len(), LOT)).try_for_each(|files| {
+            let mut payloads = vec![Vec::new(); files.len()];
+            let ids: Vec<Id> = files.iter().map(|(descriptor, _)| descriptor.id).collect();
+            store.fetch(&ids, |place, _, payload| {
+                payloads[place] = payload.to_vec();
+                Ok(())
+            })?;
+            for ((descriptor, file), payload) in files.iter().zip(payloads) {
+                let bytes = file_of(store, descriptor, payload)?;
+                fs::write(file, bytes).map_err(|error| cannot_write(file, error))?;
+                batches.count(descriptor)?;
+            }
+            Ok(())
         })
     })?;
     aside.done()
@@ -48,13 +58,17 @@ pub(super) fn export(batches: &Batches<'_>, out: &Path) -> Result<()> {
 
 /// The file that an image is outside of a store.
 pub(super) fn file_bytes(store: &Store, descriptor: &Descriptor) -> Result<Vec<u8>> {
-    match descriptor.encoding {
-        Encoding::Png | Encoding::Kept(_) => store.payload(descriptor.id),
-        Encoding::Linked(link) => store.linked_file(descriptor.id, link),
-        Encoding::Raw(_) => {
-            png(&store.image(descriptor.id)?).map_err(|error| error.at_id(descriptor.id).at_store(store.url()))
-        }
-    }
+    file_of(store, descriptor, store.payload(descriptor.id)?)
+}
+
+/// The file that the image with this payload is outside of a store.
+fn file_of(store: &Store, descriptor: &Descriptor, payload: Vec<u8>) -> Result<Vec<u8>> {
+    let file = match descriptor.encoding {
+        Encoding::Png | Encoding::Kept(_) => Ok(payload),
+        Encoding::Linked(link) => store.linked_file(&payload, link),
+        Encoding::Raw(_) => store.decode(descriptor, &payload).and_then(|image| png(&image)),
+    };
+    file.map_err(|error| error.at_id(descriptor.id).at_store(store.url()))
 }
 
 /// A PNG file of `image`.

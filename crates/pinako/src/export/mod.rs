@@ -139,7 +139,7 @@ impl Batches<'_> {
 
     /// Reads the pixels of images of one shape into `buffer`, one after another, and counts them.
     fn read_into(&self, descriptors: &[Descriptor], buffer: &mut [u8]) -> Result<()> {
-        let lot = if self.store.is_far() { descriptors.len() } else { LOT };
+        let lot = self.store.chunk(descriptors.len(), LOT);
         let lots = descriptors.par_chunks(lot).zip(buffer.par_chunks_mut(buffer.len() / descriptors.len() * lot));
         lots.try_for_each(|(descriptors, buffer)| {
             let ids: Vec<Id> = descriptors.iter().map(|descriptor| descriptor.id).collect();

@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use super::append::{Prepared, PreparedPayload};
 use super::incoming::{Incoming, Intake};
 use super::labels::LabelMap;
-use super::read::check_sum;
+use super::read::{CHUNK, check_sum};
 use super::watched::{Portion, interrupted};
 use super::{Progress, Store, Watch, Watched};
 use crate::backend::ReadRequest;
@@ -154,7 +154,7 @@ impl Store {
     }
 
     fn read_batch(&self, ids: &[Id]) -> Result<Batch> {
-        let chunks = ids.par_chunks(self.chunk(ids.len())).map(|ids| {
+        let chunks = ids.par_chunks(self.chunk(ids.len(), CHUNK)).map(|ids| {
             let mut images = vec![None; ids.len()];
             self.fetch(ids, |place, descriptor, payload| {
                 images[place] = Some((descriptor, payload.to_vec()));

@@ -255,7 +255,7 @@ impl Store {
     /// The ids of images of which some have no name, looked up on all cores.
     fn find_named(&self, names: &[Option<&str>]) -> Result<Vec<Option<Id>>> {
         let some: Vec<&str> = names.iter().flatten().copied().collect();
-        let found = some.par_chunks(self.chunk(some.len())).map(|names| self.find_all(names));
+        let found = some.par_chunks(self.chunk(some.len(), read::CHUNK)).map(|names| self.find_all(names));
         let found: Vec<Vec<_>> = found.collect::<Result<_>>()?;
         let mut found = found.into_iter().flatten();
         Ok(names.iter().map(|name| name.and_then(|_| found.next().flatten())).collect())

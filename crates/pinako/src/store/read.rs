@@ -15,20 +15,20 @@ use crate::error::{Error, Result};
 use crate::image::Image;
 
 /// Images a chunk.
-const CHUNK: usize = 256;
+pub(super) const CHUNK: usize = 256;
 
 /// Seconds a read takes, *t1*, from which on a store is far away: less is a disk's.
 const FAR: f64 = 1e-3;
 
 impl Store {
     /// Whether each call to the backend waits for a server far away.
-    pub(crate) fn is_far(&self) -> bool {
+    pub(super) fn is_far(&self) -> bool {
         self.backend.io_hints().read_seconds >= FAR
     }
 
-    /// Images a chunk, of `count` that are asked for at once.
-    pub(super) fn chunk(&self, count: usize) -> usize {
-        if self.is_far() { count.div_ceil(rayon::current_num_threads()).max(CHUNK) } else { CHUNK }
+    /// Images a chunk, of `count` that are asked for at once; `near` is how many where the store is not far.
+    pub(crate) fn chunk(&self, count: usize, near: usize) -> usize {
+        if self.is_far() { count.div_ceil(rayon::current_num_threads()).max(near) } else { near }
     }
 
     /// One image.
@@ -49,7 +49,7 @@ impl Store {
     /// # Errors
     /// As [`image`](Self::image), for one of them.
     pub fn images(&self, ids: &[Id]) -> Result<Vec<Image>> {
-        let chunks = ids.par_chunks(self.chunk(ids.len())).map(|ids| {
+        let chunks = ids.par_chunks(self.chunk(ids.len(), CHUNK)).map(|ids| {
             let mut images: Vec<Option<Image>> = vec![None; ids.len()];
             self.fetch(ids, |place, descriptor, payload| {
                 images[place] = Some(self.decode(&descriptor, payload)?);
@@ -76,7 +76,7 @@ impl Store {
         let Some(length) = length.filter(|length| length.checked_mul(ids.len()) == Some(out.len())) else {
             return Err(self.here(wrong_buffer(out.len(), ids.len(), like.image_bytes())));
         };
-        let chunk = self.chunk(ids.len());
+        let chunk = self.chunk(ids.len(), CHUNK);
         ids.par_chunks(chunk).zip(out.par_chunks_mut(chunk * length)).try_for_each(|(ids, out)| {
             self.fetch(ids, |place, descriptor, payload| {
                 if !alike(&descriptor, &like) {
@@ -109,13 +109,12 @@ impl Store {
         self.decoder.check_claim(descriptor).map_err(|error| self.here(error))
     }
 
-    /// The bytes of the file that a linked image is.
-    pub(crate) fn linked_file(&self, id: Id, link: Link) -> Result<Vec<u8>> {
-        let path = self.payload(id)?;
-        self.decoder.linked_file(&path, link).map_err(|error| self.here(error.at_id(id)))
+    /// The bytes of the file that an image with this payload links to.
+    pub(crate) fn linked_file(&self, payload: &[u8], link: Link) -> Result<Vec<u8>> {
+        self.decoder.linked_file(payload, link)
     }
 
-    fn decode(&self, descriptor: &Descriptor, payload: &[u8]) -> Result<Image> {
+    pub(crate) fn decode(&self, descriptor: &Descriptor, payload: &[u8]) -> Result<Image> {
         let bytes = self.decoder.decode(descriptor, payload)?;
         Image::from_bytes(descriptor.shape, descriptor.sample_type, bytes)
     }

@@ -5,7 +5,7 @@ use std::io::Read;
 use rayon::prelude::*;
 
 use super::copy::BATCH_BYTES;
-use super::read::check_payload;
+use super::read::{CHUNK, check_payload};
 use super::{Progress, Store, Watch, Watched};
 use crate::descriptor::{Descriptor, Encoding, Id};
 use crate::error::{Error, ErrorKind, Result};
@@ -57,7 +57,7 @@ impl Store {
                         }
                     }
                 }
-                let chunks = images.par_chunks(self.chunk(images.len()));
+                let chunks = images.par_chunks(self.chunk(images.len(), CHUNK));
                 unsound.extend(chunks.flat_map_iter(|images| self.problems(images, watched)).collect::<Vec<_>>());
                 unsound.sort_by_key(|problem| problem.id.unwrap_or(Id::MAX));
                 for problem in unsound {
