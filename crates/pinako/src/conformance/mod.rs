@@ -50,19 +50,24 @@ macro_rules! cases {
 
         /// Expands into a module of this name with one `#[test]` for each case of the
         /// [`conformance`](crate::conformance) suite; the expression makes the [`Fixture`](crate::conformance::Fixture)
-        /// of each.
+        /// of each. With `optional` before it, it makes an `Option` of one, and where there is none a case is skipped.
         #[macro_export]
         macro_rules! conformance_tests {
-            ($d name:ident, $d fixture:expr) => {
+            ($d name:ident, optional $d fixture:expr) => {
                 mod $d name {
                     use super::*;
                     $($(
                         #[test]
                         fn $case() {
-                            $d crate::conformance::$case(&$d fixture);
+                            if let Some(fixture) = $d fixture {
+                                $d crate::conformance::$case(&fixture);
+                            }
                         }
                     )*)*
                 }
+            };
+            ($d name:ident, $d fixture:expr) => {
+                $d crate::conformance_tests!($d name, optional Some($d fixture));
             };
         }
     };

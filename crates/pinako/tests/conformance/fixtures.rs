@@ -8,6 +8,9 @@ use pinako::backends::{self, Memory, Mode};
 use pinako::conformance::Fixture;
 use tempfile::TempDir;
 
+#[cfg(any(feature = "cloud", feature = "postgres"))]
+use crate::servers::fresh_url;
+
 /// A store in memory, whose handles are clones.
 #[derive(Default)]
 pub struct MemoryFixture(Memory);
@@ -57,18 +60,27 @@ impl Fixture for WrappedFixture {
     }
 }
 
-/// A store on the disk, in a folder of its own.
-pub struct DiskFixture {
-    _folder: TempDir,
+/// A store at a URL of its own: on the disk, or on a server.
+pub struct UrlFixture {
+    _folder: Option<TempDir>,
     url: String,
     durability: Durability,
 }
 
-impl DiskFixture {
+impl UrlFixture {
+    /// In a folder of its own.
     pub fn new(scheme: &str, durability: Durability) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("{scheme}:{}", folder.path().join("store").display());
-        DiskFixture { _folder: folder, url, durability }
+        UrlFixture { _folder: Some(folder), url, durability }
+    }
+
+    /// On the server of that name, if it runs; see [`fresh_url`].
+    #[cfg(any(feature = "cloud", feature = "postgres"))]
+    #[allow(dead_code)]
+    pub fn on_server(name: &str) -> Option<Self> {
+        let url = fresh_url(name)?;
+        Some(UrlFixture { _folder: None, url, durability: Durability::Full })
     }
 
     fn open_as(&self, mode: Mode) -> Box<dyn Backend> {
@@ -76,7 +88,7 @@ impl DiskFixture {
     }
 }
 
-impl Fixture for DiskFixture {
+impl Fixture for UrlFixture {
     fn create(&self) -> Box<dyn Backend> {
         self.open_as(Mode::Create)
     }

@@ -2,8 +2,11 @@
 
 mod fixtures;
 mod model;
+#[cfg(any(feature = "cloud", feature = "postgres"))]
+#[path = "../servers/mod.rs"]
+mod servers;
 
-use fixtures::{DiskFixture, MemoryFixture, WrappedFixture};
+use fixtures::{MemoryFixture, UrlFixture, WrappedFixture};
 use pinako::Durability;
 use pinako::backend::IoHints;
 use pinako::conformance_tests;
@@ -13,15 +16,15 @@ conformance_tests!(memory, MemoryFixture::default());
 conformance_tests!(counted, WrappedFixture::new(|inner| Box::new(Counted::new(inner))));
 conformance_tests!(faulty, WrappedFixture::new(|inner| Box::new(Faulty::new(inner))));
 conformance_tests!(delayed, WrappedFixture::new(|inner| Box::new(Delayed::new(inner, NO_DELAY).unwrap())));
-conformance_tests!(lmdb, DiskFixture::new("lmdb", Durability::Full));
-conformance_tests!(lmdb_buffered, DiskFixture::new("lmdb", Durability::Buffered));
+conformance_tests!(lmdb, UrlFixture::new("lmdb", Durability::Full));
+conformance_tests!(lmdb_buffered, UrlFixture::new("lmdb", Durability::Buffered));
 #[cfg(feature = "hdf5")]
-conformance_tests!(hdf5, DiskFixture::new("hdf5", Durability::Full));
+conformance_tests!(hdf5, UrlFixture::new("hdf5", Durability::Full));
 #[cfg(feature = "hdf5")]
-conformance_tests!(hdf5_buffered, DiskFixture::new("hdf5", Durability::Buffered));
-conformance_tests!(sqlite, DiskFixture::new("sqlite", Durability::Full));
-conformance_tests!(sqlite_buffered, DiskFixture::new("sqlite", Durability::Buffered));
-conformance_tests!(files, DiskFixture::new("files", Durability::Full));
-conformance_tests!(files_buffered, DiskFixture::new("files", Durability::Buffered));
+conformance_tests!(hdf5_buffered, UrlFixture::new("hdf5", Durability::Buffered));
+conformance_tests!(sqlite, UrlFixture::new("sqlite", Durability::Full));
+conformance_tests!(sqlite_buffered, UrlFixture::new("sqlite", Durability::Buffered));
+conformance_tests!(files, UrlFixture::new("files", Durability::Full));
+conformance_tests!(files_buffered, UrlFixture::new("files", Durability::Buffered));
 
 const NO_DELAY: IoHints = IoHints { read_seconds: 1e-15, byte_seconds: 1e-15, parallel_reads: 1, block: 1 };

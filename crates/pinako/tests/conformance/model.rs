@@ -12,7 +12,7 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
-use crate::fixtures::{DiskFixture, MemoryFixture};
+use crate::fixtures::{MemoryFixture, UrlFixture};
 
 #[test]
 fn memory() {
@@ -21,23 +21,23 @@ fn memory() {
 
 #[test]
 fn lmdb() {
-    agrees_with_a_map(|| Box::new(DiskFixture::new("lmdb", Durability::Buffered)));
+    agrees_with_a_map(|| Box::new(UrlFixture::new("lmdb", Durability::Buffered)));
 }
 
 #[test]
 fn files() {
-    agrees_with_a_map(|| Box::new(DiskFixture::new("files", Durability::Buffered)));
+    agrees_with_a_map(|| Box::new(UrlFixture::new("files", Durability::Buffered)));
 }
 
 #[cfg(feature = "hdf5")]
 #[test]
 fn hdf5() {
-    agrees_with_a_map(|| Box::new(DiskFixture::new("hdf5", Durability::Buffered)));
+    agrees_with_a_map(|| Box::new(UrlFixture::new("hdf5", Durability::Buffered)));
 }
 
 #[test]
 fn sqlite() {
-    agrees_with_a_map(|| Box::new(DiskFixture::new("sqlite", Durability::Buffered)));
+    agrees_with_a_map(|| Box::new(UrlFixture::new("sqlite", Durability::Buffered)));
 }
 
 /// An image to be appended.

@@ -1,0 +1,31 @@
+//! The servers beside which the tests run. `scripts/servers.py` starts them and says by variables where they are.
+
+use std::env;
+use std::process;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The URL of a store that nobody else has, on the server that the variable `PINAKO_TEST_{name}` gives the URL of.
+/// `None` where it does not run: then the test is skipped, by its name, which is a failure where `CI` is set.
+#[allow(dead_code)]
+pub fn fresh_url(name: &str) -> Option<String> {
+    static LATEST: AtomicU32 = AtomicU32::new(0);
+    let server = variable(&format!("PINAKO_TEST_{name}"))?;
+    let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().subsec_nanos();
+    let own = format!("t{}_{nanos}_{}", process::id(), LATEST.fetch_add(1, Relaxed));
+    Some(match name {
+        "POSTGRES" => format!("{server}?schema={own}"),
+        _ => format!("{server}/{own}"),
+    })
+}
+
+/// What that variable says; where it says nothing, as with [`fresh_url`].
+pub fn variable(name: &str) -> Option<String> {
+    let value = env::var(name).ok();
+    if value.is_none() {
+        assert!(env::var_os("CI").is_none(), "{name} is not set: scripts/servers.py starts the server");
+        let test = std::thread::current().name().unwrap_or_default().to_owned();
+        eprintln!("skipped: {test}: {name} is not set, see \"The servers of the tests\" in CONTRIBUTING.md");
+    }
+    value
+}
