@@ -9,12 +9,12 @@ use std::path::Path as DiskPath;
 use std::sync::Arc;
 use std::time::Duration;
 
-use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, AwsCredential};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{BackoffConfig, ObjectStore, RetryConfig};
+use object_store::{BackoffConfig, ObjectStore, RetryConfig, StaticCredentialProvider};
 use url::Url;
 
 use super::profile::Profile;
@@ -180,28 +180,29 @@ fn retries(timeout: Duration) -> RetryConfig {
     RetryConfig { backoff, max_retries: usize::MAX, retry_timeout: timeout }
 }
 
-/// A store of Amazon's, or one that speaks like it. Whoever is named comes first, then the environment, then the files
-/// of profiles, then what the machine is.
+/// A store of Amazon's, or one that speaks like it. Keys are those of the profile that is named, else the environment's,
+/// else those of the default profile, else what the machine is given.
 fn s3(address: &Address, http: Http) -> Result<Arc<dyn ObjectStore>> {
     let options = &address.options;
     let mut builder = AmazonS3Builder::from_env();
     let has = |builder: &AmazonS3Builder, key| builder.get_config_value(&key).is_some();
+    let profile = Profile::load(options.profile.as_deref())?;
+    for (key, value) in [(AmazonS3ConfigKey::Region, &profile.region), (AmazonS3ConfigKey::Endpoint, &profile.endpoint)]
+    {
+        if let Some(value) = value.as_ref().filter(|_| !has(&builder, key)) {
+            builder = builder.with_config(key, value);
+        }
+    }
     let own_keys = has(&builder, AmazonS3ConfigKey::AccessKeyId)
         || has(&builder, AmazonS3ConfigKey::SecretAccessKey)
         || has(&builder, AmazonS3ConfigKey::WebIdentityTokenFile);
-    if options.profile.is_some() || !(own_keys || options.anonymous) {
-        let profile = Profile::load(options.profile.as_deref())?;
-        for (key, value, over) in [
-            (AmazonS3ConfigKey::AccessKeyId, profile.key_id, true),
-            (AmazonS3ConfigKey::SecretAccessKey, profile.secret, true),
-            (AmazonS3ConfigKey::Token, profile.token, true),
-            (AmazonS3ConfigKey::Region, profile.region, options.profile.is_some()),
-            (AmazonS3ConfigKey::Endpoint, profile.endpoint, options.profile.is_some()),
-        ] {
-            if let Some(value) = value.filter(|_| over || !has(&builder, key)) {
-                builder = builder.with_config(key, value);
-            }
-        }
+    if options.anonymous {
+        builder = builder.with_skip_signature(true);
+    } else if (options.profile.is_some() || !own_keys)
+        && let Some((key_id, secret_key, token)) = profile.keys()?
+    {
+        let credential = AwsCredential { key_id, secret_key, token };
+        builder = builder.with_credentials(Arc::new(StaticCredentialProvider::new(credential)));
     }
     if let Some(region) = &options.region {
         builder = builder.with_region(region);
@@ -298,7 +299,7 @@ fn check_endpoint(endpoint: Option<String>) -> Result<()> {
 fn unusable(whose: &str, error: object_store::Error) -> Error {
     Error::invalid(format!("what is set up for {whose} cannot be used"))
         .with_source(error)
-        .with_hint("docs/servers.md says where credentials are taken from")
+        .with_hint(format!("check the variables of {whose} in the environment, and the files that they name"))
 }
 
 #[cfg(test)]

@@ -134,10 +134,10 @@ impl Refusal {
             }
             _ if self.refuses_clock() => "compare this machine's clock with the true time",
             ErrorKind::NotFound if self.misses_bucket() => {
-                "make the bucket or container first, or check its name, the endpoint and the account"
+                "make it first with the service's own tools, or check its name, the endpoint and the account"
             }
             ErrorKind::Denied if self.refuses_credentials() => {
-                "the credentials are wrong or have expired: see docs/servers.md for where they are taken from"
+                "the credentials are wrong or have expired: check the variables that give them, or log in again"
             }
             ErrorKind::Denied => {
                 "whoever these credentials stand for lacks the permission: the bucket's owner can give it"
@@ -195,7 +195,11 @@ pub(super) fn failed(what: &str, path: &Path, error: object_store::Error) -> Err
     let message = format!("{what} {object}");
     let ours = |kind| Error::new(kind, message.clone());
     if let Some(refusal) = cause::<Refusal>(&error) {
-        let failed = ours(refusal.kind()).with_source(refusal.to_string());
+        let failed = match refusal.misses_bucket() {
+            true => Error::not_found("there is no such bucket or container"),
+            false => ours(refusal.kind()),
+        };
+        let failed = failed.with_source(refusal.to_string());
         return match refusal.hint() {
             Some(hint) => failed.with_hint(hint),
             None => failed,
@@ -204,7 +208,7 @@ pub(super) fn failed(what: &str, path: &Path, error: object_store::Error) -> Err
     if let Some(cut) = cause::<Cut>(&error) {
         let (kind, hint) = match cut {
             Cut::Stalled(_) => (ErrorKind::Transient, "a slow server may need more: add ?timeout=2m to the URL"),
-            Cut::NoCredentials => (ErrorKind::Denied, "docs/servers.md says where credentials are taken from"),
+            Cut::NoCredentials => (ErrorKind::Denied, ways_to_credentials(&error)),
             Cut::NoClient(_) => (ErrorKind::Backend, "check the certificates of this system"),
         };
         return ours(kind).with_source(cut.to_string()).with_hint(hint);
@@ -233,6 +237,20 @@ pub(super) fn failed(what: &str, path: &Path, error: object_store::Error) -> Err
             Some(io) => Error::io(message, std::io::Error::new(io.kind(), io.to_string())),
             None => ours(ErrorKind::Backend).with_source(innermost(&error)),
         },
+    }
+}
+
+/// What whoever has no credentials can do, by the service that `error` is of.
+fn ways_to_credentials(error: &object_store::Error) -> &'static str {
+    match error {
+        object_store::Error::Generic { store: "S3", .. } => {
+            "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run aws configure, or add ?anonymous=true for a public bucket"
+        }
+        object_store::Error::Generic { store: "GCS", .. } => {
+            "set GOOGLE_APPLICATION_CREDENTIALS, or run gcloud auth application-default login, or add ?anonymous=true for a \
+             public bucket"
+        }
+        _ => "set AZURE_STORAGE_KEY, or run az login, or add ?anonymous=true for a public container",
     }
 }
 
@@ -269,8 +287,8 @@ mod tests {
         let xml =
             |code: &str| format!("<?xml version=\"1.0\"?>\n<Error><Code>{code}</Code><Message>No.</Message></Error>");
         for (status, code, kind, hint) in [
-            (404, "NoSuchBucket", ErrorKind::NotFound, "make the bucket"),
-            (404, "ContainerNotFound", ErrorKind::NotFound, "make the bucket"),
+            (404, "NoSuchBucket", ErrorKind::NotFound, "make it first"),
+            (404, "ContainerNotFound", ErrorKind::NotFound, "make it first"),
             (403, "InvalidAccessKeyId", ErrorKind::Denied, "credentials are wrong"),
             (403, "SignatureDoesNotMatch", ErrorKind::Denied, "credentials are wrong"),
             (400, "ExpiredToken", ErrorKind::Denied, "credentials are wrong"),
@@ -288,7 +306,11 @@ mod tests {
             let error = told(refusal(status, &xml(code)));
             assert_eq!(error.kind(), kind, "{code}");
             assert!(error.hint().unwrap().contains(hint), "{code}: {:?}", error.hint());
-            assert_eq!(error.to_string(), "cannot read the object a/b");
+            let message = match kind {
+                ErrorKind::NotFound => "there is no such bucket or container",
+                _ => "cannot read the object a/b",
+            };
+            assert_eq!(error.to_string(), message);
             let source = error.source().unwrap().to_string();
             assert!(
                 source.starts_with(&format!("the server answered {status}")) && source.ends_with(": No"),

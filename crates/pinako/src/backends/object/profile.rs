@@ -19,14 +19,15 @@ pub(super) struct Profile {
     pub(super) token: Option<String>,
     pub(super) region: Option<String>,
     pub(super) endpoint: Option<String>,
+    /// What says how to get keys that are not in the files, and whose profile it is.
+    elsewhere: Option<(&'static str, String)>,
 }
 
 impl Profile {
     /// The profile `named`, or that of the environment, or the default one, which need not exist.
     ///
     /// # Errors
-    /// `NotFound` where a profile that was named does not exist; `InvalidInput` where a file is damaged;
-    /// `Unsupported` where the profile gets its keys in a way that Pinako does not know.
+    /// `NotFound` where a profile that was named does not exist; `InvalidInput` where a file is damaged.
     pub(super) fn load(named: Option<&str>) -> Result<Self> {
         let from_environment = env::var("AWS_PROFILE").ok().filter(|name| !name.is_empty());
         let named = named.map(str::to_owned).or(from_environment);
@@ -46,24 +47,33 @@ impl Profile {
                 .with_hint("check ?profile= and AWS_PROFILE, or make it: aws configure --profile NAME"));
         }
         let get = |key: &str| sections.iter().find_map(|section| section.get(key)).map(str::to_owned);
-        let profile = Profile {
+        const ELSEWHERE: [&str; 5] =
+            ["credential_process", "sso_session", "sso_start_url", "role_arn", "login_session"];
+        let elsewhere = ELSEWHERE.into_iter().find(|key| get(key).is_some());
+        Ok(Profile {
             key_id: get("aws_access_key_id"),
             secret: get("aws_secret_access_key"),
             token: get("aws_session_token"),
             region: get("region"),
             endpoint: get("endpoint_url"),
-        };
-        if profile.key_id.is_none() {
-            const ELSEWHERE: [&str; 5] =
-                ["credential_process", "sso_session", "sso_start_url", "role_arn", "login_session"];
-            if let Some(way) = ELSEWHERE.into_iter().find(|key| get(key).is_some()) {
-                return Err(Error::unsupported(format!(
-                    "the AWS profile {name:?} gets its keys by {way}, which Pinako leaves to the aws command"
-                ))
-                .with_hint(format!("eval \"$(aws configure export-credentials --profile {name} --format env)\"")));
-            }
+            elsewhere: elsewhere.map(|key| (key, name.to_owned())),
+        })
+    }
+
+    /// The key's id, the secret key and the session's token, if there is one; nothing where the files have no keys.
+    ///
+    /// # Errors
+    /// `Unsupported` where the profile gets them in a way that Pinako does not know, `InvalidInput` where half is missing.
+    pub(super) fn keys(self) -> Result<Option<(String, String, Option<String>)>> {
+        match (self.key_id, self.secret, self.elsewhere) {
+            (Some(key_id), Some(secret), _) => Ok(Some((key_id, secret, self.token))),
+            (None, None, None) => Ok(None),
+            (None, None, Some((way, name))) => Err(Error::unsupported(format!(
+                "the AWS profile {name:?} gets its keys by {way}, which Pinako leaves to the aws command"
+            ))
+            .with_hint(format!("eval \"$(aws configure export-credentials --profile {name} --format env)\""))),
+            _ => Err(Error::invalid("of an AWS profile's aws_access_key_id and aws_secret_access_key one is missing")),
         }
-        Ok(profile)
     }
 }
 
@@ -140,6 +150,7 @@ mod tests {
             token: text("t=="),
             region: text("us-east-2"),
             endpoint: text("http://10.0.0.1:9000"),
+            elsewhere: None,
         };
         assert_eq!(Profile::find(Some("work"), &files).unwrap(), work);
     }
@@ -157,7 +168,7 @@ mod tests {
     fn profiles_that_need_the_aws_command_say_which() {
         for key in ["credential_process", "sso_session", "sso_start_url", "role_arn"] {
             let files = files("", &format!("[profile p]\n{key} = x\n"));
-            let error = Profile::find(Some("p"), &files).unwrap_err();
+            let error = Profile::find(Some("p"), &files).unwrap().keys().unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Unsupported);
             assert!(error.hint().unwrap().contains("export-credentials --profile p"), "{error:?}");
         }
