@@ -18,7 +18,7 @@ mod object;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod read_ahead;
-#[cfg(any(feature = "cloud", feature = "postgres"))]
+#[cfg(feature = "cloud")]
 #[allow(dead_code)]
 mod runtime;
 mod sealed;
@@ -408,14 +408,21 @@ fn left_out(kind: Kind) -> Error {
 /// The URL of a server as it may be shown.
 fn without_password(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let end = rest.find(['/', '?']).unwrap_or(rest.len());
-    match rest[..end].rsplit_once('@') {
+    let (place, options) = rest.split_once('?').map_or((rest, None), |(place, options)| (place, Some(options)));
+    let end = place.find('/').unwrap_or(place.len());
+    let mut shown = match place[..end].rsplit_once('@').or_else(|| place.rsplit_once('@')) {
         Some((user, _)) if user.contains(':') => {
             let name = user.split(':').next().unwrap_or_default();
-            format!("{scheme}://{name}:***{}", &rest[user.len()..])
+            format!("{scheme}://{name}:***{}", &place[user.len()..])
         }
-        _ => url.to_owned(),
+        _ => format!("{scheme}://{place}"),
+    };
+    let options = options.into_iter().flat_map(|options| options.split('&'));
+    for (option, separator) in options.zip(std::iter::once('?').chain(std::iter::repeat('&'))) {
+        shown.push(separator);
+        shown.push_str(if option.starts_with("password=") { "password=***" } else { option });
     }
+    shown
 }
 
 /// The error for what a creation left at `path` that was killed.
@@ -467,4 +474,24 @@ fn check_found(name: &str, id: Id, found: Option<&Descriptor>) -> Result<Id> {
 fn name_taken(name: &str) -> Error {
     Error::conflict(format!("there is an image named {name:?} already"))
         .with_hint("names are unique: choose another, or remove that image first")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_password_is_shown_wherever_it_stands() {
+        for (url, shown) in [
+            ("postgres://ann@h:5432/db?schema=x", "postgres://ann@h:5432/db?schema=x"),
+            ("postgres://ann:secret@h:5432/db?a=b", "postgres://ann:***@h:5432/db?a=b"),
+            ("postgres://ann:se@cret@h", "postgres://ann:***@h"),
+            ("postgres://ann:se/cret@h/db", "postgres://ann:***@h/db"),
+            ("postgres://h/db?user=ann&password=secret&x=y", "postgres://h/db?user=ann&password=***&x=y"),
+            ("postgres://h?password=secret", "postgres://h?password=***"),
+            ("s3://bucket/prefix", "s3://bucket/prefix"),
+        ] {
+            assert_eq!(without_password(url), shown);
+        }
+    }
 }

@@ -9,7 +9,7 @@ use pinako::conformance::Fixture;
 use tempfile::TempDir;
 
 #[cfg(any(feature = "cloud", feature = "postgres"))]
-use crate::servers::fresh_url;
+use crate::servers::{drop_fresh, fresh_url};
 
 /// A store in memory, whose handles are clones.
 #[derive(Default)]
@@ -78,13 +78,20 @@ impl UrlFixture {
     /// On the server of that name, if it runs; see [`fresh_url`].
     #[cfg(any(feature = "cloud", feature = "postgres"))]
     #[allow(dead_code)]
-    pub fn on_server(name: &str) -> Option<Self> {
+    pub fn on_server(name: &str, durability: Durability) -> Option<Self> {
         let url = fresh_url(name)?;
-        Some(UrlFixture { _folder: None, url, durability: Durability::Full })
+        Some(UrlFixture { _folder: None, url, durability })
     }
 
     fn open_as(&self, mode: Mode) -> Box<dyn Backend> {
         backends::open(&self.url, mode, self.durability).unwrap()
+    }
+}
+
+#[cfg(any(feature = "cloud", feature = "postgres"))]
+impl Drop for UrlFixture {
+    fn drop(&mut self) {
+        drop_fresh(&self.url);
     }
 }
 

@@ -24,6 +24,10 @@ conformance_tests!(hdf5, UrlFixture::new("hdf5", Durability::Full));
 conformance_tests!(hdf5_buffered, UrlFixture::new("hdf5", Durability::Buffered));
 conformance_tests!(sqlite, UrlFixture::new("sqlite", Durability::Full));
 conformance_tests!(sqlite_buffered, UrlFixture::new("sqlite", Durability::Buffered));
+#[cfg(feature = "postgres")]
+conformance_tests!(postgres, optional UrlFixture::on_server("POSTGRES", Durability::Full));
+#[cfg(feature = "postgres")]
+conformance_tests!(postgres_buffered, optional UrlFixture::on_server("POSTGRES", Durability::Buffered));
 conformance_tests!(files, UrlFixture::new("files", Durability::Full));
 conformance_tests!(files_buffered, UrlFixture::new("files", Durability::Buffered));
 

@@ -40,6 +40,14 @@ fn sqlite() {
     agrees_with_a_map(|| Box::new(UrlFixture::new("sqlite", Durability::Buffered)));
 }
 
+#[cfg(feature = "postgres")]
+#[test]
+fn postgres() {
+    if crate::servers::variable("PINAKO_TEST_POSTGRES").is_some() {
+        agrees_with_a_map(|| Box::new(UrlFixture::on_server("POSTGRES", Durability::Buffered).unwrap()));
+    }
+}
+
 /// An image to be appended.
 #[derive(Debug, Clone)]
 struct New {

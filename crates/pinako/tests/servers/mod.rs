@@ -19,6 +19,31 @@ pub fn fresh_url(name: &str) -> Option<String> {
     })
 }
 
+/// Has the PostgreSQL server at `url` do `statements`, and gives the rows that it answers with, as psql prints them.
+#[cfg(feature = "postgres")]
+#[allow(dead_code)]
+pub fn psql(url: &str, statements: &str) -> String {
+    // The options after the ? are ours.
+    let server = url.split('?').next().unwrap_or(url);
+    let program = env::var("PINAKO_TEST_POSTGRES_BIN").map_or("psql".into(), |folder| format!("{folder}/psql"));
+    let output = process::Command::new(program)
+        .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", server, "-c", statements])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{statements}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+}
+
+/// Drops what stands at a URL of [`fresh_url`], where that is in a database; other servers forget it when they end.
+#[allow(dead_code)]
+pub fn drop_fresh(url: &str) {
+    #[cfg(feature = "postgres")]
+    if let (true, Some((_, schema))) = (url.starts_with("postgres:"), url.split_once("?schema=")) {
+        psql(url, &format!("DROP SCHEMA IF EXISTS {schema} CASCADE"));
+    }
+    let _ = url;
+}
+
 /// What that variable says; where it says nothing, as with [`fresh_url`].
 pub fn variable(name: &str) -> Option<String> {
     let value = env::var(name).ok();

@@ -1,0 +1,372 @@
+//! One connection: how it is made, what it is told, and what is asked of it.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::{TcpStream, ToSocketAddrs};
+use std::os::unix::net::UnixStream;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt};
+use rustix::net::sockopt;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Config, CopyInSink, Row, RowStream, SimpleQueryMessage, Statement};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::error::{failed, is_between_lives, is_fatal, is_of_tls, refused, slow_to_connect, stopped, unreachable};
+use super::place::{Host, Place, socket_path};
+use super::sql::{Query, Sql};
+use super::tls::SslMode;
+use super::wire::{Counters, Socket, Stopped, Stream, Wire};
+use crate::error::{Error, ErrorKind, Result};
+
+/// How much longer than the server may take for a statement we wait for what it says of that.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// When a server is asked whether it is still there, how often again, and until when.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEPALIVE_COUNT: u32 = 3;
+
+/// When a server that is just starting is asked again.
+const BETWEEN_TRIES: Duration = Duration::from_millis(100);
+
+/// The state machine of the protocol.
+type Driver = tokio_postgres::Connection<Stream, <MakeRustlsConnect as MakeTlsConnect<Stream>>::Stream>;
+
+/// What became of a connection, or of the last statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// The connection is gone; whether the server did what it was told last is not known.
+    Cut,
+    /// The server says nothing; the same holds.
+    Silent,
+    /// The server gave up on a statement because of its time; the connection is as good as before.
+    TimedOut,
+}
+
+/// One connection. It is used by one thread at a time.
+pub(super) struct Connection {
+    client: Client,
+    line: Line,
+    sql: Arc<Sql>,
+    statements: [Option<Statement>; Query::COUNT],
+    counters: Arc<Counters>,
+    /// How long the server may say nothing.
+    silence: Duration,
+    /// Whether an answer was begun and not read to its end, or a transaction not ended.
+    is_amid: bool,
+}
+
+/// The socket and the state machine on it.
+struct Line {
+    wire: Arc<Wire>,
+    driver: Driver,
+    failure: Option<Failure>,
+}
+
+impl Line {
+    /// Runs `future`, which is about an answer that comes through here, to its end.
+    fn wait<T>(
+        &mut self,
+        future: impl Future<Output = Result<T, tokio_postgres::Error>>,
+        silence: Duration,
+    ) -> Result<T> {
+        if self.is_lost() {
+            return Err(Error::new(ErrorKind::Transient, "the connection to the server was cut"));
+        }
+        let mut future = pin!(future);
+        let driver = &mut self.driver;
+        let both = poll_fn(|context| {
+            if let Poll::Ready(output) = future.as_mut().poll(context) {
+                return Poll::Ready(output);
+            }
+            let Poll::Ready(ended) = Pin::new(&mut *driver).poll(context) else { return Poll::Pending };
+            // What the server said last may have reached the future just now.
+            match (future.as_mut().poll(context), ended) {
+                (Poll::Ready(Err(error)), Err(reason)) if error.is_closed() => Poll::Ready(Err(reason)),
+                (Poll::Ready(output), _) => Poll::Ready(output),
+                (Poll::Pending, Err(reason)) => Poll::Ready(Err(reason)),
+                (Poll::Pending, Ok(())) => Poll::Pending,
+            }
+        });
+        match self.wire.run(both, silence) {
+            Ok(output) => output.map_err(|error| {
+                if is_fatal(&error) {
+                    self.failure = Some(Failure::Cut);
+                } else if error.code() == Some(&SqlState::QUERY_CANCELED) {
+                    self.failure = Some(Failure::TimedOut);
+                }
+                failed(error)
+            }),
+            Err(error) => {
+                self.failure = Some(Failure::Silent);
+                Err(stopped(error))
+            }
+        }
+    }
+
+    fn is_lost(&self) -> bool {
+        matches!(self.failure, Some(Failure::Cut | Failure::Silent))
+    }
+}
+
+impl Connection {
+    /// Connects to the server of `place`, and has every statement run under `settings`.
+    ///
+    /// # Errors
+    /// `Transient` where nobody answers, `Denied` where the server does not let us in, `NotFound` where it has no such
+    /// database.
+    pub(super) fn open(place: &Place, settings: &str, sql: &Arc<Sql>, counters: &Arc<Counters>) -> Result<Self> {
+        let modes: &[tokio_postgres::config::SslMode] = {
+            use tokio_postgres::config::SslMode as Asked;
+            match place.tls.mode {
+                SslMode::Disable => &[Asked::Disable],
+                SslMode::Allow => &[Asked::Disable, Asked::Require],
+                SslMode::Prefer => &[Asked::Prefer, Asked::Disable],
+                SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => &[Asked::Require],
+            }
+        };
+        let mut refusal = None;
+        for &mode in modes {
+            match Self::greet(place, mode, counters)? {
+                Ok((client, line)) => {
+                    let mut connection = Connection {
+                        client,
+                        line,
+                        sql: sql.clone(),
+                        statements: Default::default(),
+                        counters: counters.clone(),
+                        silence: place.statement_timeout + GRACE,
+                        is_amid: false,
+                    };
+                    connection.batch(settings)?;
+                    return Ok(connection);
+                }
+                Err(error) => {
+                    let may_be_its_mode =
+                        is_of_tls(&error) || error.code() == Some(&SqlState::INVALID_AUTHORIZATION_SPECIFICATION);
+                    refusal.get_or_insert(error);
+                    if !may_be_its_mode {
+                        break;
+                    }
+                }
+            }
+        }
+        let refusal = refusal.map(|error| refused(place, error));
+        Err(refusal.unwrap_or_else(|| slow_to_connect(place)))
+    }
+
+    /// Makes a connection by a mode of TLS: it, or how the server refused it.
+    fn greet(
+        place: &Place,
+        mode: tokio_postgres::config::SslMode,
+        counters: &Arc<Counters>,
+    ) -> Result<Result<(Client, Line), tokio_postgres::Error>> {
+        let mut config = Config::new();
+        config.user(&place.user).dbname(&place.database).application_name(&place.application_name).ssl_mode(mode);
+        if let Some(password) = &place.password {
+            config.password(password);
+        }
+        let end = Instant::now() + place.connect_timeout;
+        let name = match &place.host {
+            Host::Tcp(name) => name,
+            Host::Unix(_) => "localhost",
+        };
+        let mut tls = MakeRustlsConnect::new((*place.tls.config).clone());
+        loop {
+            let wire = reach(place, end).and_then(|socket| Wire::new(socket, counters.clone()));
+            let wire = wire.map_err(|error| match error.kind() {
+                io::ErrorKind::TimedOut => slow_to_connect(place),
+                _ => unreachable(place, error),
+            })?;
+            let Ok(tls) = MakeTlsConnect::<Stream>::make_tls_connect(&mut tls, name);
+            let left = end.saturating_duration_since(Instant::now());
+            counters.requests.fetch_add(1, Ordering::Relaxed);
+            match wire.run(config.connect_raw(wire.stream(), tls), left) {
+                Ok(Ok((client, driver))) => return Ok(Ok((client, Line { wire, driver, failure: None }))),
+                Ok(Err(error)) if is_between_lives(&error) && left > BETWEEN_TRIES => thread::sleep(BETWEEN_TRIES),
+                Ok(Err(error)) => return Ok(Err(error)),
+                Err(Stopped::Silence(_)) => return Err(slow_to_connect(place)),
+                Err(Stopped::Failed(error)) => return Err(unreachable(place, error)),
+            }
+        }
+    }
+
+    /// A value that the server told of itself as the connection began.
+    pub(super) fn parameter(&self, name: &str) -> Option<&str> {
+        self.line.driver.parameter(name)
+    }
+
+    /// How the connection or the last statement failed, if it did.
+    pub(super) fn failure(&self) -> Option<Failure> {
+        self.line.failure
+    }
+
+    /// Whether the server still answers on it.
+    pub(super) fn is_there(&self) -> bool {
+        !self.line.is_lost()
+    }
+
+    /// Whether the connection is as good as a new one.
+    pub(super) fn is_sound(&self) -> bool {
+        !self.is_amid && self.is_there()
+    }
+
+    /// Forgets how an earlier statement failed.
+    pub(super) fn begin_anew(&mut self) {
+        self.line.failure = None;
+    }
+
+    fn count_request(&self) {
+        self.counters.requests.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The statement of `query`, which the server parses once a connection.
+    fn prepare(&mut self, query: Query) -> Result<Statement> {
+        if let Some(statement) = &self.statements[query as usize] {
+            return Ok(statement.clone());
+        }
+        self.count_request();
+        let statement = self.line.wait(self.client.prepare(self.sql.of(query)), self.silence)?;
+        Ok(self.statements[query as usize].insert(statement).clone())
+    }
+
+    /// Asks a query, whose rows come as they are taken.
+    pub(super) fn query(&mut self, query: Query, parameters: &[&(dyn ToSql + Sync)]) -> Result<Rows<'_>> {
+        let statement = self.prepare(query)?;
+        self.count_request();
+        let parameters = parameters.iter().copied();
+        let rows = self.line.wait(self.client.query_raw(&statement, parameters), self.silence)?;
+        let was_amid = std::mem::replace(&mut self.is_amid, true);
+        Ok(Rows { connection: self, rows: Box::pin(rows), was_amid })
+    }
+
+    /// The only row that a query has.
+    pub(super) fn query_one(&mut self, query: Query, parameters: &[&(dyn ToSql + Sync)]) -> Result<Row> {
+        let statement = self.prepare(query)?;
+        self.count_request();
+        self.line.wait(self.client.query_one(&statement, parameters), self.silence)
+    }
+
+    /// Does what a query says that has no rows.
+    pub(super) fn execute(&mut self, query: Query, parameters: &[&(dyn ToSql + Sync)]) -> Result<()> {
+        let statement = self.prepare(query)?;
+        self.count_request();
+        self.line.wait(self.client.execute(&statement, parameters), self.silence).map(drop)
+    }
+
+    /// Has the server do `statements`, which are one message; their rows are text.
+    pub(super) fn batch(&mut self, statements: &str) -> Result<Vec<SimpleQueryMessage>> {
+        self.batch_within(statements, self.silence)
+    }
+
+    /// As [`batch`](Self::batch), where the server may say nothing for so long.
+    pub(super) fn batch_within(&mut self, statements: &str, silence: Duration) -> Result<Vec<SimpleQueryMessage>> {
+        self.count_request();
+        self.line.wait(self.client.simple_query(statements), silence)
+    }
+
+    /// Begins a transaction by `statements`; until it is ended, the connection is of no use to others.
+    pub(super) fn begin(&mut self, statements: &str, patience: Duration) -> Result<Vec<SimpleQueryMessage>> {
+        self.is_amid = true;
+        self.batch_within(statements, self.silence + patience)
+    }
+
+    /// Ends a transaction by `statements`.
+    pub(super) fn end(&mut self, statements: &str) -> Result<()> {
+        self.batch(statements)?;
+        self.is_amid = false;
+        Ok(())
+    }
+
+    /// Begins to copy rows into a table.
+    pub(super) fn copy_in(&mut self, query: Query) -> Result<CopyIn<'_>> {
+        let statement = self.prepare(query)?;
+        self.count_request();
+        let sink = self.line.wait(self.client.copy_in(&statement), self.silence)?;
+        Ok(CopyIn { line: &mut self.line, silence: self.silence, sink: Box::pin(sink) })
+    }
+}
+
+/// Rows that the server sends.
+pub(super) struct Rows<'a> {
+    connection: &'a mut Connection,
+    rows: Pin<Box<RowStream>>,
+    was_amid: bool,
+}
+
+impl Rows<'_> {
+    pub(super) fn next(&mut self) -> Result<Option<Row>> {
+        let Connection { line, silence, .. } = &mut *self.connection;
+        let rows = &mut self.rows;
+        let next = line.wait(async { rows.next().await.transpose() }, *silence);
+        if !matches!(next, Ok(Some(_))) {
+            self.connection.is_amid = self.was_amid;
+        }
+        next
+    }
+
+    /// Takes the rest of the rows, which nobody wants: there are few.
+    pub(super) fn skip_rest(mut self) -> Result<()> {
+        while self.next()?.is_some() {}
+        Ok(())
+    }
+}
+
+/// Rows that the server takes.
+pub(super) struct CopyIn<'a> {
+    line: &'a mut Line,
+    silence: Duration,
+    sink: Pin<Box<CopyInSink<Bytes>>>,
+}
+
+impl CopyIn<'_> {
+    pub(super) fn send(&mut self, bytes: Bytes) -> Result<()> {
+        let sent = self.line.wait(self.sink.feed(bytes), self.silence);
+        match sent {
+            // The reason why the server takes no more is in its answer.
+            Err(error) if !self.line.is_lost() => Err(error),
+            sent => sent,
+        }
+    }
+
+    /// Ends the copy.
+    pub(super) fn finish(mut self) -> Result<()> {
+        self.line.wait(self.sink.as_mut().finish(), self.silence).map(drop)
+    }
+}
+
+/// A socket that is connected to the server.
+fn reach(place: &Place, end: Instant) -> io::Result<Socket> {
+    let name = match &place.host {
+        Host::Unix(folder) => return Ok(Socket::Unix(UnixStream::connect(socket_path(folder, place.port))?)),
+        Host::Tcp(name) => name,
+    };
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "its name stands for no address");
+    for address in (&**name, place.port).to_socket_addrs()? {
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        match TcpStream::connect_timeout(&address, left) {
+            Ok(socket) => {
+                socket.set_nodelay(true)?;
+                sockopt::set_socket_keepalive(&socket, true)?;
+                sockopt::set_tcp_keepidle(&socket, KEEPALIVE_IDLE)?;
+                sockopt::set_tcp_keepintvl(&socket, KEEPALIVE_INTERVAL)?;
+                sockopt::set_tcp_keepcnt(&socket, KEEPALIVE_COUNT)?;
+                return Ok(Socket::Tcp(socket));
+            }
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}

@@ -1,0 +1,65 @@
+//! Giving back the space of what was removed.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio_postgres::SimpleQueryMessage;
+
+use super::connection::Connection;
+use crate::error::{Error, ErrorKind, Result};
+
+/// How long transactions are waited for that may still see what was removed.
+const OLD_VIEWS: Duration = Duration::from_secs(10);
+
+/// How often they are looked for.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
+
+/// A table of any size is written anew without a word.
+const NO_LIMIT: Duration = Duration::from_secs(30 * 86_400);
+
+/// Writes the tables anew without what was removed. Readers and writers wait meanwhile.
+///
+/// # Errors
+/// `Denied` where the tables belong to another user, `Conflict` where others use them for too long.
+pub(super) fn compact(connection: &mut Connection, schema: &str) -> Result<()> {
+    let own = first_value(&connection.batch(&format!(
+        "SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = '{}.payload'::regclass",
+        schema.replace('\'', "''")
+    ))?);
+    if own.as_deref() != Some("t") {
+        return Err(Error::new(ErrorKind::Denied, "only the owner of the tables can compact the store")
+            .with_hint("do it as the user who created it"));
+    }
+    wait_for_old_views(connection)?;
+    // It is not given back: the connection ends with this.
+    connection.begin("SET statement_timeout = 0", Duration::ZERO)?;
+    for table in ["payload", "image", "store"] {
+        connection.batch_within(&format!("VACUUM (FULL, ANALYZE) {schema}.{table}"), NO_LIMIT)?;
+    }
+    Ok(())
+}
+
+/// Waits until nobody has a view of the database from before now, in which what was removed is still there: it could not
+/// be given back. Other users' views are not shown to everybody.
+fn wait_for_old_views(connection: &mut Connection) -> Result<()> {
+    let now = first_value(&connection.batch("SELECT txid_current() & (2 ^ 32 - 1)::bigint")?);
+    let end = Instant::now() + OLD_VIEWS;
+    let Some(now) = now else { return Ok(()) };
+    let look = format!(
+        "SELECT count(*) FROM pg_stat_activity
+         WHERE datname = current_database() AND pid <> pg_backend_pid()
+         AND greatest(age(backend_xmin), age(backend_xid)) >= age('{now}'::xid)"
+    );
+    while first_value(&connection.batch(&look)?).as_deref() != Some("0") && Instant::now() < end {
+        thread::sleep(BETWEEN_LOOKS);
+    }
+    Ok(())
+}
+
+/// The first value of the first row.
+fn first_value(messages: &[SimpleQueryMessage]) -> Option<String> {
+    messages.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+        _ => None,
+    })
+}
