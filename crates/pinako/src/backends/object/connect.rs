@@ -55,7 +55,13 @@ pub(super) fn connect_url(url: &str) -> Result<Place> {
 }
 
 /// The place in the folder at `path`, which must exist. Whatever is put there is on the disk when the put returns.
+///
+/// # Errors
+/// `InvalidInput` where the folder's path is no UTF-8, which names of objects are; `NotFound` and others of the disk.
 pub(super) fn connect_folder(path: &DiskPath) -> Result<Place> {
+    if path.canonicalize().is_ok_and(|path| path.to_str().is_none()) {
+        return Err(Error::invalid(format!("the path {} is not UTF-8", path.display())).with_hint("rename the folder"));
+    }
     let folder = LocalFileSystem::new_with_prefix(path)
         .map_err(|error| super::error::failed("cannot open", &Path::ROOT, error))?
         .with_fsync(true);
@@ -352,6 +358,18 @@ mod tests {
             assert_eq!(check_endpoint(Some(endpoint.to_owned())).unwrap_err().kind(), ErrorKind::InvalidInput);
         }
         check_endpoint(Some("http://127.0.0.1:9000/account".to_owned())).unwrap();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_folder_whose_name_is_not_text_is_refused() {
+        use std::os::unix::ffi::OsStrExt;
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(std::ffi::OsStr::from_bytes(b"\xff"));
+        std::fs::create_dir(&path).unwrap();
+        assert_eq!(connect_folder(&path).unwrap_err().kind(), ErrorKind::InvalidInput);
+        assert_eq!(connect_folder(&folder.path().join("none")).unwrap_err().kind(), ErrorKind::NotFound);
     }
 
     #[test]
