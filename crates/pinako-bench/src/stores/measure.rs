@@ -16,6 +16,7 @@ use pinako::{Durability, Error, ErrorKind, Id, Image, NewImage, Result, Store};
 use super::contender::{Contender, Opening};
 use super::data::SourceImages;
 use super::report::{Measurement, Operation};
+use super::requests::{Asked, Requests};
 use super::{Options, Progress, Watch};
 use crate::pictures::Random;
 use crate::summary::quantile;
@@ -48,7 +49,7 @@ pub(super) fn measure(
     images: &SourceImages,
     folder: &Path,
     watch: &mut Watch<'_>,
-) -> Result<Vec<Measurement>> {
+) -> Result<(Vec<Measurement>, Vec<Requests>)> {
     let largest = options.counts.iter().copied().max().unwrap_or(0);
     // Each repetition stores twice and reads twice; the look at memory does both once more.
     let rounds =
@@ -67,6 +68,9 @@ pub(super) fn measure(
         done: 0,
         total,
         samples: BTreeMap::new(),
+        asked: BTreeMap::new(),
+        contenders,
+        made: None,
     };
     for &count in &options.counts {
         for repetition in 0..options.repetitions_at(count) {
@@ -78,10 +82,18 @@ pub(super) fn measure(
             run.memory_round(place, contender, count)?;
         }
     }
-    let measurements = run.samples.into_iter().filter_map(|((count, operation, place), samples)| {
-        Measurement::new(contenders[place].name.clone(), count, operation, samples.each, samples.singles)
+    let name = |place: usize| contenders[place].name.clone();
+    let measurements =
+        std::mem::take(&mut run.samples).into_iter().filter_map(|((count, operation, place), samples)| {
+            Measurement::new(name(place), count, operation, samples.each, samples.singles)
+        });
+    let measurements = measurements.collect();
+    let of_servers = std::mem::take(&mut run.asked).into_iter().filter(|(_, asked)| asked.store.requests > 0.0);
+    let requests = of_servers.map(|((count, place), asked)| {
+        let SomeAsked { store, read, single } = asked;
+        Requests { backend: name(place), count, store, read, single }
     });
-    Ok(measurements.collect())
+    Ok((measurements, requests.collect()))
 }
 
 /// The error of a run that the watch broke off.
@@ -97,6 +109,14 @@ struct Samples {
     singles: Vec<f64>,
 }
 
+/// What was asked of a server, in the last repetition.
+#[derive(Default)]
+struct SomeAsked {
+    store: Asked,
+    read: Asked,
+    single: Option<Asked>,
+}
+
 struct Run<'a, 'w> {
     images: &'a SourceImages,
     seed: u64,
@@ -110,6 +130,17 @@ struct Run<'a, 'w> {
     done: u64,
     total: u64,
     samples: BTreeMap<(u64, Operation, usize), Samples>,
+    asked: BTreeMap<(u64, usize), SomeAsked>,
+    contenders: &'a [Contender],
+    /// Whose store was made last, as long as it is there.
+    made: Option<usize>,
+}
+
+/// A store on a server would outlive a run that fails or is broken off.
+impl Drop for Run<'_, '_> {
+    fn drop(&mut self) {
+        let _ = self.delete();
+    }
 }
 
 impl Run<'_, '_> {
@@ -119,20 +150,22 @@ impl Run<'_, '_> {
         let take = |run: &mut Self, operation, sample: f64| run.take(place, count, operation, sample);
 
         let step = format!("{name}: storing {count}, synced");
-        let seconds = self.store(&step, contender, count, Durability::Full)?;
+        let (seconds, asked) = self.store(&step, place, count, Durability::Full)?;
         take(self, Operation::StoreSynced, seconds);
+        self.asked.entry((count, place)).or_default().store = asked;
 
         let disk = contender.start(&self.folder, Opening::Read)?.footprint()?.disk_bytes;
         take(self, Operation::Disk, disk as f64);
 
         self.step(&format!("{name}: reading {count}, cold cache"), 0)?;
         self.forget()?;
-        let (open, all) = self.read_all(contender, count)?;
+        let (open, all, asked) = self.read_all(contender, count)?;
+        self.asked.entry((count, place)).or_default().read = asked;
         take(self, Operation::OpenCold, open);
         take(self, Operation::ReadCold, all);
 
         self.step(&format!("{name}: reading {count}, warm cache"), 0)?;
-        let (open, all) = self.read_all(contender, count)?;
+        let (open, all, _) = self.read_all(contender, count)?;
         take(self, Operation::OpenWarm, open);
         take(self, Operation::ReadWarm, all);
 
@@ -144,7 +177,7 @@ impl Run<'_, '_> {
         }
 
         let step = format!("{name}: storing {count}, not synced");
-        let seconds = self.store(&step, contender, count, Durability::Buffered)?;
+        let (seconds, _) = self.store(&step, place, count, Durability::Buffered)?;
         take(self, Operation::StoreBuffered, seconds);
         self.clear()
     }
@@ -153,7 +186,7 @@ impl Run<'_, '_> {
     fn memory_round(&mut self, place: usize, contender: &Contender, count: u64) -> Result<()> {
         let name = &contender.name;
         let step = format!("{name}: storing {count}, for the memory it takes");
-        let (stored, peak) = memory::peak_of(|| self.store(&step, contender, count, Durability::Full));
+        let (stored, peak) = memory::peak_of(|| self.store(&step, place, count, Durability::Full));
         stored?;
         if let Some(bytes) = peak {
             self.take(place, count, Operation::StoreMemory, bytes as f64);
@@ -173,8 +206,9 @@ impl Run<'_, '_> {
         self.samples.entry((count, operation, place)).or_default().each.push(sample);
     }
 
-    /// Makes a store of `count` images where nothing is; the seconds that takes.
-    fn store(&mut self, step: &str, contender: &Contender, count: u64, durability: Durability) -> Result<f64> {
+    /// Makes a store of `count` images where nothing is; the seconds that takes, and what it takes of a server.
+    fn store(&mut self, step: &str, place: usize, count: u64, durability: Durability) -> Result<(f64, Asked)> {
+        let contender = &self.contenders[place];
         self.step(step, 0)?;
         self.clear()?;
         self.stores += 1;
@@ -185,6 +219,7 @@ impl Run<'_, '_> {
         let batches = self.images.pieces(count, BATCH.0, BATCH.1);
         let mut start = Instant::now();
         let mut elapsed = Duration::ZERO;
+        self.made = Some(place);
         let store = contender.start(&self.folder, Opening::Create(durability))?;
         for batch in batches {
             let (first, length) = (batch.start, batch.end - batch.start);
@@ -200,18 +235,19 @@ impl Run<'_, '_> {
             self.step(step, length)?;
             start = Instant::now();
         }
+        let asked = store.traffic().into();
         drop(store);
-        Ok((elapsed + start.elapsed()).as_secs_f64())
+        Ok(((elapsed + start.elapsed()).as_secs_f64(), asked))
     }
 
-    /// Opens the store and reads all images; the seconds of opening alone, and of both.
-    fn read_all(&mut self, contender: &Contender, count: u64) -> Result<(f64, f64)> {
+    /// Opens the store and reads all images; the seconds of opening alone, and of both, and what it takes of a server.
+    fn read_all(&mut self, contender: &Contender, count: u64) -> Result<(f64, f64, Asked)> {
         let start = Instant::now();
         let store = contender.start(&self.folder, Opening::Read)?;
         let open = start.elapsed();
         let read = self.read_images(contender, &store, count)?;
         self.done += count;
-        Ok((open.as_secs_f64(), (open + read).as_secs_f64()))
+        Ok((open.as_secs_f64(), (open + read).as_secs_f64(), store.traffic().into()))
     }
 
     /// Reads all images, in order.
@@ -257,8 +293,11 @@ impl Run<'_, '_> {
         // Warm is what was read through the same store: only then a memory map has its pages at hand.
         self.read_images(contender, &store, count)?;
         let ids = scattered(RANDOM_WARM, count, seed);
+        let before = Asked::from(store.traffic());
         let warm = self.time_singles(contender, &store, &ids)?;
+        let asked = Asked::from(store.traffic()).since(before);
         drop(store);
+        self.asked.entry((count, place)).or_default().single = Some(asked.times(1.0 / ids.len() as f64));
 
         self.take_singles(place, count, Operation::RandomWarm, warm);
         if count < RANDOM_COLD_LEAST {
@@ -335,12 +374,18 @@ impl Run<'_, '_> {
     /// Gives the space of the last store back. Its files stay, empty, where the file system has numbers for many more:
     /// ext4 gives those of files that were removed to no new ones for some minutes, but looks at all of them again for
     /// each new file near by. After a store of 5,000 files was removed, to make the next took ten times as long.
-    fn clear(&self) -> Result<()> {
+    fn clear(&mut self) -> Result<()> {
+        self.delete()?;
         let roomy = rustix::fs::statvfs(&self.folder).is_ok_and(|disk| disk.f_favail > disk.f_files / 2);
         match if roomy { empty(&self.folder) } else { fs::remove_dir_all(&self.folder) } {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(self.io(error)),
             _ => Ok(()),
         }
+    }
+
+    /// Deletes what a server has of the last store.
+    fn delete(&mut self) -> Result<()> {
+        self.made.take().map_or(Ok(()), |place| self.contenders[place].delete(&self.folder))
     }
 
     fn io(&self, error: std::io::Error) -> Error {

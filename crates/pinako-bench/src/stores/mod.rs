@@ -14,6 +14,7 @@ mod page;
 mod plots;
 mod recommendation;
 mod report;
+mod requests;
 #[cfg(test)]
 mod tests;
 
@@ -34,6 +35,7 @@ use crate::output::{make_folder, report_folder};
 pub use self::data::Data;
 pub use self::recommendation::{Advice, Recommendation};
 pub use self::report::{Measurement, Operation, Report, Unit};
+pub use self::requests::{Asked, Requests};
 
 /// What its reports are known again by.
 const NAME: &str = "stores";
@@ -46,7 +48,8 @@ pub struct Options {
     pub data: Option<PathBuf>,
     /// How many images to store and read; 1 is the single image.
     pub counts: Vec<u64>,
-    /// The backends' names, out of [`Options::BACKENDS`].
+    /// The backends' names, out of [`Options::BACKENDS`], `object`, or URLs of servers, under which places are made for the
+    /// stores and deleted again.
     pub backends: Vec<String>,
     /// The folder that gets the report: made where there is none, else empty or with an older report.
     pub out: PathBuf,
@@ -60,7 +63,8 @@ pub struct Options {
 }
 
 impl Options {
-    /// The backends that can be compared.
+    /// The backends that are compared where nobody says which: all that keep stores in their ecosystem's own form on the
+    /// disk.
     pub const BACKENDS: [&str; 4] = ["files", "lmdb", "hdf5", "sqlite"];
 
     /// The counts of the experiment that this one follows.
@@ -68,6 +72,11 @@ impl Options {
 
     /// The largest count that is taken: a slip of the keyboard ends before anything is made.
     pub const LARGEST_COUNT: u64 = 1_000_000_000;
+
+    /// Whether `name` is that of a backend that can be compared, or the URL of a server that may have such.
+    pub fn is_backend(name: &str) -> bool {
+        Self::BACKENDS.contains(&name) || name == "object" || name.contains("://")
+    }
 
     /// All backends at all of its counts, with a report in the folder `out`.
     pub fn new(out: impl Into<PathBuf>) -> Self {
@@ -105,11 +114,14 @@ impl Options {
         }
         let mut seen = Vec::new();
         for name in &self.backends {
-            if !Self::BACKENDS.contains(&name.as_str()) {
-                let hint = format!("choose from {}", Self::BACKENDS.join(", "));
+            if !Self::is_backend(name) {
+                let hint = format!("choose from {}, object, or give the URL of a server", Self::BACKENDS.join(", "));
                 return Err(invalid(format!("{name:?} is no backend that can be compared")).with_hint(hint));
             }
             if !seen.contains(name) {
+                if let Some(other) = seen.iter().find(|other| Contender::name_of(other) == Contender::name_of(name)) {
+                    return Err(invalid(format!("{other} and {name} would have the same name in the report")));
+                }
                 seen.push(name.clone());
             }
         }
@@ -175,7 +187,7 @@ fn compare(options: &Options, contenders: &[Contender], watch: &mut Watch<'_>) -
     let cold_is_cold = cold::can_forget(scratch.path())
         .map_err(|error| Error::io(format!("cannot write to {}", scratch.path().display()), error))?;
 
-    let measurements = measure::measure(options, contenders, &images, scratch.path(), watch)?;
+    let (measurements, requests) = measure::measure(options, contenders, &images, scratch.path(), watch)?;
     let report = Report {
         head: Head::new(began, date, folder),
         data: images.data,
@@ -184,6 +196,7 @@ fn compare(options: &Options, contenders: &[Contender], watch: &mut Watch<'_>) -
         counts: options.counts.clone(),
         recommendation: recommendation::recommend(&measurements),
         measurements,
+        requests,
     };
     report.write(&options.out)?;
     Ok(report)

@@ -36,6 +36,7 @@ pub(super) fn page(report: &Report, charts: &[Chart]) -> String {
     put(advice(report));
     put(main_table(report));
     put(html::pictures(charts));
+    put(costs(report));
     put(all_figures(report));
     put(method(report));
     put(report.head.section(&[]));
@@ -163,6 +164,15 @@ fn spread(found: &Measurement) -> String {
         let _ = write!(text, "{}{} images/s", if text.is_empty() { "" } else { "<br>" }, figures::rate(rate));
     }
     text
+}
+
+/// What is paid for requests and bytes by whoever pays for them.
+fn costs(report: &Report) -> String {
+    let lines: String = report.cost_lines().map(|line| format!("<li>{}</li>\n", escape(&line))).collect();
+    match &*lines {
+        "" => String::new(),
+        lines => format!("<h2>Requests and bytes</h2>\n<ul class=\"prose\">\n{lines}</ul>\n"),
+    }
 }
 
 fn all_figures(report: &Report) -> String {

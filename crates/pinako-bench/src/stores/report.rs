@@ -5,7 +5,7 @@ use std::path::Path;
 use pinako::Result;
 use serde::Serialize;
 
-use super::{Data, Recommendation, page, plots};
+use super::{Data, Recommendation, Requests, page, plots};
 use crate::head::Head;
 use crate::output::Files;
 use crate::summary::{Summary, quantile};
@@ -28,6 +28,9 @@ pub struct Report {
     pub recommendation: Recommendation,
     /// The figures.
     pub measurements: Vec<Measurement>,
+    /// What was asked of servers, where there were any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub requests: Vec<Requests>,
 }
 
 /// What was measured of a store.
@@ -192,6 +195,11 @@ impl Report {
         self.measurements
             .iter()
             .find(|found| found.backend == backend && found.count == count && found.operation == operation)
+    }
+
+    /// What stores on servers cost where requests and bytes are paid for, a line for each, at the largest count.
+    pub fn cost_lines(&self) -> impl Iterator<Item = String> {
+        self.requests.iter().filter(|found| found.count == self.largest()).map(Requests::line)
     }
 
     /// The largest count.

@@ -222,6 +222,7 @@ fn made_up() -> Report {
         backends: Options::BACKENDS.map(str::to_owned).to_vec(),
         counts: Options::COUNTS.to_vec(),
         recommendation: recommendation::recommend(&measurements),
+        requests: Vec::new(),
         measurements,
     }
 }

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use clap::builder::PossibleValuesParser;
 use clap::{Subcommand, ValueHint};
 use pinako_bench::regions::{Device, Options as Regions};
 use pinako_bench::stores::Options;
@@ -40,7 +39,8 @@ pub enum Experiment {
 Examples:
   pinako bench stores
   pinako bench stores --counts 1,100,10000 --backends lmdb,files
-  pinako bench stores --data cifar-10-batches-py --folder /mnt/ssd --out cifar-report")]
+  pinako bench stores --data cifar-10-batches-py --folder /mnt/ssd --out cifar-report
+  pinako bench stores --counts 10000 --backends lmdb,s3://bucket/scratch,postgres://me@db/scratch")]
 pub struct BenchStoresArgs {
     /// The images to store: whatever import takes [default: images like photographs, made up]
     #[arg(long, value_name = "SOURCE", value_hint = ValueHint::AnyPath)]
@@ -51,9 +51,10 @@ pub struct BenchStoresArgs {
     #[arg(value_parser = clap::value_parser!(u64).range(1..=Options::LARGEST_COUNT))]
     pub counts: Vec<u64>,
 
-    /// The kinds of store to compare
+    /// The kinds of store to compare: files, lmdb, hdf5, sqlite, object, or the URLs of servers (postgres://, s3://, gs://,
+    /// az://), where stores are made beside each other and deleted again
     #[arg(long, value_name = "KIND,...", value_delimiter = ',', default_value = BACKENDS.as_str())]
-    #[arg(value_parser = PossibleValuesParser::new(Options::BACKENDS))]
+    #[arg(value_parser = backend)]
     pub backends: Vec<String>,
 
     /// The folder for the report: a new one, an empty one, or one with an older report, which is replaced
@@ -130,6 +131,12 @@ pub struct BenchRegionsArgs {
     /// The whole report as JSON instead of tables
     #[arg(long)]
     pub json: bool,
+}
+
+/// A kind of store, or a server that may have some.
+fn backend(text: &str) -> Result<String, String> {
+    let kinds = || format!("the kinds are {}, object, and the URLs of servers", Options::BACKENDS.join(", "));
+    if Options::is_backend(text) { Ok(text.to_owned()) } else { Err(kinds()) }
 }
 
 /// The paper's device, or any other by its costs.

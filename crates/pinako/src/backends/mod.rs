@@ -309,6 +309,24 @@ fn open_on_server(
     }
 }
 
+/// Deletes the store that a server has at `url`, with all its images; for readers and writers it is gone at once.
+///
+/// # Errors
+/// `NotFound` where there is none; `InvalidInput` where `url` is not a server's: on the disk, a store is its folder or
+/// file.
+pub fn delete(url: &str) -> Result<()> {
+    let location = locate(url, Mode::Read)?;
+    let deleted = match (location.kind, &location.place) {
+        #[cfg(feature = "postgres")]
+        (Kind::Postgres, Place::Server(url)) => postgres::delete(url),
+        #[cfg(feature = "cloud")]
+        (Kind::Object, Place::Server(url)) => object::delete(url),
+        (kind, Place::Server(_)) => Err(left_out(kind)),
+        _ => Err(Error::invalid("a store that is not on a server is deleted by removing its folder or file")),
+    };
+    deleted.map_err(|error| error.at_store(without_password(url)))
+}
+
 /// Which backend `url` means: its scheme says it, or what stands at a bare path; a new bare path is LMDB's.
 fn locate(url: &str, mode: Mode) -> Result<Location> {
     let Some((scheme, path)) = url.split_once(':') else { return recognise(Path::new(url), mode) };

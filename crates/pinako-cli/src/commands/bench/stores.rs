@@ -61,6 +61,9 @@ fn to_text(found: &Report) -> String {
         text += &format!("\n- If you {}: {}", advice.purpose, advice.text);
     }
     text += &format!("\n\n{}", found.recommendation.rule);
+    for line in found.cost_lines() {
+        text += &format!("\n\n{line}");
+    }
     text
 }
 

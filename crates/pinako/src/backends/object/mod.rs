@@ -2,6 +2,7 @@
 
 #[allow(dead_code)]
 mod connect;
+mod delete;
 #[allow(dead_code)]
 mod error;
 #[allow(dead_code)]
@@ -26,4 +27,10 @@ pub(crate) fn open_folder(_path: &Path, _mode: Mode, _patience: Duration) -> Res
 
 pub(crate) fn open_url(_url: &str, _mode: Mode, _patience: Duration) -> Result<Box<dyn Backend>> {
     Err(Error::unsupported("this version has no stores of this kind"))
+}
+
+/// Deletes the store at `url`, which is a server's.
+pub(crate) fn delete(url: &str) -> Result<()> {
+    let place = connect::connect_url(url)?;
+    super::runtime::wait_for(delete::delete(&place))
 }

@@ -459,3 +459,7 @@ fn copy_payloads(connection: &mut Connection, first: Id, entries: &mut [Entry<'_
     }
     copy.finish()
 }
+
+pub(crate) fn delete(_url: &str) -> Result<()> {
+    Err(Error::unsupported("this version has no stores of this kind"))
+}
