@@ -138,10 +138,13 @@ pub fn calibrate(url: &str, options: &Options, watch: &mut Watch<'_>) -> Result<
         let images = large_images(&store)?;
         (store.url().to_owned(), Costs::of(&store)?, store.cost()?, images)
     };
-    let path = store.split_once(':').map_or("", |(_, path)| path);
-    let cannot = |error| Error::io(format!("cannot make the system forget what is in {path}"), error);
-    cold::settle(Path::new(path)).map_err(cannot)?;
-    let files = large_files(Path::new(path)).map_err(cannot)?;
+    // What a server's machine has in its memory is not ours to make it forget.
+    let path = store.split_once(':').filter(|_| !store.contains("://")).map(|(_, path)| path);
+    let cannot =
+        |error| Error::io(format!("cannot make the system forget what is in {}", path.unwrap_or_default()), error);
+    let files =
+        path.map_or(Ok(Vec::new()), |path| cold::settle(Path::new(path)).and_then(|()| large_files(Path::new(path))));
+    let files = files.map_err(cannot)?;
     let forget = || files.iter().try_for_each(|file| unless_gone(cold::forget(file)).map(drop)).map_err(cannot);
     forget()?;
     let is_cold = |file: &PathBuf| unless_gone(File::open(file).and_then(|file| cold::is_forgotten(&file)));
@@ -150,7 +153,7 @@ pub fn calibrate(url: &str, options: &Options, watch: &mut Watch<'_>) -> Result<
     let mut buffer = Vec::new();
     let mut read = |requests: &[ReadRequest]| {
         forget()?;
-        let backend = backends::open(&store, Mode::Read, Durability::Full)?;
+        let backend = backends::open(url, Mode::Read, Durability::Full)?;
         // The way there: a plan's reads come after its image was looked up.
         let first = requests.first().map(|first| ReadRequest::new(first.id, 0..1));
         backend.read(first.as_slice(), &mut |_, _| Ok(()))?;

@@ -46,8 +46,9 @@ pub mod memory;
 mod output;
 pub mod pictures;
 pub mod regions;
+pub mod scratch;
 pub mod stores;
-pub mod summary;
+mod summary;
 
 fn invalid(message: impl Into<String>) -> pinako::Error {
     pinako::Error::new(pinako::ErrorKind::InvalidInput, message)

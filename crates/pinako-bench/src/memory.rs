@@ -66,6 +66,7 @@ mod tests {
             std::hint::black_box(touched).len()
         });
         let peak = peak.unwrap();
-        assert!(peak >= size as u64 && peak < 2 * size as u64, "{peak}");
+        // Other tests of this process take memory and give it back meanwhile.
+        assert!(peak >= size as u64 / 2 && peak < 2 * size as u64, "{peak}");
     }
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::played::Playing;
-use super::report::{Report, Source};
+use super::report::{Report, Source, StoreRead};
 use super::runs::MAX_GROWTH;
 use super::tables::per_cent;
 use super::times::{Method, TimeTable};
@@ -174,6 +174,7 @@ fn sampled(report: &Report, source: &Source) -> String {
             }
             text
         }
+        Source::Store(read) => of_store(read),
         Source::Device(playing) | Source::PapersDevice(playing) => {
             let Some(table) = report.times.first() else { return String::new() };
             let whose = if matches!(source, Source::Device(_)) { "the device given" } else { "the paper's disk" };
@@ -183,16 +184,32 @@ fn sampled(report: &Report, source: &Source) -> String {
                 figures::seconds(table.cost.read_seconds()),
                 figures::seconds(table.cost.byte_seconds() * 1e6),
                 table.rows.first().and_then(|row| row.cells.first()).map_or(0, |cell| cell.queries),
-                playing.as_ref().map_or("Nothing was read.".to_owned(), of_playing),
+                playing.as_ref().map_or("Nothing was read.".to_owned(), |playing| of_playing(
+                    "The device was played as well,",
+                    playing
+                )),
             )
         }
     }
 }
 
-/// What came of playing a device.
-fn of_playing(playing: &Playing) -> String {
+/// How a store was read.
+fn of_store(StoreRead { store, calibrated, playing }: &StoreRead) -> String {
+    format!(
+        "Queries are reads of a store of the kind {store}, as its backend makes them. Reads were found to cost {} each and {} \
+         a MB, with {} in flight, off by {} in the middle. {}",
+        figures::seconds(calibrated.read_seconds),
+        figures::seconds(calibrated.byte_seconds * 1e6),
+        calibrated.parallel_reads,
+        per_cent(calibrated.typical_error * 100.0),
+        of_playing("It was read", playing),
+    )
+}
+
+/// What came of playing a device, or reading a store.
+fn of_playing(what: &str, playing: &Playing) -> String {
     let mut text = format!(
-        "The device was played as well, for {} of the {} given: {} queries, in {} of {} cells.",
+        "{what} for {} of the {} given: {} queries, in {} of {} cells.",
         figures::seconds(playing.seconds),
         figures::seconds(playing.budget_seconds),
         figures::count(playing.queries),

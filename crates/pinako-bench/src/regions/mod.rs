@@ -23,18 +23,19 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use pinako::backends::{self, Mode};
 use pinako::plan::Cost;
-use pinako::{Error, ErrorKind, Result};
+use pinako::{Durability, Error, ErrorKind, Result};
 
 use self::disk::Disk;
 use crate::head::Head;
-use crate::invalid;
 use crate::output::{make_folder, report_folder};
+use crate::{calibrate, invalid, scratch, stores};
 
 pub use self::conclusions::Conclusion;
 pub use self::disk::{BLOCK, Unbuffered};
 pub use self::played::{Played, Playing};
-pub use self::report::{Report, Source};
+pub use self::report::{Report, Source, StoreRead};
 pub use self::runs::{Borders, RunRow, RunTable};
 pub use self::tables::{Row, Table};
 pub use self::times::{Cell, Measuring, Method, PaperDisk, TimeRow, TimeTable};
@@ -51,6 +52,8 @@ pub struct Options {
     pub positions: Option<u64>,
     /// For tables 2 to 4: predict them for this device, and play it, instead of measuring the disk that is here.
     pub device: Option<Device>,
+    /// For tables 2 to 4: measure reads of a store of this kind, or on the server of this URL, as a backend makes them.
+    pub store: Option<String>,
     /// How long tables 2 to 4 are measured, all together; 0 is for devices only, which are then predicted and not
     /// played.
     pub seconds: f64,
@@ -99,6 +102,7 @@ impl Options {
             tables: Self::TABLES.to_vec(),
             positions: None,
             device: None,
+            store: None,
             seconds: 60.0,
             file_bytes: paper::FILE_BYTES,
             out: out.into(),
@@ -112,8 +116,8 @@ impl Options {
         let mut options = self.clone();
         options.tables.sort_unstable();
         options.tables.dedup();
-        if options.tables == [1] && (options.device.is_some() || options.folder.is_some()) {
-            return Err(invalid("a device, or a folder to measure, is for tables 2 to 4: table 1 is counted")
+        if options.tables == [1] && (options.device.is_some() || options.store.is_some() || options.folder.is_some()) {
+            return Err(invalid("a device, store or folder to measure is for tables 2 to 4: table 1 is counted")
                 .with_hint("give one of these tables, too, or leave it out"));
         }
         if options.tables.is_empty() {
@@ -121,6 +125,15 @@ impl Options {
         }
         if let Some(table) = options.tables.iter().find(|table| !Self::TABLES.contains(table)) {
             return Err(invalid(format!("{table} is no table of the paper: 1 to 4 are")));
+        }
+        if options.store.is_some() && options.device.is_some() {
+            return Err(invalid("a store is measured, a device is predicted: not both at once"));
+        }
+        if let Some(store) = options.store.as_deref().filter(|store| !stores::Options::is_backend(store)) {
+            return Err(invalid(format!("{store:?} is no kind of store")).with_hint(format!(
+                "choose from {}, object, or give the URL of a server",
+                stores::Options::BACKENDS.join(", ")
+            )));
         }
         if options.positions == Some(0) {
             return Err(invalid("no positions are to be counted").with_hint("give at least 1, or leave it out"));
@@ -176,9 +189,10 @@ pub fn run(options: &Options, watch: &mut Watch<'_>) -> Result<Report> {
     if !places.is_empty() {
         let disk = times::paper_disk(options.seed)?;
         paper_disk = Some(disk);
-        let found = match options.device {
-            Some(device) => played(&options, &device.costs(&disk)?, &places, watch)?,
-            None => measured(&options, folder, &places, watch)?,
+        let found = match (options.device, &options.store) {
+            (Some(device), _) => played(&options, &device.costs(&disk)?, &places, watch)?,
+            (None, Some(store)) => of_store(&options, store, folder, &places, watch)?,
+            (None, None) => measured(&options, folder, &places, watch)?,
         };
         times = found.0;
         source = Some(found.1);
@@ -211,10 +225,59 @@ fn played(
     let budget = Duration::from_secs_f64(options.seconds);
     let playing = match budget.is_zero() {
         true => None,
-        false => Some(played::play(&mut tables, costs, &regions, budget, watch)?),
+        false => {
+            let devices: Vec<_> = costs.iter().map(|&cost| played::Device::played(cost)).collect::<Result<_>>()?;
+            Some(played::play(&mut tables, &devices, &regions, budget, watch)?)
+        }
     };
     let is_papers = options.device == Some(Device::Paper);
     Ok((tables, if is_papers { Source::PapersDevice(playing) } else { Source::Device(playing) }))
+}
+
+/// The tables as reads of a store take, of which it is found first what they cost.
+fn of_store(
+    options: &Options,
+    backend: &str,
+    folder: &Path,
+    places: &[usize],
+    watch: &mut Watch<'_>,
+) -> Result<(Vec<TimeTable>, Source)> {
+    let scratch = tempfile::Builder::new()
+        .prefix("pinako-bench-")
+        .tempdir_in(folder)
+        .map_err(|error| Error::io(format!("cannot make a folder for the store in {}", folder.display()), error))?;
+    let url = scratch::url(backend, scratch.path())?;
+    let found = of_store_at(options, &url, places, watch);
+    // It is told before what came after it.
+    let deleted = scratch::delete(backend, scratch.path());
+    let (tables, playing, calibrated) = found?;
+    deleted?;
+    let store = stores::name_of(backend).to_owned();
+    Ok((tables, Source::Store(Box::new(StoreRead { store, calibrated, playing }))))
+}
+
+fn of_store_at(
+    options: &Options,
+    url: &str,
+    places: &[usize],
+    watch: &mut Watch<'_>,
+) -> Result<(Vec<TimeTable>, Playing, calibrate::Report)> {
+    {
+        let store = backends::open(url, Mode::Create, Durability::Full)?;
+        played::Device::put_image(&*store)?;
+    }
+    let step = "finding what reads cost";
+    let found =
+        calibrate::calibrate(url, &calibrate::Options { seed: options.seed, ..Default::default() }, &mut |reads| {
+            watch(Progress { step, queries: reads })
+        })?;
+    let cost = Cost::new(found.read_seconds, found.byte_seconds, found.parallel_reads, 1)?;
+    let regions = times::regions(options.seed)?;
+    let mut tables = times::predict(places, &[cost], &regions, watch)?;
+    let store = backends::open(url, Mode::Read, Durability::Full)?;
+    let budget = Duration::from_secs_f64(options.seconds);
+    let playing = played::play(&mut tables, &[played::Device::of_store(store, cost)], &regions, budget, watch)?;
+    Ok((tables, playing, found))
 }
 
 fn measured(

@@ -89,13 +89,22 @@ fn method(report: &Report) -> String {
              the time of rows, as in the paper. The least time of a row is bold."
                 .to_owned(),
         );
-        if report.playing().is_some() {
+        if report.playing().is_some() && !matches!(source, Source::Store(_)) {
             said.push(
                 "The device was played: the same reads were asked of a store in memory, all of a query at once, behind a queue \
                  that has no more of them in flight than said, makes each wait as long as the device would, and lets their \
                  bytes come one after the other. Each way to read had the same share of the time and began with its quickest \
                  cells, so that what is missing is what takes longest; each cell began with the query that is predicted to \
                  take about the mean."
+                    .to_owned(),
+            );
+        }
+        if let Source::Store(_) = source {
+            said.push(
+                "The store has one image of 12 MiB; all reads of a query were asked of its backend at once, which may merge or cut \
+                 them: so requests of a server are counted. What is predicted follows from what reads cost, which was measured \
+                 first. Each way to read had the same share of the time and began with its quickest cells, so that what is missing \
+                 is what takes longest. What a server's machine had in memory, or a page cache here, it had."
                     .to_owned(),
             );
         }

@@ -1,11 +1,11 @@
-//! Queries on a device that is not there, by the clock.
+//! Queries on a device that is not there, or of a store that is, by the clock.
 //!
 //! The device is played ([`Delayed`]): the same reads that were predicted are asked of a store in memory, behind a
 //! queue that makes each wait as long as the device would. What the clock then says has in it what the cost model
 //! leaves out, from turns that are not full to a system that wakes sleepers late. Slow devices take long: to measure
 //! all there is for a bucket in another country would take many minutes. So each way to read has the same time and
 //! begins with the cells that are quickest, and each cell with the query that is nearest to its mean; what does not
-//! fit in stays a prediction.
+//! fit in stays a prediction. A store that is there is read in the same way.
 
 use std::collections::HashMap;
 use std::io::{self, Read};
@@ -51,6 +51,8 @@ pub struct Played {
     pub seconds: f64,
     /// Mean seconds that the cost model says of the same queries.
     pub predicted: f64,
+    /// Mean number of requests that a server got; 0 where there is none.
+    pub requests: f64,
 }
 
 /// A cell of a table: the places of the table, the query and the way.
@@ -61,16 +63,15 @@ struct Place {
     method: usize,
 }
 
-/// Plays the devices that `tables` were predicted for, query by query of `regions` (by the paper's sizes), for
+/// Reads from the `devices` that `tables` were predicted for, query by query of `regions` (by the paper's sizes), for
 /// `budget`, and notes in their cells what it took.
 pub(super) fn play(
     tables: &mut [TimeTable],
-    costs: &[Cost],
+    devices: &[Device],
     regions: &[Vec<Region>],
     budget: Duration,
     watch: &mut Watch<'_>,
 ) -> Result<Playing> {
-    let devices = costs.iter().map(|cost| Device::new(*cost)).collect::<Result<Vec<Device>>>()?;
     let images = tables.iter().map(|table| Images::new(table.pixel_size)).collect::<Result<Vec<Images>>>()?;
     let mut spent = HashMap::new();
     let mut ratios = Vec::new();
@@ -85,14 +86,15 @@ pub(super) fn play(
         let device = devices.iter().find(|device| device.cost.parallel_reads() == tables[table].in_flight);
         let Some(device) = device else { break };
         let cell = &mut tables[table].rows[row].cells[method];
-        let mut played = cell.played.unwrap_or(Played { queries: 0, seconds: 0.0, predicted: 0.0 });
+        let mut played = cell.played.unwrap_or(Played { queries: 0, seconds: 0.0, predicted: 0.0, requests: 0.0 });
         let place = cell.usual_first.get(played.queries as usize);
         let Some(&region) = place.and_then(|&place| regions[row].get(place)) else { break };
         let reads = images[table].reads(cell.method, region, device.cost)?;
         let predicted = device.cost.seconds(reads.len(), reads.iter().map(|read| read.end - read.start).sum());
-        let seconds = device.read(reads)?;
+        let (seconds, requests) = device.read(reads)?;
         let with = |mean: f64, one: f64| mean + (one - mean) / (played.queries + 1) as f64;
         (played.seconds, played.predicted) = (with(played.seconds, seconds), with(played.predicted, predicted));
+        played.requests = with(played.requests, requests as f64);
         played.queries += 1;
         cell.played = Some(played);
         *spent.entry(cell.method).or_default() += seconds;
@@ -130,13 +132,26 @@ fn next(tables: &[TimeTable], spent: &HashMap<Method, f64>, left: f64) -> Option
 }
 
 /// A device with an image on it, the paper's largest.
-struct Device {
+pub(super) struct Device {
     cost: Cost,
-    store: Delayed,
+    store: Box<dyn Backend>,
 }
 
 impl Device {
-    fn new(cost: Cost) -> Result<Self> {
+    /// One that is played: a store in memory that is made to wait.
+    pub fn played(cost: Cost) -> Result<Self> {
+        let store = Delayed::new(Box::new(Memory::new()), cost.into())?;
+        Device::put_image(&store)?;
+        Ok(Device { cost, store: Box::new(store) })
+    }
+
+    /// A store that has the image of [`put_image`](Self::put_image), and what reads of it cost.
+    pub fn of_store(store: Box<dyn Backend>, cost: Cost) -> Self {
+        Device { cost, store }
+    }
+
+    /// Puts the image into an empty store.
+    pub fn put_image(store: &dyn Backend) -> Result<()> {
         let largest = paper::PIXEL_SIZES.into_iter().max().unwrap_or(1);
         let shape = Shape::new(paper::SIDE, paper::SIDE, largest)?;
         let length = shape.byte_length(SampleType::U8);
@@ -151,17 +166,17 @@ impl Device {
             payload_length: length,
             checksum: 0,
         };
-        let store = Delayed::new(Box::new(Memory::new()), cost.into())?;
         let mut zeros = io::repeat(0).take(length);
         store.append(&mut [Entry { descriptor, payload: Payload::Stream(&mut zeros) }])?;
-        Ok(Device { cost, store })
+        Ok(())
     }
 
-    /// Reads `reads`, all asked for at once; returns how many seconds that took.
-    fn read(&self, reads: Vec<Range<u64>>) -> Result<f64> {
+    /// Reads `reads`, all asked for at once; returns how many seconds that took, and how many requests of a server.
+    fn read(&self, reads: Vec<Range<u64>>) -> Result<(f64, u64)> {
         let requests: Vec<ReadRequest> = reads.into_iter().map(|range| ReadRequest::new(0, range)).collect();
         let wanted: u64 = requests.iter().map(|request| request.range.end - request.range.start).sum();
         let mut came = 0;
+        let before = self.store.traffic().requests;
         let began = Instant::now();
         self.store.read(&requests, &mut |_, bytes| {
             came += bytes.map_or(0, |bytes| bytes.len() as u64);
@@ -171,6 +186,6 @@ impl Device {
         if came != wanted {
             return Err(Error::new(ErrorKind::Corrupt, format!("{came} bytes came of {wanted} that were asked for")));
         }
-        Ok(seconds)
+        Ok((seconds, self.store.traffic().requests - before))
     }
 }

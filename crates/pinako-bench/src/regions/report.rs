@@ -34,7 +34,7 @@ pub struct Report {
 }
 
 /// Where times come from.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
     /// From real reads.
@@ -43,6 +43,19 @@ pub enum Source {
     Device(Option<Playing>),
     /// The same for the costs that explain the paper's own times best.
     PapersDevice(Option<Playing>),
+    /// From reads of a store.
+    Store(Box<StoreRead>),
+}
+
+/// How a store was read.
+#[derive(Debug, Clone, Serialize)]
+pub struct StoreRead {
+    /// Its kind.
+    pub store: String,
+    /// What reads of it were found to cost first.
+    pub calibrated: crate::calibrate::Report,
+    /// How it was read.
+    pub playing: Playing,
 }
 
 impl Report {
@@ -50,6 +63,7 @@ impl Report {
     pub fn playing(&self) -> Option<&Playing> {
         match &self.source {
             Some(Source::Device(playing) | Source::PapersDevice(playing)) => playing.as_ref(),
+            Some(Source::Store(read)) => Some(&read.playing),
             _ => None,
         }
     }
@@ -73,8 +87,7 @@ impl Report {
     }
 
     fn csv(&self) -> Vec<Vec<String>> {
-        let head =
-            "table,pixel_size,in_flight,query,method,unit,value,predicted,reads,bytes,samples,timed,special,paper";
+        let head = "table,pixel_size,in_flight,query,method,unit,value,predicted,reads,bytes,samples,timed,special,paper,requests";
         let mut records: Vec<Vec<String>> = vec![head.split(',').map(str::to_owned).collect()];
         for row in self.runs.iter().flat_map(|table| &table.rows) {
             let counts = std::iter::once(row.row).chain(row.grown);
@@ -83,7 +96,7 @@ impl Report {
                 let (query, positions) = (row.query.to_string(), row.positions.to_string());
                 let mut record: Vec<String> = ["1", "", "", &query, &method, "runs"].map(str::to_owned).to_vec();
                 record.extend([count.to_string(), String::new(), String::new(), String::new(), positions]);
-                record.extend([String::new(), String::new(), paper.to_string()]);
+                record.extend([String::new(), String::new(), paper.to_string(), String::new()]);
                 records.push(record);
             }
         }
@@ -111,6 +124,7 @@ impl Report {
                         timed.to_string(),
                         cell.special.to_string(),
                         paper.map_or(String::new(), f64::to_string),
+                        cell.played.map_or(String::new(), |played| played.requests.to_string()),
                     ]);
                 }
             }

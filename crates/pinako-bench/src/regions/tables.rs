@@ -52,6 +52,7 @@ impl Report {
         if self.times.iter().any(|table| Some(table.in_flight) != fewest) {
             tables.push(self.in_flight());
         }
+        tables.extend(self.times.iter().filter_map(requests));
         tables
     }
 
@@ -144,6 +145,25 @@ impl TimeTable {
         let growths = self.growths().filter_map(|n| Some((n, self.sum(Method::Grown(n))?)));
         growths.min_by(|a, b| a.1.total_cmp(&b.1))
     }
+}
+
+/// Requests that a server got of the queries, where there is one.
+fn requests(table: &TimeTable) -> Option<Table> {
+    let methods = table.methods();
+    let of = |row: &TimeRow, way| row.find(way).and_then(|cell| cell.played).map(|played| played.requests);
+    let any =
+        table.rows.iter().any(|row| methods.iter().any(|&way| of(row, way).is_some_and(|requests| requests > 0.0)));
+    let row = |row: &TimeRow| {
+        let each = methods.iter().map(|&way| of(row, way).map_or("-".to_owned(), |requests| format!("{requests:.1}")));
+        Row::plain(std::iter::once(side(row.query)).chain(each).collect())
+    };
+    let mut header = vec!["query".to_owned()];
+    header.extend(methods.iter().map(|way| way.title()));
+    any.then(|| Table {
+        title: format!("Requests of a query when pixel size = {}", table.pixel_size),
+        header,
+        rows: table.rows.iter().map(row).collect(),
+    })
 }
 
 fn runs_table(table: &RunTable) -> Table {

@@ -32,6 +32,7 @@ use crate::invalid;
 use crate::machine;
 use crate::output::{make_folder, report_folder};
 
+pub(crate) use self::contender::name_of;
 pub use self::data::Data;
 pub use self::recommendation::{Advice, Recommendation};
 pub use self::report::{Measurement, Operation, Report, Unit};
@@ -119,7 +120,7 @@ impl Options {
                 return Err(invalid(format!("{name:?} is no backend that can be compared")).with_hint(hint));
             }
             if !seen.contains(name) {
-                if let Some(other) = seen.iter().find(|other| Contender::name_of(other) == Contender::name_of(name)) {
+                if let Some(other) = seen.iter().find(|other| name_of(other) == name_of(name)) {
                     return Err(invalid(format!("{other} and {name} would have the same name in the report")));
                 }
                 seen.push(name.clone());

@@ -91,6 +91,7 @@ Examples:
   pinako bench regions --tables 1
   pinako bench regions --folder /mnt/ssd --seconds 600 --file-bytes 8G --out ssd-report
   pinako bench regions --tables 2,3,4 --device 0.02,1e-8,8   # a bucket: 20 ms a read, 100 MB/s
+  pinako bench regions --tables 2,3,4 --store s3://bucket/scratch
   pinako bench regions --tables 2,3,4 --device paper --seconds 0")]
 pub struct BenchRegionsArgs {
     /// Which of the paper's tables
@@ -107,6 +108,11 @@ pub struct BenchRegionsArgs {
     /// the device is played: reads wait as long as they would there
     #[arg(long, value_name = "T1,T2[,P]|paper", allow_hyphen_values = true, value_parser = device)]
     pub device: Option<Device>,
+
+    /// For tables 2 to 4: measure reads of a store, as its backend makes them: files, lmdb, hdf5, sqlite, object, or the URL
+    /// of a server, where a store is made and deleted again. Requests are counted, too
+    #[arg(long, value_name = "KIND", conflicts_with_all = ["device", "file_bytes"], value_parser = backend)]
+    pub store: Option<String>,
 
     /// How long tables 2 to 4 are measured, all together; with --device, 0 only predicts
     #[arg(long, value_name = "SECONDS", default_value_t = 60.0, allow_hyphen_values = true, value_parser = seconds)]

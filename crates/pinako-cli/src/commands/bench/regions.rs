@@ -14,6 +14,7 @@ pub fn run(args: &BenchRegionsArgs) -> Result<ExitCode> {
         tables: args.tables.clone(),
         positions: args.positions,
         device: args.device,
+        store: args.store.clone(),
         seconds: args.seconds,
         file_bytes: args.file_bytes,
         out: args.out.clone(),
