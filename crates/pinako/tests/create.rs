@@ -1,12 +1,14 @@
 //! Making a store beside others who make the same one, and after one who was killed while making it.
 
 mod schemes;
+#[cfg(any(feature = "cloud", feature = "postgres"))]
+mod servers;
 
 use std::io::{BufRead, BufReader, Lines, Write};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
 
-use pinako::{Error, ErrorKind, Store};
+use pinako::{Error, ErrorKind, Image, NewImage, SampleType, Shape, Store, backends};
 use schemes::SCHEMES;
 
 /// How many make a store at once, and how often.
@@ -131,4 +133,40 @@ fn what_a_creation_left_that_was_broken_off_is_named_as_such_and_becomes_a_store
         open_or_create(&url).unwrap_or_else(|error| panic!("{url}: {error}"));
         Store::open(&path).unwrap();
     }
+}
+
+fn image() -> Image {
+    Image::from_bytes(Shape::new(2, 2, 1).unwrap(), SampleType::U8, vec![7; 4]).unwrap()
+}
+
+/// Makes a store at `url`, fills it, deletes it, and makes it again.
+fn is_deleted_as_a_whole(url: &str) {
+    let fill = || {
+        let store = Store::create(url).unwrap();
+        store.append([NewImage::pixels(&image())]).unwrap();
+        assert_eq!(store.count().unwrap(), 1);
+    };
+    fill();
+    backends::delete(url).unwrap();
+    assert_eq!(Store::open(url).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(backends::delete(url).unwrap_err().kind(), ErrorKind::NotFound);
+    fill();
+    backends::delete(url).unwrap();
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn a_store_in_postgres_is_deleted_as_a_whole() {
+    if let Some(url) = servers::fresh_url("POSTGRES") {
+        is_deleted_as_a_whole(&url);
+    }
+}
+
+#[test]
+fn a_store_on_the_disk_is_not_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("lmdb:{}", folder.path().join("store").display());
+    Store::create(&url).unwrap();
+    assert_eq!(backends::delete(&url).unwrap_err().kind(), ErrorKind::InvalidInput);
+    Store::open(&url).unwrap();
 }

@@ -36,7 +36,7 @@ use self::sql::{Query, Sql};
 use super::{Mode, check_found, check_label_names, name_taken, read_only};
 use crate::backend::{
     Backend, DescribeSink, Durability, Entry, FetchSink, Footprint, IoHints, Payload, Properties, ReadRequest,
-    ReadSink, ScanSink, Traffic, Vacuumed,
+    ReadSink, ScanSink, Traffic, Vacuumed, WRITER_PATIENCE,
 };
 use crate::descriptor::{Descriptor, Id};
 use crate::error::{Error, ErrorKind, Result};
@@ -77,6 +77,17 @@ pub(crate) fn open(url: &str, mode: Mode, durability: Durability, patience: Dura
         }
     }
     Ok(Box::new(Postgres { pool, durability, patience: writes.then_some(patience) }))
+}
+
+/// Deletes the store that `url` names, and its schema where nothing else is in it.
+pub(crate) fn delete(url: &str) -> Result<()> {
+    let place = Place::new(url)?;
+    let settings = sql::settings(place.statement_timeout, WRITER_PATIENCE, Durability::Full, true);
+    let sql = Sql::new(&place.schema);
+    let pool = Pool::new(place, sql, settings);
+    let mut connection = pool.take()?;
+    schema::check(&mut connection, &pool.place.schema)?;
+    upkeep::delete(&mut connection, &pool.sql.schema)
 }
 
 /// The place in a batch that a row is about, by its first column.
@@ -458,8 +469,4 @@ fn copy_payloads(connection: &mut Connection, first: Id, entries: &mut [Entry<'_
         copy.payload(id, entry)?;
     }
     copy.finish()
-}
-
-pub(crate) fn delete(_url: &str) -> Result<()> {
-    Err(Error::unsupported("this version has no stores of this kind"))
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tokio_postgres::SimpleQueryMessage;
 
 use super::connection::Connection;
+use crate::backend::WRITER_PATIENCE;
 use crate::error::{Error, ErrorKind, Result};
 
 /// How long transactions are waited for that may still see what was removed.
@@ -36,6 +37,19 @@ pub(super) fn compact(connection: &mut Connection, schema: &str) -> Result<()> {
     for table in ["payload", "image", "store"] {
         connection.batch_within(&format!("VACUUM (FULL, ANALYZE) {schema}.{table}"), NO_LIMIT)?;
     }
+    Ok(())
+}
+
+/// Drops the tables, and the schema if nothing else is in it. Readers and writers that are at work are waited for.
+///
+/// # Errors
+/// `Denied` where the tables belong to another user, `Conflict` where others use them for too long.
+pub(super) fn delete(connection: &mut Connection, schema: &str) -> Result<()> {
+    let tables = ["payload", "image", "store"].map(|table| format!("{schema}.{table}")).join(", ");
+    connection.begin(&format!("BEGIN; DROP TABLE {tables}"), WRITER_PATIENCE)?;
+    connection.end("COMMIT")?;
+    // One in which somebody keeps other things stays, and so does one of somebody else's.
+    let _ = connection.batch(&format!("DROP SCHEMA {schema}"));
     Ok(())
 }
 
