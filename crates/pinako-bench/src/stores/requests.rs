@@ -78,7 +78,13 @@ impl Requests {
             text += &format!(", {} to read them one at a time", single.times(IMAGES as f64).text());
         }
         if self.count != IMAGES {
-            text += &format!(" (in proportion to what {} took)", figures::count(self.count));
+            let counted = [self.store, self.read].map(|asked| figures::count(asked.requests.round() as u64));
+            text += &format!(
+                " (in proportion to {} images, which took {} and {} requests: in larger batches it is fewer)",
+                figures::count(self.count),
+                counted[0],
+                counted[1]
+            );
         }
         text + "."
     }
@@ -101,6 +107,6 @@ mod tests {
         .line();
         assert!(line.starts_with("s3: 100,000 images take 30 requests and "), "{line}");
         assert!(line.contains(", 50 requests and ") && line.contains(", 150,000 requests and "), "{line}");
-        assert!(line.ends_with("(in proportion to what 10,000 took)."), "{line}");
+        assert!(line.contains("(in proportion to 10,000 images, which took 3 and 5 requests"), "{line}");
     }
 }

@@ -33,6 +33,7 @@ fn to_text(found: &Report) -> String {
     let percent = |part: f64| format!("{:.0} %", part * 100.0);
     let how = match found.is_cold {
         true => "cold",
+        false if found.store.contains("://") => "over the network, from whatever the server had in memory",
         false => "from memory: its file system does not forget, so these are no times of a disk",
     };
     let pairs = [

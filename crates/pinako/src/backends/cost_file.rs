@@ -1,11 +1,12 @@
 //! What reads of a store were found to cost: a [sealed] line, `.cost.json` in its folder or `FILE-cost.json` beside its
-//! file.
+//! file. What they cost of one on a server depends on who reads: it is in this user's own cache, in `pinako/cost`.
 //!
 //! No store needs it, and none is the worse for one that is missing, damaged or of another disk: plans then begin with a
 //! guess. So nothing but this knows of it; a backend takes it for a file of somebody else's. The dot keeps it out of the
 //! sight of `datasets`.
 
-use std::fs::File;
+use std::env;
+use std::fs::{self, File};
 use std::io::{ErrorKind as Io, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::Kind;
 use super::folder::Folder;
 use super::sealed::{self, Header};
+use crate::checksum;
 use crate::error::{Error, Result};
 
 /// In the header.
@@ -28,6 +30,8 @@ const MAX_LENGTH: u64 = 4096;
 pub(crate) struct CostFile {
     folder: PathBuf,
     name: String,
+    /// Whether the folder is this user's cache, made when it is needed.
+    in_cache: bool,
 }
 
 /// What reads of a store were measured to cost.
@@ -62,10 +66,24 @@ impl CostFile {
             Kind::Memory => None,
             Kind::Sqlite => {
                 let name = path.file_name()?.to_str()?;
-                Some(CostFile { folder: path.parent()?.to_owned(), name: format!("{name}-cost.json") })
+                Some(CostFile { folder: path.parent()?.to_owned(), name: format!("{name}-cost.json"), in_cache: false })
             }
-            _ => Some(CostFile { folder: path.to_owned(), name: ".cost.json".to_owned() }),
+            _ => Some(CostFile { folder: path.to_owned(), name: ".cost.json".to_owned(), in_cache: false }),
         }
+    }
+
+    /// That of the store that a server has at `url`, which may be shown; `None` where this user has no home.
+    pub(super) fn of_server(url: &str) -> Option<Self> {
+        let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+        let cache = cache.or_else(|| Some(env::home_dir()?.join(".cache")))?;
+        let known = |byte: u8| if byte.is_ascii_alphanumeric() { char::from(byte).to_ascii_lowercase() } else { '-' };
+        let shown: String = url.bytes().map(known).take(80).collect();
+        let sum = checksum::crc32c(url.as_bytes());
+        Some(CostFile {
+            folder: cache.join("pinako").join("cost"),
+            name: format!("{shown}-{sum:08x}.json"),
+            in_cache: true,
+        })
     }
 
     pub(crate) fn path(&self) -> PathBuf {
@@ -98,6 +116,7 @@ impl CostFile {
 
     /// Whether this process may write there.
     pub(crate) fn can_write(&self) -> Result<()> {
+        self.make_cache()?;
         let may = rustix::fs::access(&self.folder, rustix::fs::Access::WRITE_OK);
         may.map_err(|error| Error::io(format!("cannot write in {}", self.folder.display()), error.into()))
     }
@@ -106,7 +125,14 @@ impl CostFile {
     pub(crate) fn write(&self, calibration: Calibration) -> Result<()> {
         let mut text = Vec::new();
         sealed::write(&Line { header: Header::new(KIND), calibration }, &mut text)?;
+        self.make_cache()?;
         Folder::open(&self.folder)?.replace_with(&self.name, &text)
+    }
+
+    /// Makes the folder, where it is not a store's.
+    fn make_cache(&self) -> Result<()> {
+        let cannot = |error| Error::io(format!("cannot make {}", self.folder.display()), error);
+        if self.in_cache { fs::create_dir_all(&self.folder).map_err(cannot) } else { Ok(()) }
     }
 }
 
@@ -147,6 +173,19 @@ mod tests {
         sealed::write(&serde_json::json!({"pinako": KIND, "format_version": 2}), &mut newer).unwrap();
         std::fs::write(file.path(), newer).unwrap();
         assert_eq!(file.read().unwrap_err().kind(), ErrorKind::Unsupported);
+    }
+
+    #[test]
+    fn each_store_on_a_server_has_one_of_its_own_in_the_cache() {
+        let of = |url| CostFile::of_server(url).unwrap().path();
+        let one = of("s3://bucket/a");
+        assert!(one.to_str().unwrap().contains("/pinako/cost/s3---bucket-a-"), "{one:?}");
+        assert_ne!(one, of("s3://bucket/A"));
+        let folder = tempfile::tempdir().unwrap();
+        let file = CostFile { folder: folder.path().join("not/yet"), name: "x.json".to_owned(), in_cache: true };
+        assert_eq!(file.read().unwrap(), None);
+        file.write(FOUND).unwrap();
+        assert_eq!(file.read().unwrap(), Some(FOUND));
     }
 
     #[test]

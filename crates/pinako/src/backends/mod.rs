@@ -183,7 +183,8 @@ impl Location {
             Place::Disk(path) => Some(path),
             Place::Server(url) => {
                 let (url, pixel_encoding) = (without_password(url), PixelEncoding::Raw);
-                return Ok(Habits { url, folder: None, pixel_encoding, cost_file: None });
+                let cost_file = CostFile::of_server(&url);
+                return Ok(Habits { url, folder: None, pixel_encoding, cost_file });
             }
         };
         let folder = match (self.kind, path) {
