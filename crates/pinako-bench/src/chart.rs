@@ -98,7 +98,8 @@ pub enum Color {
 }
 
 /// As hexadecimal RGB on a light ground; a page has the CSS variables `--hue-0` and so on.
-pub(crate) const HUES: [&str; 6] = ["#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"];
+pub(crate) const HUES: [&str; 9] =
+    ["#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6a51a3", "#5f5f5f", "#8c6d31"];
 const STEPS: [&str; 6] = ["#dbe9f6", "#bad6eb", "#89bedc", "#539ecd", "#2b7bba", "#0b559f"];
 
 const MARKERS: [MarkerShape; 6] = [

@@ -36,9 +36,10 @@ pub(super) fn charts(report: &Report) -> Vec<Chart> {
 
 /// The colour of a backend is its own, whichever others are there.
 pub(super) fn color(report: &Report, backend: &str) -> Color {
-    let known = super::Options::BACKENDS.iter().position(|known| *known == backend);
+    const OTHERS: [&str; 5] = ["object", "postgres", "s3", "gs", "az"];
+    let known = || super::Options::BACKENDS.iter().chain(&OTHERS);
     let place = || report.backends.iter().position(|other| other == backend).unwrap_or(0);
-    Color::Hue(known.unwrap_or_else(place))
+    Color::Hue(known().position(|known| *known == backend).unwrap_or_else(place))
 }
 
 fn colors(report: &Report) -> Vec<(String, Color)> {
