@@ -6,6 +6,7 @@
 //! peer URL read_one  IMAGES.npy   median of many reads of one image at random
 //! peer URL cold_one  IMAGES.npy   the same, fewer, with nothing of the store in the page cache
 //! peer URL open      IMAGES.npy   opens the store and reads one descriptor
+//! peer URL bare_one   IMAGES.npy   reads of one payload's bytes at random, by a prepared statement of tokio-postgres alone
 //! peer DIR floor     IMAGES.npy   makes files as long as the images' PNG files, and syncs: what a file system allows
 //! ```
 
@@ -37,6 +38,8 @@ fn main() -> Result<(), Failure> {
         "read_all" => read_all(url, count, &bytes)?,
         "read_one" => read_one(url, shape, count, &bytes, 20_000, false)?,
         "cold_one" => read_one(url, shape, count, &bytes, 300, true)?,
+        #[cfg(feature = "postgres")]
+        "bare_one" => bare_one(url, shape, count, &bytes, 20_000)?,
         "open" => open(url)?,
         "floor" => floor(Path::new(url), shape, &bytes)?,
         other => return Err(format!("{other} is nothing that can be measured").into()),
@@ -140,6 +143,37 @@ fn read_one(url: &str, shape: Shape, count: u64, bytes: &[u8], times: usize, col
             return Err(format!("image {id} is not what was stored").into());
         }
     }
+    seconds.sort_by(f64::total_cmp);
+    Ok(seconds[times / 2])
+}
+
+/// What one round trip to PostgreSQL takes: a prepared statement that knows nothing of images, sent and answered in this
+/// thread.
+#[cfg(feature = "postgres")]
+fn bare_one(url: &str, shape: Shape, count: u64, bytes: &[u8], times: usize) -> Result<f64, Failure> {
+    let (server, schema) = url.split_once("?schema=").ok_or("the URL must name a schema")?;
+    let mut next = scattered::ids(count);
+    let length = shape.byte_length(SampleType::U8) as usize;
+    let mut seconds = Vec::with_capacity(times);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let (client, connection) = tokio_postgres::connect(server, tokio_postgres::NoTls).await?;
+        tokio::spawn(connection);
+        let select = client.prepare(&format!("SELECT bytes FROM {schema}.payload WHERE id = $1")).await?;
+        for round in 0..2 * times {
+            let id = next();
+            let start = Instant::now();
+            let row = client.query_one(&select, &[&(id as i64)]).await?;
+            let image: Vec<u8> = black_box(row.try_get::<_, &[u8]>(0)?.to_vec());
+            if round >= times {
+                seconds.push(start.elapsed().as_secs_f64());
+            }
+            if image != bytes[id as usize * length..][..length] {
+                return Err(format!("image {id} is not what was stored").into());
+            }
+        }
+        Ok::<_, Failure>(())
+    })?;
     seconds.sort_by(f64::total_cmp);
     Ok(seconds[times / 2])
 }

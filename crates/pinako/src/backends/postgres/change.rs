@@ -60,6 +60,7 @@ impl Pool {
                 lent => lent?,
             };
             let begun = Change::begin(&mut lent, &self.sql.schema, patience);
+            let mut may_be_begun = can_be_repeated || begun.is_err();
             let outcome = begun.and_then(|mut change| {
                 if let Some(lost) = unanswered.take() {
                     match change.marks.has(lost.number, &lost.token) {
@@ -78,6 +79,7 @@ impl Pool {
                         }
                     }
                 }
+                may_be_begun = can_be_repeated;
                 let value = work(&mut change)?;
                 change.commit(&self.sql.schema, value)
             });
@@ -95,9 +97,8 @@ impl Pool {
             } else {
                 let _ = lent.end("ROLLBACK");
             }
-            let may_try_again =
-                tries < TRIES && (unanswered.is_some() || can_be_repeated && failure == Some(Failure::Cut));
-            if !may_try_again {
+            let may_try_again = unanswered.is_some() || may_be_begun && failure == Some(Failure::Cut);
+            if tries == TRIES || !may_try_again {
                 return Err(if unanswered.is_some() { in_doubt(error) } else { error });
             }
         }
