@@ -23,16 +23,29 @@ static RUNTIME: LazyLock<std::io::Result<Runtime>> = LazyLock::new(|| {
 /// # Errors
 /// Those of `future`; `Backend` where the system has no threads left for the runtime.
 pub(super) fn wait_for<T: Send>(future: impl Future<Output = Result<T>> + Send) -> Result<T> {
-    let runtime = RUNTIME.as_ref().map_err(|error| {
-        let error = std::io::Error::new(error.kind(), error.to_string());
-        Error::io("cannot start the threads that speak with servers", error)
-    })?;
+    let runtime = runtime()?;
     if Handle::try_current().is_err() {
         return runtime.block_on(future);
     }
     thread::scope(|scope| {
         let waiting = scope.spawn(|| runtime.block_on(future));
         waiting.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+/// Where tasks can be started that go on while their caller does something else.
+///
+/// # Errors
+/// `Backend` where the system has no threads left for the runtime.
+#[cfg(feature = "cloud")]
+pub(super) fn handle() -> Result<Handle> {
+    Ok(runtime()?.handle().clone())
+}
+
+fn runtime() -> Result<&'static Runtime> {
+    RUNTIME.as_ref().map_err(|error| {
+        let error = std::io::Error::new(error.kind(), error.to_string());
+        Error::io("cannot start the threads that speak with servers", error)
     })
 }
 

@@ -28,6 +28,8 @@ conformance_tests!(sqlite_buffered, UrlFixture::new("sqlite", Durability::Buffer
 conformance_tests!(postgres, optional UrlFixture::on_server("POSTGRES", Durability::Full));
 #[cfg(feature = "postgres")]
 conformance_tests!(postgres_buffered, optional UrlFixture::on_server("POSTGRES", Durability::Buffered));
+#[cfg(feature = "cloud")]
+conformance_tests!(object, UrlFixture::new("object", Durability::Full));
 conformance_tests!(files, UrlFixture::new("files", Durability::Full));
 conformance_tests!(files_buffered, UrlFixture::new("files", Durability::Buffered));
 

@@ -6,9 +6,9 @@
 
 use std::sync::Arc;
 
-use super::Hdf5;
 use super::part::OpenPart;
 use super::write::{Writer, plan};
+use super::{Hdf5, next_part};
 use crate::backend::{Entry, Payload};
 use crate::backends::manifest::{Commit, Kind, Manifest, Part};
 use crate::error::Result;
@@ -16,7 +16,7 @@ use crate::error::Result;
 /// Compacts the store. The caller is the only writer.
 pub(super) fn compact(store: &Hdf5, old: &Manifest) -> Result<()> {
     store.sync_files(old)?;
-    let mut writer = Writer::new(store.files.folder(), store.limits, true, old.next_part());
+    let mut writer = Writer::new(store.files.folder(), store.limits, true, next_part(old));
     let mut parts = Vec::new();
     for group in groups(store, old) {
         match group {
@@ -25,7 +25,8 @@ pub(super) fn compact(store: &Hdf5, old: &Manifest) -> Result<()> {
         }
     }
     let label_names = Some(old.label_names().to_vec());
-    let commit = Commit { parts, label_names, next_id: old.next_id(), next_part: writer.next(), ..Commit::default() };
+    let commit =
+        Commit { parts, label_names, next_id: old.next_id(), next_part: Some(writer.next()), ..Commit::default() };
     store.log_mut().rewrite(&commit)?;
     let new = store.manifest()?;
     store.files.retain(&new);

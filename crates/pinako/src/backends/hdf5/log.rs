@@ -131,6 +131,10 @@ impl Log {
         let mut commits = Vec::new();
         for (text, after) in lines.by_ref() {
             match sealed::read::<Commit>(text) {
+                Ok(commit) if commit.next_part.is_none() => {
+                    let error = Error::corrupt("a line does not say which number the next part gets");
+                    return Err(damaged(error, after - text.len() as u64));
+                }
                 Ok(commit) => commits.push((commit, after)),
                 // A machine that stopped may have left blocks of zeros where lines were not synced.
                 Err(_) if text.contains(&0) => break,

@@ -42,11 +42,10 @@ use std::time::Duration;
 use self::form::{Dataset, Element};
 use self::log::Log;
 use self::open::OpenFiles;
-use self::part::name_hash;
 use self::view::{View, in_a_row};
 use self::write::{Limits, Writer, file_of, is_name_of_part, plan};
 use super::folder::{Folder, aside};
-use super::manifest::{Commit, IdSet, LOG_NAME, Manifest, PARTS, Part};
+use super::manifest::{Commit, IdSet, LOG_NAME, Manifest, PARTS, Part, name_hash};
 use super::read_ahead::{LONG, WINDOW};
 use super::{FORMAT_VERSION, Mode, boot, check_label_names, name_taken, not_empty, read_only, store_there};
 use crate::backend::{
@@ -287,9 +286,9 @@ impl Backend for Hdf5 {
             }
             let sections = plan(entries.iter().map(|entry| &entry.descriptor), self.limits);
             let sync = self.durability == Durability::Full;
-            let mut writer = Writer::new(self.files.folder(), self.limits, sync, manifest.next_part());
+            let mut writer = Writer::new(self.files.folder(), self.limits, sync, next_part(&manifest));
             let parts = writer.write(entries, &sections)?;
-            self.commit(manifest, Commit { next_id: end, next_part: writer.next(), parts, ..Commit::default() })?;
+            self.commit(manifest, Commit { next_id: end, next_part: Some(writer.next()), parts, ..Commit::default() })?;
             Ok(first..end)
         })
     }
@@ -465,6 +464,11 @@ impl Backend for Hdf5 {
     fn traffic(&self) -> Traffic {
         Traffic::default()
     }
+}
+
+/// The number that the next part will get.
+fn next_part(manifest: &Manifest) -> u64 {
+    manifest.next_part().unwrap_or(0)
 }
 
 /// Makes an empty store at `path`.

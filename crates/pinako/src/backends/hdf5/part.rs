@@ -63,11 +63,6 @@ pub(super) fn datasets(form: Form, rows: u64, record_bytes: u64, named: u64) -> 
     all
 }
 
-/// What names are looked up by: their 64-bit FNV-1a hash.
-pub(super) fn name_hash(name: &str) -> u64 {
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
-}
-
 /// The file of a part or a piece, mapped.
 #[derive(Debug)]
 struct Mapped {

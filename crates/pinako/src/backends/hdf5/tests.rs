@@ -496,7 +496,7 @@ fn when_the_machine_stops_what_was_not_synced_is_undone_latest_first() {
     let buffered = store(folder.path(), Mode::Write, Durability::Buffered).unwrap();
     append(&buffered, vec![kept(30, 100)], &mut all);
     let first_is_safe = all.clone();
-    let lost = format!("{:08}.h5", buffered.manifest().unwrap().next_part());
+    let lost = format!("{:08}.h5", buffered.manifest().unwrap().next_part().unwrap());
     append(&buffered, vec![kept(31, 100)], &mut all);
     append(&buffered, vec![kept(32, 100)], &mut all);
     assert_holds(&buffered, &all);

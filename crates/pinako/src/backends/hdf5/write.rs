@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::thread;
 
 use super::form::{self, Dataset, Element};
-use super::part::{self, Form, PAYLOAD, name_hash};
+use super::part::{self, Form, PAYLOAD};
 use super::syncs::{self, Steps, Syncs};
 use crate::backend::{Entry, Payload, PayloadReader};
 use crate::backends::folder::Folder;
-use crate::backends::manifest::{Kind, Part, Piece};
+use crate::backends::manifest::{Kind, Part, Piece, name_hash};
 use crate::descriptor::{Descriptor, Encoding, Id, Layout, NO_LABEL, record};
 use crate::error::{Error, Result};
 use crate::image::{SampleType, Shape};
@@ -216,7 +216,7 @@ impl Files<'_, '_, '_> {
             let length = reader.remaining().min(piece_bytes);
             let datasets = [Dataset::row(PAYLOAD, Element::Byte, length)];
             let (number, file_bytes) = self.file(&datasets, |output| output.stream(&mut reader, length))?;
-            pieces.push(Piece { part: number, payload_bytes: length, file_bytes });
+            pieces.push(Piece { part: number, payload_bytes: length, file_bytes, head_bytes: 0 });
         }
         let checksum = reader.finish()?;
         if let Payload::Stream(_) = entry.payload {
@@ -261,7 +261,6 @@ impl Rows {
 
     /// What a commit says of the part that was written.
     fn part(&self, part: u64, kind: Kind, payload_bytes: u64, file_bytes: u64) -> Part {
-        let few = self.names.len() <= Part::FEW_NAMES;
         Part {
             part,
             kind,
@@ -269,9 +268,10 @@ impl Rows {
             last: self.ids.last().copied().unwrap_or(0),
             count: self.count(),
             named: self.names.len() as u64,
-            name_hashes: if few { self.names.iter().map(|&(hash, _)| hash).collect() } else { Vec::new() },
+            name_hashes: Part::few_hashes(&self.names),
             payload_bytes,
             file_bytes,
+            head_bytes: 0,
             pieces: Vec::new(),
         }
     }

@@ -72,6 +72,36 @@ impl IdSet {
         inside.map(|&(start, end)| end.min(last) - start.max(first) + 1).sum()
     }
 
+    /// The part of the set that is from `first` to `last`.
+    pub(crate) fn within(&self, first: Id, last: Id) -> IdSet {
+        let from = self.intervals.partition_point(|&(_, end)| end < first);
+        let inside = self.intervals[from..].iter().take_while(|&&(start, _)| start <= last);
+        let intervals: Vec<(Id, Id)> = inside.map(|&(start, end)| (start.max(first), end.min(last))).collect();
+        IdSet { count: self.count_within(first, last), intervals }
+    }
+
+    /// The set without the ids of `other`.
+    pub(crate) fn without(&self, other: &IdSet) -> IdSet {
+        let mut left = IdSet::default();
+        for &(mut first, last) in &self.intervals {
+            let from = other.intervals.partition_point(|&(_, end)| end < first);
+            for &(start, end) in other.intervals[from..].iter().take_while(|&&(start, _)| start <= last) {
+                left.push(first, start);
+                first = end + 1;
+            }
+            left.push(first, last + 1);
+        }
+        left
+    }
+
+    /// Adds the ids from `first` on and below `end`, which lie behind all others.
+    fn push(&mut self, first: Id, end: Id) {
+        if first < end {
+            self.intervals.push((first, end - 1));
+            self.count += end - first;
+        }
+    }
+
     /// The set with `other`, which has no id in common with it.
     ///
     /// # Errors
@@ -116,6 +146,15 @@ mod tests {
                 prop_assert_eq!(set.contains(id), plain.contains(&id));
                 prop_assert_eq!(set.first_without(id), (id..).find(|id| !plain.contains(id)).unwrap());
                 prop_assert_eq!(set.count_within(id, id + 7), plain.range(id..=id + 7).count() as u64);
+            }
+            for step in &steps {
+                let other = IdSet::from_sorted(&step.iter().copied().collect::<Vec<Id>>());
+                let left: Vec<Id> = plain.difference(step).copied().collect();
+                prop_assert_eq!(set.without(&other), IdSet::from_sorted(&left));
+            }
+            for (first, last) in [(0, 59), (10, 20), (33, 33)] {
+                let inside: Vec<Id> = plain.range(first..=last).copied().collect();
+                prop_assert_eq!(set.within(first, last), IdSet::from_sorted(&inside));
             }
             prop_assert_eq!(IdSet::from_intervals(set.intervals(), 60).unwrap(), set);
         }

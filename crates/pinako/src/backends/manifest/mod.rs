@@ -45,6 +45,11 @@ pub(crate) fn is_at(path: &Path, kind: &str) -> bool {
     log.is_file() && first_line().map_or_else(|| path.join(PARTS).is_dir(), |header| header.pinako == kind)
 }
 
+/// What names are looked up by: their 64-bit FNV-1a hash.
+pub(crate) fn name_hash(name: &str) -> u64 {
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
 /// What the payloads of a part are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -79,6 +84,9 @@ pub(crate) struct Part {
     pub(crate) payload_bytes: u64,
     /// Length of its file.
     pub(crate) file_bytes: u64,
+    /// How many bytes of the file stand before its payloads, where they are read by themselves.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) head_bytes: u64,
     /// The files of a payload in pieces, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) pieces: Vec<Piece>,
@@ -92,11 +100,14 @@ pub(crate) struct Piece {
     pub(crate) part: u64,
     pub(crate) payload_bytes: u64,
     pub(crate) file_bytes: u64,
+    /// As a part's own.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) head_bytes: u64,
 }
 
 impl Part {
     /// Most hashes of names that are listed.
-    pub(crate) const FEW_NAMES: usize = 16;
+    const FEW_NAMES: usize = 16;
 
     /// Whether it has every id from its first to its last.
     pub(crate) fn is_dense(&self) -> bool {
@@ -106,6 +117,17 @@ impl Part {
     /// The numbers of all its files.
     pub(crate) fn files(&self) -> impl Iterator<Item = u64> {
         std::iter::once(self.part).chain(self.pieces.iter().map(|piece| piece.part))
+    }
+
+    /// The part, whose ids were counted from 0, with its ids from `first` on.
+    pub(crate) fn moved(self, first: Id) -> Self {
+        Part { first: self.first + first, last: self.last + first, ..self }
+    }
+
+    /// The hashes of `names` that are to be listed: all if they are few, else none.
+    pub(crate) fn few_hashes(names: &[(u64, u64)]) -> Vec<u64> {
+        let few = names.len() <= Self::FEW_NAMES;
+        if few { names.iter().map(|&(hash, _)| hash).collect() } else { Vec::new() }
     }
 
     fn check(&self) -> Option<()> {
@@ -127,8 +149,9 @@ impl Part {
 pub(crate) struct Commit {
     /// The id that the next image will get.
     pub(crate) next_id: Id,
-    /// The number that the next part or piece will get.
-    pub(crate) next_part: u64,
+    /// The number that the next part or piece will get, where they are numbered one after another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) next_part: Option<u64>,
     /// Parts that were added.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) parts: Vec<Part>,
@@ -163,7 +186,7 @@ pub(crate) struct Manifest {
     removed_bytes: u64,
     label_names: Vec<String>,
     next_id: Id,
-    next_part: u64,
+    next_part: Option<u64>,
     count: u64,
     payload_bytes: u64,
     unsynced: Vec<u64>,
@@ -211,7 +234,8 @@ impl Manifest {
         self.next_id
     }
 
-    pub(crate) fn next_part(&self) -> u64 {
+    /// The number that the next part will get, where they are numbered one after another.
+    pub(crate) fn next_part(&self) -> Option<u64> {
         self.next_part
     }
 
@@ -238,6 +262,19 @@ impl Manifest {
     /// A commit that changes nothing, to be filled.
     pub(crate) fn commit(&self) -> Commit {
         Commit { next_id: self.next_id, next_part: self.next_part, ..Commit::default() }
+    }
+
+    /// One commit that adds up to all of this.
+    pub(crate) fn whole(&self) -> Commit {
+        Commit {
+            next_id: self.next_id,
+            next_part: self.next_part,
+            parts: self.parts.clone(),
+            removed: self.removed.intervals().to_vec(),
+            removed_bytes: self.removed_bytes,
+            label_names: Some(self.label_names.clone()).filter(|names| !names.is_empty()),
+            unsynced: None,
+        }
     }
 
     /// Adds a commit, or refuses it and changes nothing.
@@ -309,7 +346,7 @@ impl Manifest {
         let mut next_id = self.next_id;
         for part in &commit.parts {
             let fits = part.check().is_some() && part.first >= next_id && part.last < commit.next_id;
-            let fresh = |number| number >= self.next_part && number < commit.next_part;
+            let fresh = |number| commit.next_part.is_none_or(|next| self.next_part <= Some(number) && number < next);
             if !fits || !part.files().all(|number| fresh(number) && numbers.insert(number)) {
                 return Err(Error::corrupt(format!("part {} does not go with the parts before it", part.part)));
             }
@@ -359,6 +396,7 @@ mod tests {
             name_hashes: Vec::new(),
             payload_bytes: 100,
             file_bytes: 200,
+            head_bytes: 0,
             pieces: Vec::new(),
         }
     }
@@ -366,7 +404,7 @@ mod tests {
     #[test]
     fn commits_add_up() {
         let mut manifest = Manifest::default();
-        let add = Commit { next_id: 10, next_part: 1, parts: vec![part(0, 0, 10)], ..Commit::default() };
+        let add = Commit { next_id: 10, next_part: Some(1), parts: vec![part(0, 0, 10)], ..Commit::default() };
         manifest.apply(add).unwrap();
         let remove = Commit { removed: vec![(3, 4)], removed_bytes: 30, ..manifest.commit() };
         manifest.apply(remove).unwrap();
@@ -379,7 +417,7 @@ mod tests {
         let mut manifest = Manifest::default();
         for (number, named, hashes) in [(0, 2, &[7, 8][..]), (1, 3, &[]), (2, 1, &[8]), (3, 1, &[9]), (4, 0, &[])] {
             let part = Part { named, name_hashes: hashes.to_vec(), ..part(number, 10 * number, 10) };
-            let (next_id, next_part) = (part.last + 1, number + 1);
+            let (next_id, next_part) = (part.last + 1, Some(number + 1));
             manifest.apply(Commit { next_id, next_part, parts: vec![part], ..Commit::default() }).unwrap();
         }
         let listing = |hash| manifest.parts_listing(hash).map(|part| part.part).collect::<Vec<_>>();
@@ -390,9 +428,11 @@ mod tests {
     #[test]
     fn a_commit_that_cannot_be_is_refused_and_changes_nothing() {
         let mut manifest = Manifest::default();
-        manifest.apply(Commit { next_id: 10, next_part: 1, parts: vec![part(0, 0, 10)], ..Commit::default() }).unwrap();
+        manifest
+            .apply(Commit { next_id: 10, next_part: Some(1), parts: vec![part(0, 0, 10)], ..Commit::default() })
+            .unwrap();
         let base = manifest.commit();
-        let with = |part: Part| Commit { next_id: 20, next_part: 3, parts: vec![part], ..base.clone() };
+        let with = |part: Part| Commit { next_id: 20, next_part: Some(3), parts: vec![part], ..base.clone() };
         let bad = [
             with(part(1, 9, 2)),
             with(part(1, 15, 6)),
@@ -405,7 +445,7 @@ mod tests {
             with(Part { named: 2, name_hashes: vec![7], ..part(1, 10, 3) }),
             with(Part { payload_bytes: u64::MAX, ..part(1, 10, 1) }),
             Commit { next_id: 9, ..base.clone() },
-            Commit { next_part: 0, ..base.clone() },
+            Commit { next_part: Some(0), ..base.clone() },
             Commit { removed: vec![(9, 10)], ..base.clone() },
             Commit { removed: vec![(9, 9)], removed_bytes: 101, ..base.clone() },
         ];

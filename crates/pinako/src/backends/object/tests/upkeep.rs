@@ -1,0 +1,182 @@
+//! Compaction and vacuum, beside others.
+
+use std::thread;
+
+use super::*;
+use crate::backends::object::vacuum::vacuum_beyond;
+
+fn parts(service: &Rigged) -> usize {
+    objects(service).iter().filter(|path| !is_manifest(path)).count()
+}
+
+#[test]
+fn a_reader_with_an_old_manifest_goes_on_after_compaction_and_vacuum() {
+    let service = Rigged::new();
+    let (store, reader) = (new_store(&service, SMALL), open(&service, Mode::Read, SMALL).unwrap());
+    let all = mixed(&store);
+    assert_holds(&reader, &all);
+    store.compact().unwrap();
+    assert_holds(&reader, &all);
+    let old = reader.known();
+    store.compact().unwrap();
+    thread::sleep(Duration::from_millis(5));
+    let vacuumed = vacuum_beyond(&store, Duration::ZERO, false).unwrap();
+    assert!(vacuumed.objects > 3, "{vacuumed:?}");
+    // As one that began to read before all that.
+    *reader.known.write() = old;
+    let ids: Vec<Id> = all.iter().map(|(descriptor, _)| descriptor.id).collect();
+    assert_eq!(fetch(&reader, &ids).unwrap().into_iter().flatten().collect::<Images>(), all);
+    assert_holds(&reader, &all);
+    assert_holds(&store, &all);
+}
+
+#[test]
+fn a_vacuum_spares_what_is_young_or_named_and_a_rehearsal_only_tells() {
+    let service = Rigged::new();
+    let store = new_store(&service, SMALL);
+    let mut all = mixed(&store);
+    store.compact().unwrap();
+    replace(&service, &store.objects.part(77), vec![1, 2, 3]);
+    replace(&service, &ObjectPath::from("some/where/parts/notes.txt"), vec![1]);
+    let before = objects(&service);
+    let hour = Duration::from_secs(3600);
+    assert_eq!(store.vacuum(hour, false).unwrap(), Vacuumed::default());
+    assert_eq!(store.vacuum(hour - Duration::from_secs(1), false).unwrap_err().kind(), ErrorKind::InvalidInput);
+    thread::sleep(Duration::from_millis(5));
+    let told = vacuum_beyond(&store, Duration::ZERO, true).unwrap();
+    assert_eq!(objects(&service), before);
+    assert_eq!(vacuum_beyond(&store, Duration::ZERO, false).unwrap(), told);
+    let after = objects(&service);
+    assert_eq!(after.len() as u64, before.len() as u64 - told.objects);
+    assert!(after.contains(&ObjectPath::from("some/where/parts/notes.txt")), "it is nobody's of ours");
+    assert!(!after.contains(&store.objects.part(77)), "no manifest names it");
+    assert_eq!(after.iter().filter(|path| is_manifest(path)).count(), 1);
+    assert_holds(&store, &all);
+    append(&store, vec![image(99, 10)], &mut all);
+    assert_holds(&open(&service, Mode::Read, SMALL).unwrap(), &all);
+    let reader = open(&service, Mode::Read, SMALL).unwrap();
+    assert_eq!(reader.vacuum(hour, true).unwrap_err().kind(), ErrorKind::Denied);
+}
+
+#[test]
+fn compaction_merges_what_is_small_and_drops_what_is_removed() {
+    let service = Rigged::new();
+    let store = new_store(&service, SMALL);
+    let mut all = Vec::new();
+    for seed in 0..12 {
+        append(&store, vec![image(seed, 40)], &mut all);
+    }
+    append(&store, vec![image(12, 3000)], &mut all);
+    remove(&store, &[1, 2, 7], &mut all);
+    store.compact().unwrap();
+    assert_holds(&store, &all);
+    let known = store.known();
+    let counts: Vec<u64> = known.manifest.parts().iter().map(|part| part.count).collect();
+    assert_eq!(counts.iter().sum::<u64>(), 10);
+    assert!(counts.len() < 10 && known.manifest.removed().count() == 0, "{counts:?}");
+    remove(&store, &[12], &mut all);
+    store.compact().unwrap();
+    assert_eq!(store.footprint().unwrap().payload_bytes, 9 * 40);
+    assert_holds(&store, &all);
+    let number = store.known().number;
+    store.compact().unwrap();
+    assert_eq!(store.known().number, number, "there is nothing more to do");
+}
+
+#[test]
+fn what_others_change_during_a_compaction_stays_changed() {
+    let service = Rigged::new();
+    let (store, other) = (new_store(&service, SMALL), Arc::new(open(&service, Mode::Write, SMALL).unwrap()));
+    let mut all = Vec::new();
+    for seed in 0..6 {
+        append(&store, vec![image(seed, 40)], &mut all);
+    }
+    let beside = Arc::clone(&other);
+    let mut is_done = false;
+    service.rule(move |ask, path| {
+        // Just before the compaction puts its manifest.
+        if ask == Ask::Put && is_manifest(path) && !is_done {
+            is_done = true;
+            thread::scope(|scope| {
+                let changes = scope.spawn(|| {
+                    beside.remove(&[2]).unwrap();
+                    beside.append(&mut entries(&[image(6, 40)])).unwrap();
+                });
+                changes.join().unwrap();
+            });
+        }
+        Fate::Goes
+    });
+    store.compact().unwrap();
+    service.no_rule();
+    all.remove(2);
+    all.push((Descriptor { id: 6, ..image(6, 40).0 }, image(6, 40).1));
+    assert_holds(&store, &all);
+    assert_holds(&*other, &all);
+    assert!(store.known().manifest.parts().len() < 5);
+}
+
+#[test]
+fn of_two_compactions_at_once_one_begins_again() {
+    let service = Rigged::new();
+    let (store, other) = (new_store(&service, SMALL), Arc::new(open(&service, Mode::Write, SMALL).unwrap()));
+    let mut all = Vec::new();
+    for seed in 0..6 {
+        append(&store, vec![image(seed, 40)], &mut all);
+    }
+    let mut is_done = false;
+    let beside = Arc::clone(&other);
+    service.rule(move |ask, path| {
+        if ask == Ask::Put && is_manifest(path) && !is_done {
+            is_done = true;
+            thread::scope(|scope| scope.spawn(|| beside.compact().unwrap()).join().unwrap());
+        }
+        Fate::Goes
+    });
+    store.compact().unwrap();
+    service.no_rule();
+    assert_holds(&store, &all);
+    assert_holds(&*other, &all);
+    thread::sleep(Duration::from_millis(5));
+    vacuum_beyond(&store, Duration::ZERO, false).unwrap();
+    assert_eq!(parts(&service), store.known().manifest.parts().len());
+    assert_holds(&*other, &all);
+}
+
+#[test]
+fn writers_and_readers_go_on_beside_compactions_and_vacuums() {
+    let service = Rigged::new();
+    let store = new_store(&service, SMALL);
+    let mut all = mixed(&store);
+    let count = all.len();
+    let reader = open(&service, Mode::Read, SMALL).unwrap();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let added = thread::scope(|scope| {
+        let (done, all, service) = (&done, &all, &service);
+        let writer = scope.spawn(move || {
+            let store = open(service, Mode::Write, SMALL).unwrap();
+            let mut added = Vec::new();
+            for seed in 100..115 {
+                append(&store, vec![image(seed, 30)], &mut added);
+            }
+            done.store(true, std::sync::atomic::Ordering::SeqCst);
+            added
+        });
+        scope.spawn(move || {
+            let ids: Vec<Id> = all.iter().map(|(descriptor, _)| descriptor.id).collect();
+            while !done.load(std::sync::atomic::Ordering::SeqCst) {
+                let found: Images = fetch(&reader, &ids).unwrap().into_iter().flatten().collect();
+                assert_eq!(&found, all);
+            }
+        });
+        while !done.load(std::sync::atomic::Ordering::SeqCst) {
+            store.compact().unwrap();
+            vacuum_beyond(&store, Duration::from_secs(1), false).unwrap();
+        }
+        writer.join().unwrap()
+    });
+    all.extend(added);
+    assert_eq!(all.len(), count + 15);
+    all.sort_by_key(|(descriptor, _)| descriptor.id);
+    assert_holds(&store, &all);
+}

@@ -1,0 +1,91 @@
+//! Deletes what nobody needs any more: manifests that were superseded long ago, and parts that no manifest names which is
+//! left.
+//!
+//! All times are the server's own, also what time it is now: that of an object which is put to learn it. So it does not
+//! matter what the clocks of those machines say that write.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+use object_store::{ObjectMeta, PutPayload};
+
+use super::Object;
+use super::manifests::{self, CERTAIN, Moment, number_of, random};
+use super::objects::Objects;
+use crate::backend::Vacuumed;
+use crate::backends::manifest::Part;
+use crate::backends::runtime::wait_for;
+use crate::backends::{Mode, read_only};
+use crate::error::{Error, Result};
+
+/// The least time that what was superseded is kept: so long may an append take, and so long is the number after that of
+/// a known manifest sure to say whether there is a newer one.
+const LEAST: Duration = Duration::from_secs(2 * CERTAIN.as_secs());
+
+/// Manifests that are read at once.
+const AT_ONCE: usize = 8;
+
+/// See [`Backend::vacuum`](crate::backend::Backend::vacuum).
+pub(super) fn vacuum(store: &Object, keep: Duration, rehearsal: bool) -> Result<Vacuumed> {
+    if keep < LEAST {
+        return Err(Error::invalid(format!("{keep:?} is less than the hour for which others may still be at work"))
+            .with_hint("keep what was replaced for an hour at least"));
+    }
+    vacuum_beyond(store, keep, rehearsal)
+}
+
+/// Deletes what was superseded longer than `keep` ago, be that ever so short.
+pub(super) fn vacuum_beyond(store: &Object, keep: Duration, rehearsal: bool) -> Result<Vacuumed> {
+    if store.mode == Mode::Read {
+        return Err(read_only());
+    }
+    let objects = &*store.objects;
+    wait_for(async {
+        let unneeded = unneeded(objects, keep).await?;
+        let bytes = unneeded.iter().map(|object| object.size).sum();
+        let vacuumed = Vacuumed { objects: unneeded.len() as u64, bytes };
+        if !rehearsal {
+            // Manifests first, the oldest of them first: what is left at any moment is a whole store.
+            objects.delete_all(unneeded.into_iter().map(|object| object.location).collect()).await?;
+        }
+        Ok(vacuumed)
+    })
+}
+
+/// The objects that nobody needs, in the order in which they are to go.
+async fn unneeded(objects: &Objects, keep: Duration) -> Result<Vec<ObjectMeta>> {
+    let probes = objects.prefix().clone().join("vacuum");
+    let probe = probes.clone().join(format!("{:016x}", random()));
+    objects.put(&probe, PutPayload::from_static(b"what time it is")).await?;
+    let now = objects.look(&probe).await;
+    objects.delete(&probe).await?;
+    let now = now?.ok_or_else(|| Error::corrupt(format!("{probe} was put and is not there")))?.last_modified;
+    let is_old = |object: &ObjectMeta| (now - object.last_modified).to_std().is_ok_and(|age| age > keep);
+
+    // The parts first: what is put from now on is not among them.
+    let (parts, probes) = (objects.list(&objects.parts()).await?, objects.list(&probes).await?);
+    let mut manifests: Vec<(u64, ObjectMeta)> = Vec::new();
+    for object in objects.list(&objects.manifests()).await? {
+        manifests.extend(number_of(&object.location).map(|number| (number, object)));
+    }
+    manifests.sort_unstable_by_key(|&(number, _)| number);
+    // One is superseded when the next is made.
+    let kept_from = manifests.iter().skip(1).position(|(_, next)| !is_old(next));
+    let kept_from = kept_from.unwrap_or(manifests.len().saturating_sub(1));
+    let kept = manifests.split_off(kept_from);
+
+    let mut named = HashSet::new();
+    for some in kept.chunks(AT_ONCE) {
+        let loads = some.iter().map(|&(number, _)| manifests::load(objects, number, Moment::now()));
+        for known in try_join_all(loads).await?.into_iter().flatten() {
+            named.extend(known.manifest.parts().iter().flat_map(Part::files).map(|number| objects.part(number)));
+        }
+    }
+    let folder = objects.parts();
+    let is_part = |object: &ObjectMeta| Objects::is_part(&folder, &object.location);
+    let parts =
+        parts.into_iter().filter(|object| is_part(object) && is_old(object) && !named.contains(&object.location));
+    let manifests = manifests.into_iter().map(|(_, object)| object);
+    Ok(manifests.chain(parts).chain(probes.into_iter().filter(is_old)).collect())
+}
