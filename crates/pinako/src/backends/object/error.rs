@@ -191,7 +191,7 @@ fn span(seconds: u64) -> String {
 pub(super) fn failed(what: &str, path: &Path, error: object_store::Error) -> Error {
     use object_store::Error as Theirs;
 
-    let object = if path.is_root() { "the bucket".to_owned() } else { format!("the object {path}") };
+    let object = if path.is_root() { "the bucket" } else { path.as_ref() };
     let message = format!("{what} {object}");
     let ours = |kind| Error::new(kind, message.clone());
     if let Some(refusal) = cause::<Refusal>(&error) {
@@ -214,10 +214,12 @@ pub(super) fn failed(what: &str, path: &Path, error: object_store::Error) -> Err
         return ours(kind).with_source(cut.to_string()).with_hint(hint);
     }
     if let Some(http) = cause::<HttpError>(&error) {
-        let failed = ours(ErrorKind::Transient).with_source(innermost(http));
+        let why = innermost(http);
         return match http.kind() {
-            HttpErrorKind::Connect => failed.with_hint("check that the server runs, and the endpoint"),
-            _ => failed,
+            HttpErrorKind::Connect => ours(ErrorKind::Transient)
+                .with_source(format!("no connection: {why}"))
+                .with_hint("check that the server runs, and the endpoint"),
+            _ => ours(ErrorKind::Transient).with_source(format!("the connection was cut off: {why}")),
         };
     }
     match error {
@@ -308,7 +310,7 @@ mod tests {
             assert!(error.hint().unwrap().contains(hint), "{code}: {:?}", error.hint());
             let message = match kind {
                 ErrorKind::NotFound => "there is no such bucket or container",
-                _ => "cannot read the object a/b",
+                _ => "cannot read a/b",
             };
             assert_eq!(error.to_string(), message);
             let source = error.source().unwrap().to_string();
@@ -377,6 +379,6 @@ mod tests {
         let error = failed("cannot list", &Path::from("a"), error);
         assert_eq!(error.kind(), ErrorKind::Transient);
         assert!(!format!("{error} {error:?}").contains("SECRET"));
-        assert_eq!(error.source().unwrap().to_string(), "connection refused");
+        assert_eq!(error.source().unwrap().to_string(), "no connection: connection refused");
     }
 }

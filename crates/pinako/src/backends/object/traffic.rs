@@ -363,7 +363,7 @@ mod tests {
         let url = format!("s3://b?anonymous=true&timeout=200ms&endpoint=http://{}", listener.local_addr().unwrap());
         drop(listener);
         let error = get(&connect_url(&url).unwrap()).unwrap_err();
-        assert_eq!((error.kind(), &*error.to_string()), (ErrorKind::Transient, "cannot read the object a"));
+        assert_eq!((error.kind(), &*error.to_string()), (ErrorKind::Transient, "cannot read a"));
         assert!(std::error::Error::source(&error).unwrap().to_string().contains("Connection refused"), "{error:?}");
     }
 }
