@@ -106,9 +106,8 @@ impl Address {
                 .with_hint(form));
         }
         // As the services' own tools take them: what stands there is the name, character by character.
-        let prefix = Path::parse(prefix.trim_end_matches('/')).map_err(|error| {
+        let prefix = Path::parse(prefix.trim_end_matches('/')).map_err(|_| {
             Error::invalid(format!("{prefix:?} cannot be what names of objects begin with"))
-                .with_source(error)
                 .with_hint("between slashes there must be a name other than . and ..")
         })?;
         Ok(Address { service, bucket: bucket.to_owned(), prefix, options: Options::parse(service, options)? })
@@ -303,8 +302,12 @@ fn check_endpoint(endpoint: Option<String>) -> Result<()> {
 
 /// The error for credentials or settings that are there and make no sense.
 fn unusable(whose: &str, error: object_store::Error) -> Error {
+    let why = match error {
+        object_store::Error::Generic { source, .. } => source.to_string(),
+        error => error.to_string(),
+    };
     Error::invalid(format!("what is set up for {whose} cannot be used"))
-        .with_source(error)
+        .with_source(why)
         .with_hint(format!("check the variables of {whose} in the environment, and the files that they name"))
 }
 

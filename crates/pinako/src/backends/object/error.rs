@@ -103,7 +103,9 @@ impl Refusal {
             "invalid_client",
             "invalid_grant",
         ];
-        self.status == 401 || CODES.contains(&&*self.code) || CODES.iter().any(|code| self.words.contains(code))
+        self.status == 401
+            || CODES.iter().any(|code| self.code == *code || self.words.contains(code))
+            || self.words.contains("failed to authenticate")
     }
 
     fn refuses_clock(&self) -> bool {
