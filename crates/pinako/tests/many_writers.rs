@@ -208,3 +208,9 @@ macro_rules! many_writers {
 
 #[cfg(feature = "postgres")]
 many_writers!(postgres, super::servers::fresh_url("POSTGRES"));
+#[cfg(feature = "cloud")]
+many_writers!(s3, super::servers::fresh_url("S3"));
+#[cfg(feature = "cloud")]
+many_writers!(gs, super::servers::fresh_url("GS"));
+#[cfg(feature = "cloud")]
+many_writers!(az, super::servers::fresh_url("AZ"));

@@ -30,6 +30,12 @@ conformance_tests!(postgres, optional UrlFixture::on_server("POSTGRES", Durabili
 conformance_tests!(postgres_buffered, optional UrlFixture::on_server("POSTGRES", Durability::Buffered));
 #[cfg(feature = "cloud")]
 conformance_tests!(object, UrlFixture::new("object", Durability::Full));
+#[cfg(feature = "cloud")]
+conformance_tests!(s3, optional UrlFixture::on_server("S3", Durability::Full));
+#[cfg(feature = "cloud")]
+conformance_tests!(gs, optional UrlFixture::on_server("GS", Durability::Full));
+#[cfg(feature = "cloud")]
+conformance_tests!(az, optional UrlFixture::on_server("AZ", Durability::Full));
 conformance_tests!(files, UrlFixture::new("files", Durability::Full));
 conformance_tests!(files_buffered, UrlFixture::new("files", Durability::Buffered));
 

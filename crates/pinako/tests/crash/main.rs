@@ -8,6 +8,9 @@ mod process;
 mod relayout;
 #[path = "../schemes/mod.rs"]
 mod schemes;
+#[cfg(any(feature = "cloud", feature = "postgres"))]
+#[path = "../servers/mod.rs"]
+mod servers;
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -85,11 +88,9 @@ impl Ruin {
     }
 }
 
-fn survives_kills(scheme: &str) {
+/// Kills processes that change a new store at `url`, which is checked each time, and at last compacted.
+fn outlive_writers(url: String) -> Ruin {
     let runs = std::env::var("PINAKO_CRASH_RUNS").map_or(FEW_RUNS, |runs| runs.parse().expect("a number of runs"));
-    // A store that did not survive stays for whoever wants to know why.
-    let mut folder = tempfile::Builder::new().prefix("pinako-crash-").disable_cleanup(true).tempdir().unwrap();
-    let url = format!("{scheme}:{}", folder.path().join("store").display());
     let mut ruin = Ruin { url, expected: Expected::default(), next: 0 };
     drop(ruin.open(Mode::Create));
 
@@ -109,12 +110,19 @@ fn survives_kills(scheme: &str) {
         ruin.expected.assert_holds(&*store);
     }
 
-    // What the dead left lying about does not stay for ever.
     let store = ruin.open(Mode::Write);
     store.compact().unwrap();
     ruin.expected.assert_holds(&*store);
-    let payload_bytes = store.footprint().unwrap().payload_bytes;
-    drop(store);
+    ruin
+}
+
+fn survives_kills(scheme: &str) {
+    // A store that did not survive stays for whoever wants to know why.
+    let mut folder = tempfile::Builder::new().prefix("pinako-crash-").disable_cleanup(true).tempdir().unwrap();
+    let ruin = outlive_writers(format!("{scheme}:{}", folder.path().join("store").display()));
+
+    // What the dead left lying about does not stay for ever.
+    let payload_bytes = ruin.open(Mode::Read).footprint().unwrap().payload_bytes;
     let disk_bytes = disk_bytes(folder.path());
     // Small files take whole blocks, and an engine some room of its own.
     let allowed = 2 * payload_bytes + 8192 * ruin.expected.count() + (1 << 20);
@@ -190,4 +198,12 @@ fn lmdb() {
 #[test]
 fn sqlite() {
     survives_kills("sqlite");
+}
+
+#[cfg(feature = "cloud")]
+#[test]
+fn s3() {
+    if let Some(url) = servers::fresh_url("S3") {
+        outlive_writers(url);
+    }
 }
