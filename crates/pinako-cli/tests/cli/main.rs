@@ -5,4 +5,5 @@ mod help;
 mod images;
 mod jobs;
 mod regions;
+mod servers;
 mod support;
