@@ -20,7 +20,6 @@ pub fn fresh_url(name: &str) -> Option<String> {
 }
 
 /// Has the PostgreSQL server at `url` do `statements`, and gives the rows that it answers with, as psql prints them.
-#[cfg(feature = "postgres")]
 #[allow(dead_code)]
 pub fn psql(url: &str, statements: &str) -> String {
     // The options after the ? are ours.
@@ -37,11 +36,9 @@ pub fn psql(url: &str, statements: &str) -> String {
 /// Drops what stands at a URL of [`fresh_url`], where that is in a database; other servers forget it when they end.
 #[allow(dead_code)]
 pub fn drop_fresh(url: &str) {
-    #[cfg(feature = "postgres")]
     if let (true, Some((_, schema))) = (url.starts_with("postgres:"), url.split_once("?schema=")) {
         psql(url, &format!("DROP SCHEMA IF EXISTS {schema} CASCADE"));
     }
-    let _ = url;
 }
 
 /// What that variable says; where it says nothing, as with [`fresh_url`].
