@@ -5,6 +5,7 @@ mod schemes;
 mod servers;
 
 use std::io::{BufRead, BufReader, Lines, Write};
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
 
@@ -115,6 +116,7 @@ fn what_a_creation_left_that_was_broken_off_is_named_as_such_and_becomes_a_store
         ("hdf5", &["lock", "manifest.jsonl.tmp"]),
         ("lmdb", &["data.mdb", "lock.mdb"]),
         ("sqlite", &["", "-new"]),
+        ("object", &["manifest/18446744073709551615.json#1"]),
     ] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("store");
@@ -123,7 +125,11 @@ fn what_a_creation_left_that_was_broken_off_is_named_as_such_and_becomes_a_store
             std::fs::create_dir(&path).unwrap();
         }
         let between = if in_a_folder { "/" } else { "" };
-        left.iter().for_each(|name| std::fs::write(format!("{}{between}{name}", path.display()), "").unwrap());
+        for name in left {
+            let file = format!("{}{between}{name}", path.display());
+            std::fs::create_dir_all(Path::new(&file).parent().unwrap()).unwrap();
+            std::fs::write(file, "").unwrap();
+        }
         let (path, url) = (path.display().to_string(), format!("{scheme}:{}", path.display()));
         for place in [&path, &url] {
             let error = Store::open(place).unwrap_err();

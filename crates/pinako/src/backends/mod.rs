@@ -126,6 +126,8 @@ impl Kind {
             #[cfg(feature = "hdf5")]
             Kind::Hdf5 => hdf5::is_begun(path),
             Kind::Sqlite => sqlite::is_begun(path),
+            #[cfg(feature = "cloud")]
+            Kind::Object => object::is_begun(path),
             // What is left of an LMDB environment looks like one, and says itself what it is.
             _ => false,
         }
@@ -241,6 +243,16 @@ pub fn open_with_patience(
 ) -> Result<Box<dyn Backend>> {
     let location = locate(url, mode)?;
     open_at(&location.absolute()?, mode, durability, patience).map_err(|error| error.at_store(without_password(url)))
+}
+
+/// Opens or creates the store `object:` in `folder` as if it were on a server, each request to which takes `latency`: what
+/// object stores cost is measured by it, since the servers that tests start are slow themselves.
+///
+/// # Errors
+/// As [`open`].
+#[cfg(feature = "cloud")]
+pub fn open_object_folder_afar(folder: &Path, mode: Mode, latency: Duration) -> Result<impl Backend + use<>> {
+    object::open_folder_afar(&absolute(folder)?, mode, latency)
 }
 
 /// Opens or creates a backend as [`open`] does, for a store, which has habits of its place.

@@ -29,6 +29,12 @@ fn files() {
     agrees_with_a_map(|| Box::new(UrlFixture::new("files", Durability::Buffered)));
 }
 
+#[cfg(feature = "cloud")]
+#[test]
+fn object() {
+    agrees_with_a_map(|| Box::new(UrlFixture::new("object", Durability::Full)));
+}
+
 #[cfg(feature = "hdf5")]
 #[test]
 fn hdf5() {

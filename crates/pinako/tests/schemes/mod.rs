@@ -6,4 +6,6 @@ pub const SCHEMES: &[&str] = &[
     "sqlite",
     #[cfg(feature = "hdf5")]
     "hdf5",
+    #[cfg(feature = "cloud")]
+    "object",
 ];

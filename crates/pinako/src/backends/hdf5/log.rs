@@ -81,7 +81,14 @@ impl Log {
             .open(&path)
             .map_err(|error| Error::io(format!("cannot open {}", path.display()), error))?;
         let found = file.metadata().map_err(|error| Error::io(format!("cannot look at {}", path.display()), error))?;
-        let mut log = Log { path, file, identity: identity(&found), read: 0, torn: true, manifest: Arc::default() };
+        let mut log = Log {
+            path,
+            file,
+            identity: identity(&found),
+            read: 0,
+            torn: true,
+            manifest: Arc::new(Manifest::of_numbered_parts()),
+        };
         log.read_on(survived)?;
         Ok(log)
     }
@@ -131,10 +138,6 @@ impl Log {
         let mut commits = Vec::new();
         for (text, after) in lines.by_ref() {
             match sealed::read::<Commit>(text) {
-                Ok(commit) if commit.next_part.is_none() => {
-                    let error = Error::corrupt("a line does not say which number the next part gets");
-                    return Err(damaged(error, after - text.len() as u64));
-                }
                 Ok(commit) => commits.push((commit, after)),
                 // A machine that stopped may have left blocks of zeros where lines were not synced.
                 Err(_) if text.contains(&0) => break,

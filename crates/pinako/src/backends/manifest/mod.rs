@@ -194,6 +194,11 @@ pub(crate) struct Manifest {
 }
 
 impl Manifest {
+    /// An empty one, of a place where parts are numbered one after another.
+    pub(crate) fn of_numbered_parts() -> Self {
+        Manifest { next_part: Some(0), ..Manifest::default() }
+    }
+
     /// All parts, ascending by id.
     pub(crate) fn parts(&self) -> &[Part] {
         &self.parts
@@ -423,6 +428,17 @@ mod tests {
         let listing = |hash| manifest.parts_listing(hash).map(|part| part.part).collect::<Vec<_>>();
         assert_eq!([6, 7, 8, 9].map(listing), [vec![], vec![0], vec![0, 2], vec![3]]);
         assert_eq!(manifest.parts_of_many_names().map(|part| part.part).collect::<Vec<_>>(), [1]);
+    }
+
+    #[test]
+    fn where_parts_are_numbered_every_commit_says_how_far() {
+        let mut manifest = Manifest::of_numbered_parts();
+        let names = Commit { label_names: Some(vec!["cat".into()]), ..manifest.commit() };
+        assert_eq!(names.next_part, Some(0));
+        assert!(manifest.apply(Commit { next_part: None, ..names.clone() }).is_err());
+        manifest.apply(names).unwrap();
+        let scattered = Commit { next_id: 10, parts: vec![part(77, 0, 10)], ..Commit::default() };
+        Manifest::default().apply(scattered).unwrap();
     }
 
     #[test]

@@ -39,6 +39,7 @@ impl Object {
         let begun = Instant::now();
         // Those who share a handle take turns instead of losing against each other.
         let _turn = self.turn.try_lock_for(self.patience).ok_or_else(|| busy(self.patience))?;
+        self.check_there()?;
         let mut known = self.known();
         // What was so by the manifest that the handle knew may not be so any more.
         let mut is_fresh = false;

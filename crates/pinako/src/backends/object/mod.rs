@@ -49,9 +49,10 @@ use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use object_store::PutPayload;
+use object_store::throttle::{ThrottleConfig, ThrottledStore};
 use parking_lot::{Mutex, RwLock};
 
-use self::connect::{connect_folder, connect_url};
+use self::connect::{Place, connect_folder, connect_url};
 use self::head::Head;
 use self::heads::Heads;
 use self::manifests::{CERTAIN, Known, Moment, Newest, number_of};
@@ -64,7 +65,7 @@ use super::runtime::wait_for;
 use super::{FORMAT_VERSION, Mode, OWN_PATH, check_label_names, read_only};
 use crate::backend::{
     Backend, DescribeSink, Entry, FetchSink, Footprint, IoHints, Properties, ReadRequest, ReadSink, ScanSink, Traffic,
-    Vacuumed,
+    Vacuumed, WRITER_PATIENCE,
 };
 use crate::descriptor::Id;
 use crate::error::{Error, ErrorKind, Result};
@@ -79,14 +80,42 @@ pub(crate) fn is_at(path: &Path) -> bool {
     path.join("manifest").read_dir().is_ok_and(|entries| entries.flatten().any(is_manifest))
 }
 
+/// Whether there is what a creation of such a store leaves in a folder that was killed: a folder of manifests with none.
+pub(crate) fn is_begun(path: &Path) -> bool {
+    let is_manifests = |entry: std::io::Result<fs::DirEntry>| entry.is_ok_and(|entry| entry.file_name() == "manifest");
+    let is_alone = path.read_dir().is_ok_and(|mut entries| entries.all(is_manifests));
+    is_alone && path.join("manifest").is_dir() && !is_at(path)
+}
+
 /// Opens or creates the store in the folder `path`.
 pub(crate) fn open_folder(path: &Path, mode: Mode, patience: Duration) -> Result<Box<dyn Backend>> {
     if mode == Mode::Create {
-        fs::create_dir_all(path)
-            .map_err(|error| Error::io(format!("cannot make the folder {}", path.display()), error))?;
+        make_folder(path)?;
     }
     let objects = Objects::new(connect_folder(path)?, false);
     Ok(Box::new(Object::open(objects, mode, patience, Limits::USUAL)?))
+}
+
+/// Opens or creates the store in the folder `path` as if it were on a server, each request to which takes `latency`: by
+/// `object_store`'s own wrapper, for measurements. Requests are counted.
+pub(crate) fn open_folder_afar(path: &Path, mode: Mode, latency: Duration) -> Result<impl Backend + use<>> {
+    if mode == Mode::Create {
+        make_folder(path)?;
+    }
+    let wait = ThrottleConfig {
+        wait_delete_per_call: latency,
+        wait_get_per_call: latency,
+        wait_list_per_call: latency,
+        wait_put_per_call: latency,
+        ..ThrottleConfig::default()
+    };
+    let place = connect_folder(path)?;
+    let place = Place { store: Arc::new(ThrottledStore::new(place.store, wait)), far: true, ..place };
+    Object::open(Objects::new(place, false), mode, WRITER_PATIENCE, Limits::USUAL)
+}
+
+fn make_folder(path: &Path) -> Result<()> {
+    fs::create_dir_all(path).map_err(|error| Error::io(format!("cannot make the folder {}", path.display()), error))
 }
 
 /// Opens or creates the store that a server has at `url`.
@@ -178,6 +207,17 @@ impl Object {
         })
     }
 
+    /// Checks that a folder was not moved away, which a put would make anew.
+    fn check_there(&self) -> Result<()> {
+        if !self.objects.is_far() {
+            let manifest = self.objects.manifest(self.known().number);
+            if wait_for(self.objects.look(&manifest))?.is_none() {
+                self.reload()?;
+            }
+        }
+        Ok(())
+    }
+
     /// Says which object an error is about, and which image.
     fn in_object(&self, part: u64, id: Id, error: Error) -> Error {
         match error.kind() {
@@ -247,6 +287,7 @@ impl Backend for Object {
         let count = entries.len() as u64;
         let names: Vec<String> = entries.iter().filter_map(|entry| entry.descriptor.name.clone()).collect();
         let names = names::Names::new(&names)?;
+        self.check_there()?;
         // Before anything is put. By then another may have taken one.
         let mut checked = names.check_first(self)?;
         let begun = Moment::now();

@@ -34,15 +34,22 @@ pub(super) enum Put {
 #[derive(Debug)]
 pub(super) struct Objects {
     place: Place,
-    /// Whether listings are sorted by name.
-    in_order: bool,
+    /// Whether it is a service, whose listings are sorted by name and whose requests are counted where they go out.
+    is_service: bool,
     slots: Semaphore,
 }
 
 impl Objects {
-    /// Those at `place`, of a service that sorts its listings by name or a folder, which does not.
-    pub(super) fn new(place: Place, in_order: bool) -> Self {
-        Objects { place, in_order, slots: Semaphore::new(PARALLEL_READS as usize) }
+    /// Those at `place`, which is a service's or a folder.
+    pub(super) fn new(place: Place, is_service: bool) -> Self {
+        Objects { place, is_service, slots: Semaphore::new(PARALLEL_READS as usize) }
+    }
+
+    /// Counts a request, where nobody else does: of a folder that stands for a server.
+    fn count(&self, sent: usize, received: usize) {
+        if self.place.far && !self.is_service {
+            self.place.traffic.add(sent, received);
+        }
     }
 
     /// Whether each request is a round trip to a server.
@@ -97,6 +104,7 @@ impl Objects {
             let (found, expected) = (bytes.len(), range.end - range.start);
             return Err(Error::corrupt(format!("{path}: {found} bytes came of the {expected} that were asked for")));
         }
+        self.count(0, bytes.len());
         Ok(Some(bytes))
     }
 
@@ -112,6 +120,7 @@ impl Objects {
 
     /// A whole object; `None` where there is no such object.
     pub(super) async fn whole(&self, path: &Path) -> Result<Option<Bytes>> {
+        self.count(0, 0);
         let found = match self.place.store.get_opts(path, GetOptions::default()).await {
             Ok(found) => found,
             Err(object_store::Error::NotFound { .. }) => return Ok(None),
@@ -125,6 +134,7 @@ impl Objects {
 
     /// What is known of an object without its bytes; `None` where there is no such object.
     pub(super) async fn look(&self, path: &Path) -> Result<Option<ObjectMeta>> {
+        self.count(0, 0);
         match self.place.store.head(path).await {
             Ok(found) => Ok(Some(found)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
@@ -134,6 +144,7 @@ impl Objects {
 
     /// Puts an object where there is none.
     pub(super) async fn put(&self, path: &Path, payload: PutPayload) -> Result<Put> {
+        self.count(payload.content_length(), 0);
         match self.place.store.put_opts(path, payload, PutMode::Create.into()).await {
             Ok(_) => Ok(Put::Done),
             Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {
@@ -145,6 +156,7 @@ impl Objects {
 
     /// Deletes an object, if it is there.
     pub(super) async fn delete(&self, path: &Path) -> Result<()> {
+        self.count(0, 0);
         match self.place.store.delete(path).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(failed("cannot delete", path, error)),
@@ -153,6 +165,7 @@ impl Objects {
 
     /// Deletes objects, as far as they are there, in about this order.
     pub(super) async fn delete_all(&self, paths: Vec<Path>) -> Result<()> {
+        self.count(0, 0);
         let paths = stream::iter(paths).map(Ok).boxed();
         let mut deleted = self.place.store.delete_stream(paths);
         while let Some(deleted) = deleted.next().await {
@@ -173,13 +186,15 @@ impl Objects {
 
     /// All objects under `folder`.
     pub(super) async fn list(&self, folder: &Path) -> Result<Vec<ObjectMeta>> {
+        self.count(0, 0);
         let listed = self.place.store.list(Some(folder)).try_collect().await;
         listed.map_err(|error| failed("cannot list", folder, error))
     }
 
     /// The least of the names under `folder`. Servers list in this order, so that one page of their list is enough.
     pub(super) async fn first(&self, folder: &Path) -> Result<Option<Path>> {
-        let mut listed = self.place.store.list(Some(folder)).take(if self.in_order { 1 } else { usize::MAX });
+        self.count(0, 0);
+        let mut listed = self.place.store.list(Some(folder)).take(if self.is_service { 1 } else { usize::MAX });
         let mut first: Option<Path> = None;
         while let Some(object) = listed.next().await {
             let found = object.map_err(|error| failed("cannot list", folder, error))?.location;

@@ -52,6 +52,13 @@ pub(super) struct Counts {
 }
 
 impl Counts {
+    /// Counts a request that does not go over HTTP.
+    pub(super) fn add(&self, sent: usize, received: usize) {
+        self.requests.fetch_add(1, Relaxed);
+        self.sent.fetch_add(sent as u64, Relaxed);
+        self.received.fetch_add(received as u64, Relaxed);
+    }
+
     pub(super) fn traffic(&self) -> Traffic {
         Traffic {
             requests: self.requests.load(Relaxed),

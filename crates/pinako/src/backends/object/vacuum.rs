@@ -40,6 +40,7 @@ pub(super) fn vacuum_beyond(store: &Object, keep: Duration, rehearsal: bool) -> 
     if store.mode == Mode::Read {
         return Err(read_only());
     }
+    store.check_there()?;
     let objects = &*store.objects;
     wait_for(async {
         let unneeded = unneeded(objects, keep).await?;

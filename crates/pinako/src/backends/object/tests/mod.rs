@@ -10,9 +10,8 @@ use object_store::path::Path as ObjectPath;
 use object_store::{ObjectStore, ObjectStoreExt};
 
 use self::rigged::{Ask, Fate, Rigged};
-use super::connect::Place;
 use super::*;
-use crate::backend::{Payload, WRITER_PATIENCE};
+use crate::backend::Payload;
 use crate::conformance::{assert_holds, pattern, pattern_reader};
 use crate::descriptor::{Descriptor, Encoding, ImageFormat};
 use crate::image::{SampleType, Shape};
