@@ -112,6 +112,9 @@ impl Message {
             // The connection ends with it.
             None if answers.is_some() => {
                 stream.read_to_end(&mut message.body)?;
+                if message.header("transfer-encoding") == Some("chunked") {
+                    message.body = without_chunks(&message.body);
+                }
             }
             None => {}
         }
@@ -140,11 +143,26 @@ impl Message {
     }
 }
 
+/// The bytes that came in chunks, each after a line with its length.
+fn without_chunks(mut chunked: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while let Some(end) = chunked.windows(2).position(|pair| pair == b"\r\n") {
+        let length = usize::from_str_radix(std::str::from_utf8(&chunked[..end]).unwrap(), 16).unwrap();
+        if length == 0 {
+            break;
+        }
+        bytes.extend_from_slice(&chunked[end + 2..][..length]);
+        chunked = &chunked[end + 2 + length + 2..];
+    }
+    bytes
+}
+
 /// Serves one connection, request by request.
 fn serve(mut client: TcpStream, backend: &str, state: &Mutex<State>) -> std::io::Result<()> {
     while let Some(request) = Message::read(&mut client, None)? {
         let mut words = request.head.split(' ');
-        let (method, path) = (words.next().unwrap().to_owned(), words.next().unwrap().to_owned());
+        // Google's paths have slashes in names so.
+        let (method, path) = (words.next().unwrap().to_owned(), words.next().unwrap().replace("%2F", "/"));
         let fault = {
             let mut state = state.lock().unwrap();
             let mut orders = state.orders.iter_mut();

@@ -119,6 +119,8 @@ impl Http {
         let (parts, body) = request.into_parts();
         let url = reqwest::Url::parse(&parts.uri.to_string());
         let url = url.map_err(|error| HttpError::new(HttpErrorKind::Unknown, error))?;
+        // What `object_store` reads bit by bit, and goes on with where it was cut off; all else it only asks for again.
+        let is_stream = parts.method.as_str() == "GET" && url.query().is_none();
         let mut outgoing = reqwest::Request::new(parts.method, url);
         *outgoing.headers_mut() = parts.headers;
         let moved = Arc::new(Mutex::new(Instant::now()));
@@ -143,26 +145,36 @@ impl Http {
         *answer.status_mut() = status;
         *answer.headers_mut() = headers;
         match status.as_u16() {
-            200..=299 | 304 => Ok(answer),
+            200..=299 | 304 if is_stream => Ok(answer),
+            200..=299 | 304 => {
+                let (parts, body) = answer.into_parts();
+                Ok(HttpResponse::from_parts(parts, gather(body, usize::MAX).await?.into()))
+            }
             _ => refused(answer).await,
         }
     }
 }
 
-/// What a server that said no has to say. The answers that `object_store` knows what to make of are handed on.
-async fn refused(answer: HttpResponse) -> Result<HttpResponse, HttpError> {
-    let (parts, mut body) = answer.into_parts();
-    let mut said = Vec::new();
-    while said.len() < REFUSAL_BYTES {
+/// The bytes of an answer, which are not read on once there are as many as `enough`.
+async fn gather(mut body: HttpResponseBody, enough: usize) -> Result<Vec<u8>, HttpError> {
+    let mut bytes = Vec::new();
+    while bytes.len() < enough {
         match std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
-            Some(frame) => said.extend_from_slice(frame?.data_ref().map_or(&[], |data| &data[..])),
+            Some(frame) => bytes.extend_from_slice(frame?.data_ref().map_or(&[], |data| &data[..])),
             None => break,
         }
     }
+    Ok(bytes)
+}
+
+/// What a server that said no has to say. The answers that `object_store` knows what to make of are handed on.
+async fn refused(answer: HttpResponse) -> Result<HttpResponse, HttpError> {
+    let (parts, body) = answer.into_parts();
+    let said = gather(body, REFUSAL_BYTES).await?;
     let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
     let refusal = Refusal::parse(parts.status.as_u16(), &String::from_utf8_lossy(&said), header);
     if refusal.says_what_is_there() {
-        return Ok(HttpResponse::from_parts(parts, Bytes::from(said).into()));
+        return Ok(HttpResponse::from_parts(parts, said.into()));
     }
     let kind = if refusal.may_pass() { HttpErrorKind::Request } else { HttpErrorKind::Unknown };
     Err(HttpError::new(kind, refusal))
