@@ -36,6 +36,14 @@ def path_of(url):
     return pathlib.Path(url.partition(":")[2])
 
 
+def server(name):
+    """What `scripts/servers.py` set; skips where it left that server out, which it does not in CI."""
+    if name not in os.environ:
+        assert "CI" not in os.environ, f"{name} is not set: run the tests by scripts/test.sh"
+        pytest.skip(f"{name} is not set: its server does not run")
+    return os.environ[name]
+
+
 @pytest.fixture(params=SCHEMES)
 def url(request, tmp_path):
     """Where a store of each kind may be made."""

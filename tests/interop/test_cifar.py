@@ -13,7 +13,7 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import ROOT, SCHEMES, pinako
+from conftest import ROOT, SCHEMES, pinako, server
 
 FULL = os.environ.get("PINAKO_FULL") == "1"
 BATCHES = [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"] if FULL else ["test_batch"]
@@ -98,3 +98,19 @@ def test_copies_are_equal(to, url, cifar, pictures, tmp_path):
     pinako("copy", url, copy)
     assert pinako("list", copy, "--json") == pinako("list", url, "--json")
     holds(copy, "pickles", pictures, tmp_path / "out.npy")
+
+
+def test_copies_from_store_to_store_by_way_of_servers_are_equal(cifar, pictures, tmp_path):
+    own = f"cifar_{os.getpid()}"
+    stores = [
+        f"lmdb:{tmp_path / 'first'}",
+        f"{server('PINAKO_TEST_S3')}/{own}",
+        f"{server('PINAKO_TEST_POSTGRES')}?schema={own}",
+        f"hdf5:{tmp_path / 'last'}",
+    ]
+    pinako("import", cifar / SOURCES["pickles"], stores[0])
+    for one, next_one in zip(stores, stores[1:]):
+        pinako("copy", one, next_one)
+        assert pinako("list", next_one, "--json") == pinako("list", one, "--json")
+    for store in stores[1:]:
+        holds(store, "pickles", pictures, tmp_path / "out.npy")

@@ -13,17 +13,9 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from conftest import ROOT
+from conftest import ROOT, server
 
 ONLY_GS = [sys.executable, str(ROOT / "scripts/servers.py"), "run", "--only", "gs", "--"]
-
-
-def variable(name):
-    """What `scripts/servers.py` set; skips where it left that server out, which it does not in CI."""
-    if name not in os.environ:
-        assert "CI" not in os.environ, f"{name} is not set: run the tests by scripts/test.sh"
-        pytest.skip(f"{name} is not set: its server does not run")
-    return os.environ[name]
 
 
 class Stand:
@@ -43,7 +35,7 @@ class Stand:
 
 @pytest.fixture
 def account():
-    return pathlib.Path(variable("GOOGLE_SERVICE_ACCOUNT")).read_text()
+    return pathlib.Path(server("GOOGLE_SERVICE_ACCOUNT")).read_text()
 
 
 @pytest.fixture
@@ -63,7 +55,7 @@ def test_of_many_who_put_a_name_if_absent_one_wins(account, stand):
 
 
 def test_of_many_who_put_a_name_if_absent_in_s3_one_wins():
-    variable("PINAKO_TEST_S3")
+    server("PINAKO_TEST_S3")
     import boto3
     import botocore.exceptions
     client = boto3.client("s3")
@@ -134,22 +126,22 @@ def test_the_stand_in_lists_in_pages(stand):
 
 
 def test_postgres_asks_for_the_password_where_it_says_so():
-    url = variable("PINAKO_TEST_POSTGRES_PASSWORD_URL")
+    url = server("PINAKO_TEST_POSTGRES_PASSWORD_URL")
     import psycopg
-    encrypted = {"sslmode": "verify-full", "sslrootcert": variable("PINAKO_TEST_POSTGRES_CA")}
+    encrypted = {"sslmode": "verify-full", "sslrootcert": server("PINAKO_TEST_POSTGRES_CA")}
     with psycopg.connect(url, **encrypted) as connection:
         session = connection.execute("select ssl, current_user from pg_stat_ssl where pid = pg_backend_pid()")
         assert session.fetchone() == (True, "guarded")
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         psycopg.connect(url.replace("secret", "guessed"))
-    with psycopg.connect(variable("PINAKO_TEST_POSTGRES_NO_RIGHTS")) as connection:
+    with psycopg.connect(server("PINAKO_TEST_POSTGRES_NO_RIGHTS")) as connection:
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute("create schema mine")
 
 
 def test_azurite_answers():
-    variable("PINAKO_TEST_AZ")
-    url = urllib.parse.urlsplit(variable("AZURE_STORAGE_ENDPOINT"))
+    server("PINAKO_TEST_AZ")
+    url = urllib.parse.urlsplit(server("AZURE_STORAGE_ENDPOINT"))
     connection = http.client.HTTPConnection(url.hostname, url.port, timeout=10)
     connection.request("GET", f"{url.path}/pinako-tests/none")
     assert connection.getresponse().headers["Server"].startswith("Azurite")

@@ -189,6 +189,19 @@ pub fn label_names_of_every_kind_survive_and_change_only_from_what_is_expected(f
     assert_holds(&*store, &images);
 }
 
+pub fn label_names_of_an_empty_store_survive_opening_again(fixture: &dyn Fixture) {
+    let label_names = vec!["cat".to_owned(), "dog".to_owned()];
+    fixture.create().set_label_names(&label_names, None).unwrap();
+    let store = fixture.open();
+    assert_eq!(store.properties().unwrap().label_names, label_names);
+    let mut images = small(0..3);
+    append(&*store, &mut images);
+    store.remove(&[0, 1, 2]).unwrap();
+    drop(store);
+    assert_eq!(fixture.open().properties().unwrap().label_names, label_names);
+    assert_holds(&*fixture.open(), &[]);
+}
+
 pub fn hints_are_sound(fixture: &dyn Fixture) {
     let hints = fixture.create().io_hints();
     assert!(hints.read_seconds.is_finite() && hints.read_seconds >= 0.0);

@@ -111,6 +111,7 @@ cases! {$
         a_scan_starts_anywhere_and_breaks_off
         find_is_exact
         label_names_of_every_kind_survive_and_change_only_from_what_is_expected
+        label_names_of_an_empty_store_survive_opening_again
         hints_are_sound
     }
     remove {
