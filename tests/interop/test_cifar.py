@@ -112,5 +112,5 @@ def test_copies_from_store_to_store_by_way_of_servers_are_equal(cifar, pictures,
     for one, next_one in zip(stores, stores[1:]):
         pinako("copy", one, next_one)
         assert pinako("list", next_one, "--json") == pinako("list", one, "--json")
-    for store in stores[1:]:
-        holds(store, "pickles", pictures, tmp_path / "out.npy")
+    for place, store in enumerate(stores[1:]):
+        holds(store, "pickles", pictures, tmp_path / f"out{place}.npy")
