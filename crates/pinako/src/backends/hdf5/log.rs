@@ -167,9 +167,7 @@ impl Log {
 
     /// Appends a commit and syncs it, unless it is one that need not be. The caller is the only writer and has
     /// refreshed the log.
-    pub(super) fn append(&mut self, mut commit: Commit) -> Result<()> {
-        // Every line says it, also a first one that names no parts.
-        commit.next_part.get_or_insert(0);
+    pub(super) fn append(&mut self, commit: Commit) -> Result<()> {
         let sync = commit.unsynced.is_none();
         let mut text = Vec::new();
         sealed::write(&commit, &mut text)?;
