@@ -60,6 +60,7 @@ use self::objects::{Objects, PARALLEL_READS, Put};
 use self::read::Wanted;
 use self::view::View;
 use self::write::{Limits, Writer, Written};
+use super::folder::Folder;
 use super::manifest::{Commit, IdSet, Part};
 use super::runtime::wait_for;
 use super::{FORMAT_VERSION, Mode, OWN_PATH, check_label_names, read_only};
@@ -114,8 +115,9 @@ pub(crate) fn open_folder_afar(path: &Path, mode: Mode, latency: Duration) -> Re
     Object::open(Objects::new(place, false), mode, WRITER_PATIENCE, Limits::USUAL)
 }
 
+/// Makes the folder `path`, whose name is durable: what is put into it sees to its own only.
 fn make_folder(path: &Path) -> Result<()> {
-    fs::create_dir_all(path).map_err(|error| Error::io(format!("cannot make the folder {}", path.display()), error))
+    Folder::create(path)?.sync_own_name()
 }
 
 /// Opens or creates the store that a server has at `url`.

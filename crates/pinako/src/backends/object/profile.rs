@@ -71,7 +71,9 @@ impl Profile {
             (None, None, Some((way, name))) => Err(Error::unsupported(format!(
                 "the AWS profile {name:?} gets its keys by {way}, which Pinako leaves to the aws command"
             ))
-            .with_hint(format!("eval \"$(aws configure export-credentials --profile {name} --format env)\""))),
+            .with_hint(format!(
+                "run eval \"$(aws configure export-credentials --profile {name} --format env)\", and leave ?profile= out"
+            ))),
             _ => Err(Error::invalid("of an AWS profile's aws_access_key_id and aws_secret_access_key one is missing")),
         }
     }
