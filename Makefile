@@ -21,6 +21,7 @@ test: servers
 
 lint:
 	$(CARGO) fmt --all --check
+	$(CARGO) fmt --check --manifest-path examples/mean-colour-datafusion/Cargo.toml
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 
 # The other programs' own packages, which the tests compare with.
