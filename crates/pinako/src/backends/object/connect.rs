@@ -24,6 +24,9 @@ use crate::error::{Error, Result};
 /// How long a request is tried for, unless the URL says otherwise.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
+/// Most seconds that a request can be tried for: its signature is good for a quarter of an hour.
+const MOST_SECONDS: u64 = 600;
+
 /// A store's place, connected.
 #[derive(Debug, Clone)]
 pub(super) struct Place {
@@ -161,7 +164,7 @@ fn flag(text: &str) -> Result<bool> {
     }
 }
 
-/// A time as in `500ms`, `30s`, `2m`: at least 100 ms, at most an hour.
+/// A time as in `500ms`, `30s`, `2m`: at least 100 ms, at most [`MOST_SECONDS`].
 fn duration(text: &str) -> Result<Duration> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (count, unit) = text.split_at(digits);
@@ -173,8 +176,8 @@ fn duration(text: &str) -> Result<Duration> {
     };
     let total = milliseconds.and_then(|unit: u64| unit.checked_mul(count.parse().ok()?));
     match total {
-        Some(total) if (100..=3_600_000).contains(&total) => Ok(Duration::from_millis(total)),
-        _ => Err(Error::invalid(format!("{text:?} is no time from 100ms to 60m")).with_hint("write 30s, or 2m")),
+        Some(total) if (100..=MOST_SECONDS * 1000).contains(&total) => Ok(Duration::from_millis(total)),
+        _ => Err(Error::invalid(format!("{text:?} is no time from 100ms to 10m")).with_hint("write 30s, or 2m")),
     }
 }
 
@@ -189,7 +192,14 @@ fn retries(timeout: Duration) -> RetryConfig {
 /// else those of the default profile, else what the machine is given.
 fn s3(address: &Address, http: Http) -> Result<Arc<dyn ObjectStore>> {
     let options = &address.options;
-    let mut builder = AmazonS3Builder::from_env();
+    // As `from_env`, but that what is empty says nothing, as for AWS's own tools.
+    let mut builder = env::vars_os().fold(AmazonS3Builder::new(), |builder, (name, value)| {
+        let name = name.to_str().filter(|name| name.starts_with("AWS_")).map(str::to_ascii_lowercase);
+        match (name.and_then(|name| name.parse().ok()), value.to_str()) {
+            (Some(key), Some(value)) if !value.is_empty() => builder.with_config(key, value),
+            _ => builder,
+        }
+    });
     let has = |builder: &AmazonS3Builder, key| builder.get_config_value(&key).is_some();
     let profile = Profile::load(options.profile.as_deref())?;
     for (key, value) in [(AmazonS3ConfigKey::Region, &profile.region), (AmazonS3ConfigKey::Endpoint, &profile.endpoint)]
@@ -218,9 +228,19 @@ fn s3(address: &Address, http: Http) -> Result<Arc<dyn ObjectStore>> {
     for key in [AmazonS3ConfigKey::S3Endpoint, AmazonS3ConfigKey::Endpoint] {
         check_endpoint(builder.get_config_value(&key))?;
     }
-    if options.anonymous {
-        builder = builder.with_skip_signature(true);
-    }
+    use AmazonS3ConfigKey as Key;
+    check_plain(
+        &[
+            Key::AccessKeyId,
+            Key::Token,
+            Key::Region,
+            Key::MetadataEndpoint,
+            Key::ContainerCredentialsRelativeUri,
+            Key::ContainerCredentialsFullUri,
+            Key::StsEndpoint,
+        ],
+        |key| builder.get_config_value(key),
+    )?;
     let store =
         builder.with_bucket_name(&address.bucket).with_retry(retries(options.timeout)).with_http_connector(http);
     Ok(Arc::new(store.build().map_err(|error| unusable("AWS", error))?))
@@ -234,6 +254,7 @@ fn gs(address: &Address, http: Http) -> Result<Arc<dyn ObjectStore>> {
         builder = builder.with_base_url(endpoint);
     }
     check_endpoint(builder.get_config_value(&GoogleConfigKey::BaseUrl))?;
+    check_plain(&[GoogleConfigKey::BearerToken], |key| builder.get_config_value(key))?;
     if options.anonymous {
         builder = builder.with_skip_signature(true);
     }
@@ -251,7 +272,7 @@ fn az(address: &Address, http: Http) -> Result<Arc<dyn ObjectStore>> {
         let mut pairs = connection.split(';').filter_map(|pair| pair.split_once('='));
         pairs.find(|(name, _)| *name == key).map(|(_, value)| value.to_owned())
     };
-    let of_command = |key: &str| env::var(key).ok();
+    let of_command = |key: &str| env::var(key).ok().filter(|value| !value.is_empty());
     for (key, value) in [
         (AzureConfigKey::AccountName, of_command("AZURE_STORAGE_ACCOUNT").or_else(|| of_connection("AccountName"))),
         (AzureConfigKey::AccessKey, of_command("AZURE_STORAGE_KEY").or_else(|| of_connection("AccountKey"))),
@@ -269,6 +290,11 @@ fn az(address: &Address, http: Http) -> Result<Arc<dyn ObjectStore>> {
         builder = builder.with_endpoint(endpoint.clone());
     }
     check_endpoint(builder.get_config_value(&AzureConfigKey::Endpoint))?;
+    use AzureConfigKey as Key;
+    check_plain(
+        &[Key::AccountName, Key::Token, Key::ClientId, Key::AuthorityId, Key::AuthorityHost, Key::MsiEndpoint],
+        |key| builder.get_config_value(key),
+    )?;
     if builder.get_config_value(&AzureConfigKey::AccountName).is_none() {
         return Err(Error::invalid("nothing says which storage account the container is in")
             .with_hint("add ?account=NAME to the URL, or set AZURE_STORAGE_ACCOUNT"));
@@ -293,10 +319,24 @@ fn logged_in_to_azure() -> bool {
 /// Checks that an endpoint, where one is given, is the URL of a server.
 fn check_endpoint(endpoint: Option<String>) -> Result<()> {
     let Some(endpoint) = endpoint else { return Ok(()) };
+    let known = endpoint.chars().all(|c| c.is_ascii_alphanumeric() || "-._~:/[]%".contains(c));
     match Url::parse(&endpoint) {
-        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none() => Ok(()),
+        Ok(url) if known && matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(()),
         _ => Err(Error::invalid(format!("the endpoint {endpoint:?} is not the URL of a server"))
             .with_hint("write https://HOST:PORT, or http:// where there is no TLS")),
+    }
+}
+
+/// Checks that the settings `keys`, where there are any, can stand in URLs and headers: `object_store` relies on it.
+fn check_plain<K: AsRef<str>>(keys: &[K], get: impl Fn(&K) -> Option<String>) -> Result<()> {
+    let is_bad = |key: &&K| get(key).is_some_and(|value| !value.bytes().all(|byte| byte.is_ascii_graphic()));
+    match keys.iter().find(is_bad) {
+        Some(key) => {
+            let name = key.as_ref().to_ascii_uppercase();
+            Err(Error::invalid(format!("there is a character in {name} that cannot be in it"))
+                .with_hint("look for spaces and line breaks"))
+        }
+        None => Ok(()),
     }
 }
 
@@ -349,6 +389,7 @@ mod tests {
             ("gs://b/a?region=x", "no option \"region\""),
             ("s3://b/a?timeout=30", "no time"),
             ("s3://b/a?timeout=0s", "no time"),
+            ("s3://b/a?timeout=11m", "no time"),
             ("s3://b/a?timeout=99999999999999999999s", "no time"),
             ("s3://b/a?timeout=999999999999999999m", "no time"),
             ("s3://b/a?anonymous=yes", "neither true nor false"),
@@ -357,10 +398,21 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::InvalidInput, "{url}");
             assert!(error.to_string().contains(message), "{url}: {error}");
         }
-        for endpoint in ["localhost:9000", "ftp://a", "http://", "https://a?sig=x", "9000"] {
+        for endpoint in
+            ["localhost:9000", "ftp://a", "http://", "https://a?sig=x", "9000", "http://é", "http://u:p@a", ""]
+        {
             assert_eq!(check_endpoint(Some(endpoint.to_owned())).unwrap_err().kind(), ErrorKind::InvalidInput);
         }
         check_endpoint(Some("http://127.0.0.1:9000/account".to_owned())).unwrap();
+    }
+
+    #[test]
+    fn what_cannot_stand_in_a_request_is_refused_before_one_is_made() {
+        for url in ["s3://b/a?region=a b&anonymous=true", "az://b/a?account=a%0A&anonymous=true"] {
+            let error = connect_url(url).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidInput);
+            assert!(error.to_string().contains("there is a character in A"), "{error}");
+        }
     }
 
     #[cfg(unix)]

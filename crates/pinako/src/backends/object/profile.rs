@@ -66,7 +66,14 @@ impl Profile {
     /// `Unsupported` where the profile gets them in a way that Pinako does not know, `InvalidInput` where half is missing.
     pub(super) fn keys(self) -> Result<Option<(String, String, Option<String>)>> {
         match (self.key_id, self.secret, self.elsewhere) {
-            (Some(key_id), Some(secret), _) => Ok(Some((key_id, secret, self.token))),
+            (Some(key_id), Some(secret), _) => {
+                // Both stand in headers.
+                let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
+                if !is_plain(&key_id) || !self.token.as_deref().is_none_or(is_plain) {
+                    return Err(Error::invalid("there is a character in an AWS profile's keys that cannot be in them"));
+                }
+                Ok(Some((key_id, secret, self.token)))
+            }
             (None, None, None) => Ok(None),
             (None, None, Some((way, name))) => Err(Error::unsupported(format!(
                 "the AWS profile {name:?} gets its keys by {way}, which Pinako leaves to the aws command"
