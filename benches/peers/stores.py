@@ -4,6 +4,8 @@
     make python build && cargo bench -p pinako --bench peer --no-run
     .venv/bin/python benches/peers/stores.py [--data IMAGES.npy] [--count 100000] [--repeat 5] [--out FILE.json]
 
+The sides in PostgreSQL take part where there is a server: .venv/bin/python scripts/servers.py run --only postgres -- ...
+
 Every measurement is a process of its own; the sides take turns, and the order turns round from one repetition to the
 next, so that a machine that slows down slows all. Medians, and ratios of medians, are printed. A store is timed until
 it is on the disk; reads come from the page cache but for those called cold. All images are read twice by a process, and
@@ -16,7 +18,10 @@ The sides:
                                    and a CSV, LMDB of pickled objects, HDF5
   lmdb                             python-lmdb, raw bytes, appended in one transaction, no read-ahead
   sqlite3                          Python's sqlite3, a row an image, one transaction
-  pinako-files, -lmdb, -hdf5, -sqlite
+  psycopg                          a row an image, loaded by COPY BINARY, read by id = any(...) and by prepared statement
+  pinako-files, -lmdb, -hdf5, -sqlite, -postgres
+  bare-postgres                    tokio-postgres' own prepared statement for one payload of pinako-postgres' store, and
+                                   nothing else: what one round trip takes
   floor-files                      files as long as the images' PNG files are made and synced, and nothing else: what this
                                    machine's file system allows
 """
@@ -215,8 +220,72 @@ class Sqlite3:
         return out, labels
 
 
+class Psycopg:
+    """psycopg at its best: its own C code, binary both ways, pixels stored uncompressed."""
+
+    BATCH = 1_000
+
+    def __init__(self, folder):
+        self.schema = schema(folder)
+
+    def store(self, images, labels):
+        import psycopg
+
+        with psycopg.connect(SERVER) as db:
+            db.execute(f"CREATE SCHEMA {self.schema}")
+            db.execute(f"CREATE TABLE {self.schema}.image (id bigint PRIMARY KEY, label integer, pixels bytea)")
+            db.execute(f"ALTER TABLE {self.schema}.image ALTER COLUMN pixels SET STORAGE EXTERNAL")
+            with db.cursor().copy(f"COPY {self.schema}.image FROM STDIN BINARY") as copy:
+                copy.set_types(["int8", "int4", "bytea"])
+                for i, image in enumerate(images):
+                    copy.write_row((i, int(labels[i]), image.tobytes()))
+
+    def open(self):
+        import psycopg
+
+        self.db = psycopg.connect(SERVER, autocommit=True)
+        self.all = f"SELECT id, label, pixels FROM {self.schema}.image WHERE id = any(%s)"
+        self.select = f"SELECT pixels FROM {self.schema}.image WHERE id = %s"
+
+    def close(self):
+        self.db.close()
+
+    def one(self, i):
+        (pixels,) = self.db.execute(self.select, (i,), prepare=True, binary=True).fetchone()
+        return np.frombuffer(pixels, np.uint8).reshape(32, 32, 3)
+
+    def read_all(self, count, out):
+        labels = np.empty(count, np.int64)
+        for start in range(0, count, self.BATCH):
+            ids = list(range(start, min(start + self.BATCH, count)))
+            for i, label, pixels in self.db.execute(self.all, (ids,), prepare=True, binary=True):
+                out[i] = np.frombuffer(pixels, np.uint8).reshape(32, 32, 3)
+                labels[i] = label
+        return out, labels
+
+
+SERVER = os.environ.get("PINAKO_TEST_POSTGRES")
+
+
+def schema(folder):
+    """The schema of what would stand in that folder."""
+    return pathlib.Path(folder).name.replace("-", "_")
+
+
 PEERS = {"seed-png": SeedPng, "seed-lmdb": SeedLmdb, "seed-hdf5": SeedHdf5, "lmdb": Lmdb, "sqlite3": Sqlite3}
 OURS = ["files", "lmdb", "hdf5", "sqlite"]
+if SERVER:
+    PEERS["psycopg"] = Psycopg
+    OURS += ["postgres"]
+
+
+def operations(side):
+    """What is measured of a side. A server's memory cannot be forgotten from here."""
+    if side == "floor-files":
+        return ["store"]
+    if side == "bare-postgres":
+        return ["read_one"]
+    return [operation for operation in OPERATIONS if side not in ("psycopg", "pinako-postgres") or operation != "cold_one"]
 
 
 def work(side, operation, folder, data):
@@ -258,6 +327,11 @@ def work(side, operation, folder, data):
 def measure(side, operation, folder, data, binary):
     if side == "floor-files":
         command = [binary, str(folder), "floor", str(data)]
+    elif side == "bare-postgres":
+        store = folder.with_name(folder.name.replace("bare-", "pinako-"))
+        command = [binary, f"{SERVER}?schema={schema(store)}", "bare_one", str(data)]
+    elif side == "pinako-postgres":
+        command = [binary, f"{SERVER}?schema={schema(folder)}", operation, str(data)]
     elif side.startswith("pinako-"):
         command = [binary, f"{side.removeprefix('pinako-')}:{folder}", operation, str(data)]
     else:
@@ -301,9 +375,11 @@ def main():
         np.save(data, np.resize(images, (options.count, *images.shape[1:])))
         for repetition in range(options.repeat):
             order = sides if repetition % 2 == 0 else sides[::-1]
+            # It reads another side's store.
+            order = sorted(order, key=lambda side: side == "bare-postgres")
             for side in order:
                 store = folder / f"{side}-{repetition}"
-                for operation in ["store"] if side == "floor-files" else OPERATIONS:
+                for operation in operations(side):
                     if operation == "store":
                         os.sync()
                     seconds = measure(side, operation, store, data, binary)

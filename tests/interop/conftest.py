@@ -7,6 +7,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import uuid
 
 import numpy as np
 import pytest
@@ -44,10 +45,18 @@ def server(name):
     return os.environ[name]
 
 
-@pytest.fixture(params=SCHEMES)
+@pytest.fixture(params=[*SCHEMES, "postgres"])
 def url(request, tmp_path):
     """Where a store of each kind may be made."""
-    return f"{request.param}:{tmp_path / 'store'}"
+    if request.param != "postgres":
+        yield f"{request.param}:{tmp_path / 'store'}"
+        return
+    import psycopg
+
+    place, schema = server("PINAKO_TEST_POSTGRES"), f"py_{uuid.uuid4().hex}"
+    yield f"{place}?schema={schema}"
+    with psycopg.connect(place) as db:
+        db.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
 
 
 @pytest.fixture

@@ -9,11 +9,18 @@ import numpy as np
 from conftest import ROOT, check, path_of, pinako
 from PIL import Image
 
-CHECKS = {"files": "files_check.py", "lmdb": "lmdb_check.py", "hdf5": "hdf5_check.py", "sqlite": "sqlite_check.py"}
+CHECKS = {
+    "files": "files_check.py",
+    "lmdb": "lmdb_check.py",
+    "hdf5": "hdf5_check.py",
+    "sqlite": "sqlite_check.py",
+    "postgres": "postgres_check.py",
+}
 
 
 def read_without_pinako(url):
-    return check(CHECKS[url.partition(":")[0]], path_of(url))
+    scheme = url.partition(":")[0]
+    return check(CHECKS[scheme], url if scheme == "postgres" else path_of(url))
 
 
 def test_kept_files_stand_in_the_store_as_they_came(url, class_folders):
