@@ -25,8 +25,12 @@ def main(url):
         total = rows = 0
         for image in images:
             id, length = image["id"], image["payload_length"]
-            assert crc32c(id.to_bytes(8, "big") + record_of(image)) == image["descriptor_checksum"], id
-            found = db.execute("SELECT piece, bytes FROM payload WHERE id = %s ORDER BY piece", (id,)).fetchall()
+            record = record_of(image)
+            assert crc32c(id.to_bytes(8, "big") + record) == image["descriptor_checksum"], id
+            found = db.execute("SELECT * FROM payload WHERE id = %s ORDER BY piece", (id,)).fetchall()
+            record += image["descriptor_checksum"].to_bytes(4, "little")
+            assert all(row["descriptor"] in (None, record) for row in found)
+            assert len(found) == 1 or not any(row["descriptor"] for row in found)
             assert [row["piece"] for row in found] == list(range(max(1, -(-length // PIECE))))
             assert all(len(row["bytes"]) == PIECE for row in found[:-1])
             payload = b"".join(row["bytes"] for row in found)

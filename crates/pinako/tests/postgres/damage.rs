@@ -115,6 +115,13 @@ fn pieces_that_are_missing_or_cut_are_errors_that_name_the_image() {
 #[test]
 fn a_byte_that_was_changed_is_found_by_its_checksum() {
     let Some(example) = Example::new() else { return };
+    for byte in 0..60 {
+        let flip =
+            format!("UPDATE payload SET descriptor = set_byte(descriptor, {byte}, get_byte(descriptor, {byte}) # 8)");
+        example.tamper(&format!("{flip} WHERE id = 1"));
+        assert_eq!(example.read_all().unwrap_err().id(), Some(1), "byte {byte}");
+        example.tamper(&format!("{flip} WHERE id = 1"));
+    }
     for (id, piece, byte) in [(0, 0, 59), (1, 0, 5000), (2, 0, PIECE - 1), (2, 1, 0)] {
         let flip = format!(
             "UPDATE payload SET bytes = set_byte(bytes, {byte}, get_byte(bytes, {byte}) # 1) \
@@ -127,6 +134,15 @@ fn a_byte_that_was_changed_is_found_by_its_checksum() {
         assert_says(&error, "checksum", "");
         example.tamper(&flip);
     }
+    assert_holds(&*open(&example.url, Mode::Read).unwrap(), &example.images);
+}
+
+#[test]
+fn an_image_is_as_whole_without_the_descriptor_beside_its_payload() {
+    let Some(example) = Example::new() else { return };
+    example.tamper("UPDATE payload SET descriptor = NULL WHERE id = 1");
+    assert_holds(&*open(&example.url, Mode::Read).unwrap(), &example.images);
+    example.tamper("UPDATE payload SET descriptor = NULL");
     assert_holds(&*open(&example.url, Mode::Read).unwrap(), &example.images);
 }
 

@@ -19,7 +19,7 @@ mod tls;
 mod upkeep;
 mod wire;
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::fmt;
 use std::ops::{ControlFlow, Range};
 use std::sync::atomic::Ordering;
@@ -98,9 +98,11 @@ fn place_of(row: &Row, base: usize) -> Result<usize> {
 }
 
 /// The error for a row of an image that is not the next one.
-fn out_of_place(ids: &[Id], place: usize, next: usize) -> Error {
+fn out_of_place(ids: &[i64], place: usize, next: usize) -> Error {
     match ids.get(place) {
-        Some(&id) if place < next => Error::corrupt("its payload has more pieces than it should").at_id(id),
+        Some(id) if place < next => {
+            Error::corrupt("its payload has more pieces than it should").at_id(id.unsigned_abs())
+        }
         _ => out_of_order(),
     }
 }
@@ -116,57 +118,89 @@ impl Postgres {
         self.pool.change(patience, can_be_repeated, work)
     }
 
-    /// Fetches those of `ids` from the place `pushed` on, and moves it on.
-    fn fetch_from(connection: &mut Connection, ids: &[Id], pushed: &mut usize, sink: &mut FetchSink<'_>) -> Result<()> {
-        let base = *pushed;
+    /// Fetches those of `ids` from the place `next` on of which one row says all, and moves it on; the places of the
+    /// others go to `left`.
+    fn fetch_from(
+        connection: &mut Connection,
+        ids: &[Id],
+        next: &mut usize,
+        left: &mut VecDeque<usize>,
+        sink: &mut FetchSink<'_>,
+    ) -> Result<()> {
+        let base = *next;
         let batch = &ids[base..ids.len().min(base + BATCH)];
         let wanted = image::as_bigints(batch.iter().copied());
-        // One image has no place in its rows.
+        // One image has no place in its row.
         let is_one = batch.len() == 1;
         let mut rows = match is_one {
             true => connection.query(Query::FetchOne, &[&wanted[0]])?,
             false => connection.query(Query::Fetch, &[&wanted])?,
         };
-        let first = usize::from(!is_one);
-        let after = first + image::COLUMNS.len();
-        let mut begun: Option<(Descriptor, Gathered)> = None;
         while let Some(row) = rows.next()? {
             let place = if is_one { base } else { place_of(&row, base)? };
-            if place != *pushed {
-                return Err(out_of_place(ids, place, *pushed));
+            let Some(&id) = ids.get(place).filter(|_| place == *next) else { return Err(out_of_order()) };
+            let found = payload::whole(id, &row, usize::from(!is_one)).map_err(|error| error.at_id(id))?;
+            *next += 1;
+            match found {
+                Some((descriptor, bytes)) => sink(place, Some((descriptor, bytes)))?,
+                None => left.push_back(place),
             }
+        }
+        if is_one && *next == base {
+            left.push_back(base);
+            *next += 1;
+        }
+        if *next == base + batch.len() { Ok(()) } else { Err(out_of_order()) }
+    }
+
+    /// Fetches the images at the places `left` among `ids`, in their order, and takes them from there.
+    fn fetch_pieces(
+        connection: &mut Connection,
+        ids: &[Id],
+        left: &mut VecDeque<usize>,
+        sink: &mut FetchSink<'_>,
+    ) -> Result<()> {
+        let places: Vec<usize> = left.iter().copied().take(BATCH).collect();
+        let wanted = image::as_bigints(places.iter().map(|&place| ids[place]));
+        let mut rows = connection.query(Query::FetchPieces, &[&wanted])?;
+        let mut places = places.into_iter();
+        let (mut index, mut place) = (0, places.next());
+        let mut begun: Option<(Descriptor, Gathered)> = None;
+        while let Some(row) = rows.next()? {
+            let Some(at) = place.filter(|_| place_of(&row, 0).is_ok_and(|found| found == index)) else {
+                return Err(out_of_place(&wanted, place_of(&row, 0)?, index));
+            };
             let (descriptor, mut gathered) = match begun.take() {
                 Some(begun) => begun,
-                None => match image::descriptor(&row, first)? {
+                None => match image::descriptor(&row, 1)? {
                     Some(descriptor) => {
                         let length = descriptor.payload_length;
                         (descriptor, Gathered::new(0..length, length))
                     }
                     None => {
-                        *pushed += 1;
-                        sink(place, None)?;
+                        left.pop_front();
+                        (index, place) = (index + 1, places.next());
+                        sink(at, None)?;
                         continue;
                     }
                 },
             };
-            let piece = payload::piece(&row, after)
+            let piece = payload::piece(&row, 1 + image::COLUMNS.len())
                 .and_then(|(number, bytes)| gathered.take(number, bytes.len() as u64, bytes));
             match piece.map_err(|error| error.at_id(descriptor.id))? {
                 Some(bytes) => {
-                    *pushed += 1;
-                    sink(place, Some((descriptor, bytes)))?;
+                    left.pop_front();
+                    (index, place) = (index + 1, places.next());
+                    sink(at, Some((descriptor, bytes)))?;
                 }
                 None => begun = Some((descriptor, gathered)),
             }
         }
-        if let Some((descriptor, gathered)) = begun {
-            return Err(gathered.incomplete().at_id(descriptor.id));
+        match begun {
+            Some((descriptor, gathered)) => Err(gathered.incomplete().at_id(descriptor.id)),
+            None if place.is_none() => Ok(()),
+            None => Err(out_of_order()),
         }
-        if is_one && *pushed == base {
-            *pushed += 1;
-            sink(base, None)?;
-        }
-        if *pushed == base + batch.len() { Ok(()) } else { Err(out_of_order()) }
     }
 
     /// Reads those of `requests` from the place `pushed` on, and moves it on.
@@ -311,7 +345,22 @@ impl Backend for Postgres {
     }
 
     fn fetch(&self, ids: &[Id], sink: &mut FetchSink<'_>) -> Result<()> {
-        in_batches(&self.pool, ids.len(), |connection, pushed| Self::fetch_from(connection, ids, pushed, sink))
+        let (mut next, mut left) = (0, VecDeque::new());
+        if ids.is_empty() {
+            return Ok(());
+        }
+        self.pool.read(|connection, got_further| {
+            while next < ids.len() || !left.is_empty() {
+                let before = (next, left.len());
+                let done = match left.is_empty() {
+                    true => Self::fetch_from(connection, ids, &mut next, &mut left, sink),
+                    false => Self::fetch_pieces(connection, ids, &mut left, sink),
+                };
+                *got_further |= (next, left.len()) != before;
+                done?;
+            }
+            Ok(())
+        })
     }
 
     fn read(&self, requests: &[ReadRequest], sink: &mut ReadSink<'_>) -> Result<()> {

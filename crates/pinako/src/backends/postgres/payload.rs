@@ -13,7 +13,7 @@ use super::connection::CopyIn;
 use super::image::value;
 use super::schema::as_bigint;
 use crate::backend::{Entry, Payload};
-use crate::descriptor::Id;
+use crate::descriptor::{Descriptor, Id, record};
 use crate::error::{Error, Result};
 
 /// Bytes of every piece but the last, which has what is left. A payload of no bytes has one empty piece.
@@ -33,13 +33,15 @@ pub(super) struct Copy<'a> {
     copy: CopyIn<'a>,
     /// What was not sent yet.
     message: BytesMut,
+    /// The record that stands beside the next piece; empty where none does.
+    record: Vec<u8>,
 }
 
 impl<'a> Copy<'a> {
     pub(super) fn new(copy: CopyIn<'a>) -> Self {
         let mut message = BytesMut::with_capacity(2 * MESSAGE);
         message.put_slice(SIGNATURE);
-        Copy { copy, message }
+        Copy { copy, message, record: Vec::new() }
     }
 
     /// Adds a row, which `encode` puts.
@@ -50,13 +52,18 @@ impl<'a> Copy<'a> {
 
     /// Adds the payload of the image `id`; a stream's descriptor gets its checksum.
     pub(super) fn payload(&mut self, id: Id, entry: &mut Entry<'_>) -> Result<()> {
-        let id = as_bigint(id)?;
+        let row_id = as_bigint(id)?;
         if let Payload::Bytes(bytes) = entry.payload {
+            // One piece is mostly all there is, and then has all that is known of the image beside it.
+            self.record.clear();
+            if bytes.len() as u64 <= PIECE {
+                record::encode(id, &entry.descriptor, &mut self.record);
+            }
             let mut pieces = bytes.chunks(PIECE as usize);
             let mut number = 0;
             loop {
                 let piece = pieces.next().unwrap_or_default();
-                self.begin_piece(id, number, piece.len());
+                self.begin_piece(row_id, number, piece.len());
                 for part in piece.chunks(MESSAGE) {
                     self.message.put_slice(part);
                     self.send_full()?;
@@ -67,11 +74,12 @@ impl<'a> Copy<'a> {
                 }
             }
         }
+        self.record.clear();
         let mut reader = entry.payload_reader();
         let mut number = 0;
         loop {
             let mut left = reader.remaining().min(PIECE) as usize;
-            self.begin_piece(id, number, left);
+            self.begin_piece(row_id, number, left);
             while left > 0 {
                 let start = self.message.len();
                 let part = left.min(MESSAGE);
@@ -91,11 +99,17 @@ impl<'a> Copy<'a> {
 
     /// Begins the row of a piece, of whose bytes so many follow.
     fn begin_piece(&mut self, id: i64, number: i32, length: usize) {
-        self.message.put_i16(3);
+        self.message.put_i16(4);
         self.message.put_i32(8);
         self.message.put_i64(id);
         self.message.put_i32(4);
         self.message.put_i32(number);
+        match self.record.len() {
+            0 => self.message.put_i32(-1),
+            // A descriptor is far shorter than 2 GiB.
+            length => self.message.put_i32(length as i32),
+        }
+        self.message.put_slice(&self.record);
         self.message.put_i32(length as i32);
     }
 
@@ -140,6 +154,21 @@ pub(super) fn part<'a>(row: &'a Row, first: usize, gathered: &'a mut Gathered) -
         (Some(number), Some(length), Some(part)) => gathered.take(number, u64::from(length.unsigned_abs()), part),
         _ => Err(gathered.incomplete()),
     }
+}
+
+/// The descriptor and the payload of the image `id`, which stand in the columns of one row from `first` on; `None` where
+/// they do not.
+pub(super) fn whole(id: Id, row: &Row, first: usize) -> Result<Option<(Descriptor, &[u8])>> {
+    let (Some(record), Some(bytes)) = (value(row, first, "descriptor")?, value::<&[u8]>(row, first + 1, "bytes")?)
+    else {
+        return Ok(None);
+    };
+    let descriptor = record::decode(id, record)?;
+    if bytes.len() as u64 != descriptor.payload_length {
+        let (found, expected) = (bytes.len(), descriptor.payload_length);
+        return Err(Error::corrupt(format!("piece 0 of its payload has {found} bytes instead of {expected}")));
+    }
+    Ok(Some((descriptor, bytes)))
 }
 
 /// A range of a payload, of which pieces come one after another.

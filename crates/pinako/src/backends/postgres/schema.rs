@@ -43,9 +43,10 @@ fn tables(schema: &str) -> String {
          );
          CREATE UNIQUE INDEX image_name ON {schema}.image (name) WHERE name IS NOT NULL;
          CREATE TABLE {schema}.payload (
-             id     bigint,
-             piece  integer,
-             bytes  bytea NOT NULL,
+             id          bigint,
+             piece       integer,
+             descriptor  bytea,
+             bytes       bytea NOT NULL,
              PRIMARY KEY (id, piece)
          ) WITH (toast_tuple_target = 4080);
          ALTER TABLE {schema}.payload ALTER COLUMN bytes SET STORAGE EXTERNAL;"

@@ -14,10 +14,12 @@ use crate::backend::Durability;
 /// The statements.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Query {
-    /// All of one image: its columns, then number and bytes of a piece.
+    /// The descriptor's record and the bytes of one image, where they stand in one row.
     FetchOne,
-    /// All of many images: the place, then as [`FetchOne`](Query::FetchOne).
+    /// The same of many images, after the place; nothing where they do not.
     Fetch,
+    /// All of many images, wherever it stands: the place, the columns, number and bytes of a piece.
+    FetchPieces,
     /// Ranges of payloads: the place, the payload's length, then number, length and asked part of a piece.
     Read,
     /// The place and the columns of many images.
@@ -47,11 +49,12 @@ pub(super) struct Sql {
 }
 
 impl Query {
-    pub(super) const COUNT: usize = 12;
+    pub(super) const COUNT: usize = 13;
 
     const ALL: [Query; Query::COUNT] = [
         Query::FetchOne,
         Query::Fetch,
+        Query::FetchPieces,
         Query::Read,
         Query::Describe,
         Query::Scan,
@@ -94,12 +97,17 @@ fn text(query: Query, schema: &str) -> String {
     let columns_once = columns
         .replace("image.attributes", "CASE WHEN payload.piece > 0 THEN NULL ELSE image.attributes END AS attributes");
     match query {
-        Query::FetchOne => format!(
-            "SELECT {columns_once}, payload.piece, payload.bytes
-             FROM {schema}.image LEFT JOIN {schema}.payload ON payload.id = image.id
-             WHERE image.id = $1 ORDER BY payload.piece"
-        ),
+        Query::FetchOne => {
+            format!(
+                "SELECT descriptor, bytes FROM {schema}.payload WHERE id = $1 AND piece = 0 AND descriptor IS NOT NULL"
+            )
+        }
         Query::Fetch => format!(
+            "SELECT wanted.place, descriptor, bytes
+             FROM unnest($1::bigint[]) WITH ORDINALITY AS wanted (id, place)
+             LEFT JOIN {schema}.payload ON payload.id = wanted.id AND piece = 0 AND descriptor IS NOT NULL"
+        ),
+        Query::FetchPieces => format!(
             "SELECT wanted.place, {columns_once}, payload.piece, payload.bytes
              FROM unnest($1::bigint[]) WITH ORDINALITY AS wanted (id, place)
              LEFT JOIN {schema}.image ON image.id = wanted.id
@@ -153,7 +161,7 @@ fn text(query: Query, schema: &str) -> String {
             text + ")::bigint"
         }
         Query::CopyImages => format!("COPY {schema}.image ({}) FROM STDIN BINARY", COLUMNS.join(", ")),
-        Query::CopyPayloads => format!("COPY {schema}.payload (id, piece, bytes) FROM STDIN BINARY"),
+        Query::CopyPayloads => format!("COPY {schema}.payload (id, piece, descriptor, bytes) FROM STDIN BINARY"),
     }
 }
 
