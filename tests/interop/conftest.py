@@ -16,7 +16,7 @@ from PIL import Image
 HERE = pathlib.Path(__file__).parent
 ROOT = HERE.parents[1]
 PINAKO = os.environ.get("PINAKO", str(ROOT / "target/debug/pinako"))
-SCHEMES = ["files", "lmdb", "hdf5", "sqlite"]
+SCHEMES = ["files", "lmdb", "hdf5", "sqlite", "object"]
 
 
 def pinako(*arguments, fails=False):

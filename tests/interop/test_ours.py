@@ -4,6 +4,7 @@ import pickle
 import subprocess
 import sys
 
+import datasets
 import h5py
 import numpy as np
 from conftest import ROOT, check, path_of, pinako
@@ -14,6 +15,7 @@ CHECKS = {
     "lmdb": "lmdb_check.py",
     "hdf5": "hdf5_check.py",
     "sqlite": "sqlite_check.py",
+    "object": "object_check.py",
     "postgres": "postgres_check.py",
 }
 
@@ -48,6 +50,15 @@ def test_hugging_face_datasets_load_a_files_store(tmp_path, class_folders):
     assert count == {"count": 40}
     labels = {f"{row['id']:08}": row["label"] for row in read_without_pinako(url)}
     assert {row["file_name"].partition(".")[0]: row["label"] for row in rows} == labels
+
+
+def test_hugging_face_datasets_load_a_part_of_an_object_store(tmp_path, array, images, labels):
+    url = f"object:{tmp_path / 'store'}"
+    pinako("import", "--encoding", "raw", array, url)
+    (part,) = (path_of(url) / "parts").iterdir()
+    loaded = datasets.load_dataset("arrow", data_files=str(part), split="train", cache_dir=tmp_path / "cache")
+    assert loaded["label"] == labels.tolist()
+    assert all((np.frombuffer(row["payload"], np.uint8) == image.ravel()).all() for row, image in zip(loaded, images))
 
 
 def test_an_exported_array_is_numpys(url, array, images, labels, tmp_path):

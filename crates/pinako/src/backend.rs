@@ -315,7 +315,8 @@ pub struct Properties {
 /// What a store takes, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Footprint {
-    /// On the disk: blocks allocated, not lengths of files. 0 for memory.
+    /// On the disk: blocks allocated, not lengths of files. Of object stores the lengths of the objects that make up the
+    /// store as it is now; others stay until they are [vacuumed](Backend::vacuum). 0 for memory.
     pub disk_bytes: u64,
     /// Of the payloads of the images that are there.
     pub payload_bytes: u64,

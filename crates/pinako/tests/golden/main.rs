@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use pinako::Store;
 
-const SCHEMES: [&str; 4] = ["files", "lmdb", "hdf5", "sqlite"];
+const SCHEMES: [&str; 5] = ["files", "lmdb", "hdf5", "sqlite", "object"];
 
 /// A copy of a golden store, for reading may leave lock files behind.
 fn copy_of(scheme: &str, version: &str, to: &Path) -> String {

@@ -14,12 +14,14 @@
 //! Each request is a round trip, so calls are built of few: one that reads knows the manifest and the heads of parts
 //! from before, asks for what it needs at once, all together, and at the same time whether there is a newer manifest.
 //!
-//! - [`connect`] finds the place that a URL names, [`objects`] makes the requests;
+//! - [`connect`] finds the place that a URL names, [`objects`] makes the requests, [`afar`] makes them slow;
 //! - [`manifests`] are the manifest objects, what they say is [`manifest`](super::manifest)'s, [`commit`] adds one;
 //! - [`part`] is the form of a part, [`head`] reads the descriptors in it, [`heads`] keeps those that were read;
 //! - [`view`] is the store as one call sees it, [`read`] and [`batch`] get payloads, [`write`](mod@write) puts them;
-//! - [`compact`] puts the parts that are there anew, [`vacuum`] deletes what is not needed any more.
+//! - [`compact`] puts the parts that are there anew, [`vacuum`] deletes what is not needed any more, [`staged`] finds what
+//!   a folder has of it.
 
+mod afar;
 mod batch;
 mod commit;
 mod compact;
@@ -34,6 +36,7 @@ mod objects;
 mod part;
 mod profile;
 mod read;
+mod staged;
 #[cfg(test)]
 mod tests;
 mod traffic;
@@ -43,13 +46,12 @@ mod write;
 
 use std::fs;
 use std::ops::{ControlFlow, Range};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use object_store::PutPayload;
-use object_store::throttle::{ThrottleConfig, ThrottledStore};
 use parking_lot::{Mutex, RwLock};
 
 use self::connect::{Place, connect_folder, connect_url};
@@ -94,7 +96,8 @@ pub(crate) fn open_folder(path: &Path, mode: Mode, patience: Duration) -> Result
         make_folder(path)?;
     }
     let objects = Objects::new(connect_folder(path)?, false);
-    Ok(Box::new(Object::open(objects, mode, patience, Limits::USUAL)?))
+    let store = Object::open(objects, mode, patience, Limits::USUAL)?;
+    Ok(Box::new(Object { folder: Some(path.to_owned()), ..store }))
 }
 
 /// Opens or creates the store in the folder `path` as if it were on a server, each request to which takes `latency`: by
@@ -103,15 +106,8 @@ pub(crate) fn open_folder_afar(path: &Path, mode: Mode, latency: Duration) -> Re
     if mode == Mode::Create {
         make_folder(path)?;
     }
-    let wait = ThrottleConfig {
-        wait_delete_per_call: latency,
-        wait_get_per_call: latency,
-        wait_list_per_call: latency,
-        wait_put_per_call: latency,
-        ..ThrottleConfig::default()
-    };
     let place = connect_folder(path)?;
-    let place = Place { store: Arc::new(ThrottledStore::new(place.store, wait)), far: true, ..place };
+    let place = Place { store: afar::afar(place.store, latency), far: true, ..place };
     Object::open(Objects::new(place, false), mode, WRITER_PATIENCE, Limits::USUAL)
 }
 
@@ -136,6 +132,8 @@ pub(crate) fn delete(url: &str) -> Result<()> {
 #[derive(Debug)]
 struct Object {
     objects: Arc<Objects>,
+    /// Where they are on the disk, if they are.
+    folder: Option<PathBuf>,
     mode: Mode,
     /// How long it tries to be faster than other writers.
     patience: Duration,
@@ -163,6 +161,7 @@ impl Object {
         Ok(Object {
             cost: Cost::try_from(io_hints(objects.is_far()))?,
             objects: Arc::new(objects),
+            folder: None,
             mode,
             patience,
             limits,

@@ -13,6 +13,7 @@ use object_store::{ObjectMeta, PutPayload};
 use super::Object;
 use super::manifests::{self, CERTAIN, Moment, number_of, random};
 use super::objects::Objects;
+use super::staged;
 use crate::backend::Vacuumed;
 use crate::backends::manifest::Part;
 use crate::backends::runtime::wait_for;
@@ -42,16 +43,16 @@ pub(super) fn vacuum_beyond(store: &Object, keep: Duration, rehearsal: bool) -> 
     }
     store.check_there()?;
     let objects = &*store.objects;
-    wait_for(async {
-        let unneeded = unneeded(objects, keep).await?;
-        let bytes = unneeded.iter().map(|object| object.size).sum();
-        let vacuumed = Vacuumed { objects: unneeded.len() as u64, bytes };
-        if !rehearsal {
-            // Manifests first, the oldest of them first: what is left at any moment is a whole store.
-            objects.delete_all(unneeded.into_iter().map(|object| object.location).collect()).await?;
-        }
-        Ok(vacuumed)
-    })
+    let unneeded = wait_for(unneeded(objects, keep))?;
+    let staged = store.folder.as_deref().map_or(Ok(Vec::new()), |folder| staged::left_over(folder, keep))?;
+    let bytes = unneeded.iter().map(|object| object.size).chain(staged.iter().map(|&(_, bytes)| bytes)).sum();
+    let vacuumed = Vacuumed { objects: (unneeded.len() + staged.len()) as u64, bytes };
+    if !rehearsal {
+        // Manifests first, the oldest of them first: what is left at any moment is a whole store.
+        wait_for(objects.delete_all(unneeded.into_iter().map(|object| object.location).collect()))?;
+        staged.iter().try_for_each(|(path, _)| staged::remove(path))?;
+    }
+    Ok(vacuumed)
 }
 
 /// The objects that nobody needs, in the order in which they are to go.
