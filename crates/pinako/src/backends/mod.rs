@@ -306,6 +306,7 @@ fn open_at(location: &Location, mode: Mode, durability: Durability, patience: Du
 }
 
 /// Opens or creates what a server has at `url`.
+#[cfg_attr(not(all(feature = "cloud", feature = "postgres")), allow(unused_variables))]
 fn open_on_server(
     kind: Kind,
     url: &str,

@@ -86,6 +86,19 @@ proptest! {
     }
 
     #[test]
+    fn no_fewer_reads_are_nearly_as_fast_as_the_few_that_are((planner, region) in planners()) {
+        let runs = planner.blocks(region);
+        let reads = few_fast_reads(&runs, &planner.cost);
+        prop_assert!(runs.iter().all(|run| reads.iter().any(|read| read.start <= run.start && run.end <= read.end)));
+        let seconds = |point: &Point| planner.cost.seconds(point.reads, point.bytes);
+        let (frontier, bytes) = (planner.frontier(region), reads.iter().map(|read| read.end - read.start).sum());
+        let least = frontier.points().map(|point| seconds(&point)).fold(f64::INFINITY, f64::min);
+        let few = Point { reads: reads.len(), bytes };
+        prop_assert!(seconds(&few) <= 1.05 * least);
+        prop_assert!(frontier.points().filter(|point| point.reads < reads.len()).all(|point| seconds(&point) > 1.05 * least));
+    }
+
+    #[test]
     fn budgets_are_kept_or_refused((planner, region) in planners(), reads in 1..100usize, extra in 0..100_000u64) {
         for (max_reads, max_extra_bytes) in [(Some(reads), None), (None, Some(extra)), (Some(reads), Some(extra))] {
             match planner.plan(region, Strategy::Optimal, Budget { max_reads, max_extra_bytes }) {

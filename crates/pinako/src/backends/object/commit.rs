@@ -114,7 +114,8 @@ async fn put_next(objects: &Objects, known: &Known, commit: Commit) -> Result<Ou
             // In a folder nothing comes later.
             Ok(None) if !objects.is_far() => return refused.map_or(Ok(Outcome::Lost), Err),
             Ok(None) => why = refused,
-            Err(error) => why = Some(error),
+            // The server says nothing any more: to ask it again would take as long again.
+            Err(error) => return Err(in_doubt(Some(error))),
         }
     }
     Err(in_doubt(why))

@@ -19,7 +19,7 @@ use crate::backend::{Entry, Payload};
 use crate::backends::manifest::{Kind, Part, Piece, name_hash};
 use crate::backends::runtime::{handle, wait_for};
 use crate::descriptor::{Descriptor, Id};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 
 /// How parts are cut.
 #[derive(Debug, Clone, Copy)]
@@ -118,7 +118,10 @@ impl Writer {
                 Ok(drafts)
             }
             Err(error) => {
-                self.take_back();
+                // Where the server says nothing any more, what was put is left for a vacuum.
+                if error.kind() != ErrorKind::Transient {
+                    self.take_back();
+                }
                 Err(error)
             }
         }
@@ -216,7 +219,7 @@ impl Writer {
         })
     }
 
-    /// Deletes what was put for nothing. What is still on its way then is left for a vacuum.
+    /// Deletes what was put for nothing.
     fn take_back(mut self) {
         let ended = wait_for(async {
             while let Some(done) = self.tasks.join_next().await {
