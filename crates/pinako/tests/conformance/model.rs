@@ -35,6 +35,14 @@ fn object() {
     agrees_with_a_map(|| Box::new(UrlFixture::new("object", Durability::Full)));
 }
 
+#[cfg(feature = "cloud")]
+#[test]
+fn s3() {
+    if crate::servers::variable("PINAKO_TEST_S3").is_some() {
+        agrees_with_a_map(|| Box::new(UrlFixture::on_server("S3", Durability::Full).unwrap()));
+    }
+}
+
 #[cfg(feature = "hdf5")]
 #[test]
 fn hdf5() {
