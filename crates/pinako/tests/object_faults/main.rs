@@ -129,7 +129,7 @@ fn assert_says(error: &Error, kind: ErrorKind, words: &[&str]) {
 fn without_a_server_that_is_said_before_long() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     for (scheme, options) in [("s3", ""), ("gs", ""), ("az", "&account=a")] {
-        let url = format!("{scheme}://bucket/a?anonymous=true&{TIMEOUT}&endpoint=http://127.0.0.1:{port}{options}");
+        let url = format!("{scheme}://bucket/a?anonymous=true&timeout=200ms&endpoint=http://127.0.0.1:{port}{options}");
         for mode in [Mode::Read, Mode::Write, Mode::Create] {
             let error = open(&url, mode).unwrap_err();
             assert_says(&error, ErrorKind::Transient, &["Connection refused", "endpoint"]);

@@ -113,6 +113,10 @@ async fn put_next(objects: &Objects, known: &Known, commit: Commit) -> Result<Ou
             Ok(Some(_)) => return Ok(Outcome::Lost),
             // In a folder nothing comes later.
             Ok(None) if !objects.is_far() => return refused.map_or(Ok(Outcome::Lost), Err),
+            // One that may pass was asked for again and again already.
+            Ok(None) if refused.as_ref().is_some_and(|error| error.kind() == ErrorKind::Transient) => {
+                return Err(in_doubt(refused));
+            }
             Ok(None) => why = refused,
             // The server says nothing any more: to ask it again would take as long again.
             Err(error) => return Err(in_doubt(Some(error))),
