@@ -76,6 +76,8 @@ impl AsFd for Socket {
 pub(super) struct Wire {
     socket: Socket,
     counters: Arc<Counters>,
+    /// Whether there may be something to read: not since the last time that less came than there was room for.
+    may_read: AtomicBool,
     /// What the state machine found the socket not ready for since it ran last.
     wants_to_read: AtomicBool,
     wants_to_write: AtomicBool,
@@ -99,8 +101,8 @@ impl Wire {
     /// Takes over a socket that is connected.
     pub(super) fn new(socket: Socket, counters: Arc<Counters>) -> io::Result<Arc<Self>> {
         socket.set_nonblocking()?;
-        let (wants_to_read, wants_to_write) = (AtomicBool::new(false), AtomicBool::new(false));
-        Ok(Arc::new(Wire { socket, counters, wants_to_read, wants_to_write }))
+        let [may_read, wants_to_read, wants_to_write] = [true, false, false].map(AtomicBool::new);
+        Ok(Arc::new(Wire { socket, counters, may_read, wants_to_read, wants_to_write }))
     }
 
     /// The end that the state machine gets.
@@ -141,7 +143,10 @@ impl Wire {
             let timeout = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
             match poll(&mut [PollFd::new(&self.socket, events)], Some(&timeout)) {
                 Ok(0) => return Err(Stopped::Silence(silence)),
-                Ok(_) => return Ok(()),
+                Ok(_) => {
+                    self.may_read.store(true, Ordering::Relaxed);
+                    return Ok(());
+                }
                 Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(Stopped::Failed(error.into())),
             }
@@ -171,16 +176,21 @@ pub(super) struct Stream {
 impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        let wire = &this.wire;
         while this.start == this.end {
-            match this.wire.socket.read(&mut this.buffer) {
+            if !wire.may_read.load(Ordering::Relaxed) {
+                wire.wants_to_read.store(true, Ordering::Relaxed);
+                return Poll::Pending;
+            }
+            match wire.socket.read(&mut this.buffer) {
                 Ok(0) => return Poll::Ready(Ok(())),
                 Ok(count) => {
-                    this.wire.counters.received.fetch_add(count as u64, Ordering::Relaxed);
+                    wire.counters.received.fetch_add(count as u64, Ordering::Relaxed);
+                    wire.may_read.store(count == this.buffer.len(), Ordering::Relaxed);
                     (this.start, this.end) = (0, count);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    this.wire.wants_to_read.store(true, Ordering::Relaxed);
-                    return Poll::Pending;
+                    wire.may_read.store(false, Ordering::Relaxed)
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Poll::Ready(Err(error)),
