@@ -19,6 +19,7 @@ The sides:
   lmdb                             python-lmdb, raw bytes, appended in one transaction, no read-ahead
   sqlite3                          Python's sqlite3, a row an image, one transaction
   psycopg                          a row an image, loaded by COPY BINARY, read by id = any(...) and by prepared statement
+  psycopg-external                 the same, with the pixels' column uncompressed (STORAGE EXTERNAL)
   pinako-files, -lmdb, -hdf5, -sqlite, -postgres
   bare-postgres                    tokio-postgres' own prepared statement for one payload of pinako-postgres' store, and
                                    nothing else: what one round trip takes
@@ -221,9 +222,10 @@ class Sqlite3:
 
 
 class Psycopg:
-    """psycopg at its best: its own C code, binary both ways, pixels stored uncompressed."""
+    """psycopg at its best: its own C code, and binary both ways."""
 
     BATCH = 1_000
+    STORAGE = "EXTENDED"
 
     def __init__(self, folder):
         self.schema = schema(folder)
@@ -234,7 +236,7 @@ class Psycopg:
         with psycopg.connect(SERVER) as db:
             db.execute(f"CREATE SCHEMA {self.schema}")
             db.execute(f"CREATE TABLE {self.schema}.image (id bigint PRIMARY KEY, label integer, pixels bytea)")
-            db.execute(f"ALTER TABLE {self.schema}.image ALTER COLUMN pixels SET STORAGE EXTERNAL")
+            db.execute(f"ALTER TABLE {self.schema}.image ALTER COLUMN pixels SET STORAGE {self.STORAGE}")
             with db.cursor().copy(f"COPY {self.schema}.image FROM STDIN BINARY") as copy:
                 copy.set_types(["int8", "int4", "bytea"])
                 for i, image in enumerate(images):
@@ -264,6 +266,12 @@ class Psycopg:
         return out, labels
 
 
+class PsycopgExternal(Psycopg):
+    """The same with PostgreSQL told not to try to compress."""
+
+    STORAGE = "EXTERNAL"
+
+
 SERVER = os.environ.get("PINAKO_TEST_POSTGRES")
 
 
@@ -275,7 +283,7 @@ def schema(folder):
 PEERS = {"seed-png": SeedPng, "seed-lmdb": SeedLmdb, "seed-hdf5": SeedHdf5, "lmdb": Lmdb, "sqlite3": Sqlite3}
 OURS = ["files", "lmdb", "hdf5", "sqlite"]
 if SERVER:
-    PEERS["psycopg"] = Psycopg
+    PEERS |= {"psycopg": Psycopg, "psycopg-external": PsycopgExternal}
     OURS += ["postgres"]
 
 
@@ -285,7 +293,7 @@ def operations(side):
         return ["store"]
     if side == "bare-postgres":
         return ["read_one"]
-    return [operation for operation in OPERATIONS if side not in ("psycopg", "pinako-postgres") or operation != "cold_one"]
+    return [operation for operation in OPERATIONS if not side.startswith(("psycopg", "pinako-postgres")) or operation != "cold_one"]
 
 
 def work(side, operation, folder, data):

@@ -59,6 +59,19 @@ fn a_wrong_password_and_a_missing_one_are_denied() {
 }
 
 #[test]
+fn a_file_of_passwords_counts_if_nobody_else_can_read_it() {
+    let Some(url) = variable("PINAKO_TEST_POSTGRES_PASSWORD_URL") else { return };
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let place = url.split_once('@').unwrap().1.replace('/', ":");
+    std::fs::write(file.path(), format!("# ours\nelsewhere:*:*:*:wrong\n{place}:guarded:secret\n")).unwrap();
+    let url = format!("{}?schema=none&passfile={}", url.replace(":secret@", "@"), file.path().display());
+    assert_kind(open(&url, Mode::Read), ErrorKind::NotFound);
+    std::fs::set_permissions(file.path(), std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    let error = assert_kind(open(&url, Mode::Read), ErrorKind::Denied);
+    assert_says(&error, "wants a password", "chmod 600");
+}
+
+#[test]
 fn a_missing_database_is_not_found_and_the_hint_makes_it() {
     let Some(url) = variable("PINAKO_TEST_POSTGRES") else { return };
     let url = format!("{}_not", url);

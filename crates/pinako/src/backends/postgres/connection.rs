@@ -329,13 +329,9 @@ pub(super) struct CopyIn<'a> {
 }
 
 impl CopyIn<'_> {
+    /// Sends some of them, in the form of `COPY ... BINARY`.
     pub(super) fn send(&mut self, bytes: Bytes) -> Result<()> {
-        let sent = self.line.wait(self.sink.feed(bytes), self.silence);
-        match sent {
-            // The reason why the server takes no more is in its answer.
-            Err(error) if !self.line.is_lost() => Err(error),
-            sent => sent,
-        }
+        self.line.wait(self.sink.feed(bytes), self.silence)
     }
 
     /// Ends the copy.
