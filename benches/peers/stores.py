@@ -4,7 +4,7 @@
     make python build && cargo bench -p pinako --bench peer --no-run
     .venv/bin/python benches/peers/stores.py [--data IMAGES.npy] [--count 100000] [--repeat 5] [--out FILE.json]
 
-The sides in PostgreSQL take part where there is a server: .venv/bin/python scripts/servers.py run --only postgres -- ...
+The sides in PostgreSQL take part, without TLS, where there is a server: .venv/bin/python scripts/servers.py run --only postgres -- ...
 
 Every measurement is a process of its own; the sides take turns, and the order turns round from one repetition to the
 next, so that a machine that slows down slows all. Medians, and ratios of medians, are printed. A store is timed until
@@ -233,7 +233,7 @@ class Psycopg:
     def store(self, images, labels):
         import psycopg
 
-        with psycopg.connect(SERVER) as db:
+        with psycopg.connect(SERVER, sslmode="disable") as db:
             db.execute(f"CREATE SCHEMA {self.schema}")
             db.execute(f"CREATE TABLE {self.schema}.image (id bigint PRIMARY KEY, label integer, pixels bytea)")
             db.execute(f"ALTER TABLE {self.schema}.image ALTER COLUMN pixels SET STORAGE {self.STORAGE}")
@@ -245,7 +245,7 @@ class Psycopg:
     def open(self):
         import psycopg
 
-        self.db = psycopg.connect(SERVER, autocommit=True)
+        self.db = psycopg.connect(SERVER, sslmode="disable", autocommit=True)
         self.all = f"SELECT id, label, pixels FROM {self.schema}.image WHERE id = any(%s)"
         self.select = f"SELECT pixels FROM {self.schema}.image WHERE id = %s"
 
@@ -339,7 +339,7 @@ def measure(side, operation, folder, data, binary):
         store = folder.with_name(folder.name.replace("bare-", "pinako-"))
         command = [binary, f"{SERVER}?schema={schema(store)}", "bare_one", str(data)]
     elif side == "pinako-postgres":
-        command = [binary, f"{SERVER}?schema={schema(folder)}", operation, str(data)]
+        command = [binary, f"{SERVER}?schema={schema(folder)}&sslmode=disable", operation, str(data)]
     elif side.startswith("pinako-"):
         command = [binary, f"{side.removeprefix('pinako-')}:{folder}", operation, str(data)]
     else:
