@@ -1,8 +1,8 @@
 //! Several processes append to one store at once, each batch after batch: all of it is there in the end, under ids that
 //! ascend without a gap inside a batch. Of processes that are killed meanwhile, whatever was acknowledged is there, and
 //! nothing by halves.
+#![cfg(any(feature = "cloud", feature = "postgres"))]
 
-#[cfg(any(feature = "cloud", feature = "postgres"))]
 mod servers;
 
 use std::collections::BTreeMap;
