@@ -2,11 +2,12 @@
 """Peak memory of long jobs at two sizes (it must not grow with the number of images), and of one large image.
 
     make python build && .venv/bin/python benches/memory.py [--parts jobs,rasters,regions] [--counts 10000,100000] [--out FILE.json]
+    ... --parts jobs --schemes object,$PINAKO_TEST_S3,$PINAKO_TEST_POSTGRES      under scripts/servers.py run --
 
 Each command is a process of its own, whose *anonymous* memory (RssAnon in /proc/PID/status) is sampled every 2 ms. Pages
 of a memory map are not counted: they are the page cache's, and the system takes them back when it needs them.
 
-jobs: import, copy, export and verify (which reads every image) on every embedded backend. An import or a copy holds two
+jobs: import, copy, export and verify (which reads every image) on every backend. An import or a copy holds two
 batches of 16 MiB and what the backend keeps of one until it commits. 10,000 of these images are not quite two batches, so
 the peaks at 100,000 are a little higher; from 40,000 on they stay.
 
@@ -31,7 +32,15 @@ from PIL import Image
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PINAKO = ROOT / "target/release/pinako"
-SCHEMES = ["files", "lmdb", "hdf5", "sqlite"]
+SCHEMES = ["files", "lmdb", "hdf5", "sqlite", "object"]
+
+
+def place(scheme, folder, name):
+    """The URL of a store in the folder, or on the server that a scheme with :// is the URL of, where it stays."""
+    own = f"memory_{os.getpid()}_{time.time_ns()}_{name}"
+    if scheme.startswith("postgres"):
+        return f"{scheme}?schema={own}"
+    return f"{scheme}/{own}" if "://" in scheme else f"{scheme}:{folder / name}"
 
 
 def peak(*arguments):
@@ -138,7 +147,7 @@ def rasters(pinako, folder):
     return figures
 
 
-def jobs(pinako, folder, counts):
+def jobs(pinako, folder, counts, schemes):
     """Prints and gives the peaks of jobs on many images."""
     rng = np.random.default_rng(1)
     some = rng.integers(0, 256, (1000, 8, 8, 3)).repeat(4, 1).repeat(4, 2).astype(np.uint8)
@@ -148,8 +157,8 @@ def jobs(pinako, folder, counts):
         data = folder / "images.npy"
         np.save(data, np.resize(some, (count, 32, 32, 3)))
         np.save(folder / "images.labels.npy", np.arange(count) % 10)
-        for scheme in SCHEMES:
-            a, b = f"{scheme}:{folder / 'a'}", f"{scheme}:{folder / 'b'}"
+        for scheme in schemes:
+            a, b = place(scheme, folder, "a"), place(scheme, folder, "b")
             commands = {
                 "import": ("import", data, a),
                 "copy": ("copy", a, b),
@@ -167,7 +176,7 @@ def jobs(pinako, folder, counts):
     print(f"{'peak anonymous memory, MiB':32}" + "".join(f"{count:>12,}" for count in counts))
     for scheme, jobs in figures.items():
         for job, peaks in jobs.items():
-            print(f"{scheme:8}{job:24}" + "".join(f"{peaks[count]:12.1f}" for count in counts))
+            print(f"{scheme.partition(':')[0]:9}{job:23}" + "".join(f"{peaks[count]:12.1f}" for count in counts))
     return figures
 
 
@@ -175,6 +184,7 @@ def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--parts", default="jobs,rasters,regions", help="what is measured (default: all)")
     arguments.add_argument("--counts", default="10000,100000", help="images of the jobs")
+    arguments.add_argument("--schemes", default=",".join(SCHEMES), help="kinds of stores of the jobs, and URLs of servers")
     arguments.add_argument("--pinako", type=pathlib.Path, default=PINAKO, help="the command (default: the release build)")
     arguments.add_argument("--folder", type=pathlib.Path, help="where the stores go (default: the temporary folder)")
     arguments.add_argument("--out", type=pathlib.Path, help="write all figures as JSON")
@@ -183,7 +193,7 @@ def main():
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         folder = pathlib.Path(folder)
         if "jobs" in options.parts.split(","):
-            figures["jobs"] = jobs(options.pinako, folder, [int(count) for count in options.counts.split(",")])
+            figures["jobs"] = jobs(options.pinako, folder, [int(count) for count in options.counts.split(",")], options.schemes.split(","))
         if "rasters" in options.parts.split(","):
             figures["rasters"] = rasters(options.pinako, folder)
         if "regions" in options.parts.split(","):

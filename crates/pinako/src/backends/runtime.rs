@@ -1,4 +1,4 @@
-//! Where backends that speak with servers do their waiting: one runtime for the process, with threads of its own.
+//! Where object stores do their waiting: one runtime for the process, with threads of its own.
 //!
 //! The waist is synchronous, so a call hands its whole batch over as one future and blocks until that is done. It may be
 //! called from anywhere, also from a program that has a runtime of its own, in which nobody may block on another.
@@ -37,7 +37,6 @@ pub(super) fn wait_for<T: Send>(future: impl Future<Output = Result<T>> + Send) 
 ///
 /// # Errors
 /// `Backend` where the system has no threads left for the runtime.
-#[cfg(feature = "cloud")]
 pub(super) fn handle() -> Result<Handle> {
     Ok(runtime()?.handle().clone())
 }
