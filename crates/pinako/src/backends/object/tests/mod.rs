@@ -222,3 +222,25 @@ fn a_handle_that_has_not_looked_for_long_looks_for_the_newest_by_a_listing() {
     append(&idle, vec![image(77, 7)], &mut all);
     assert_holds(&store, &all);
 }
+
+#[test]
+fn a_folder_that_stands_for_a_server_counts_its_requests() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open_folder_afar(folder.path(), Mode::Create, Duration::from_millis(1)).unwrap();
+    let before = store.traffic();
+    let images: Images = (0..10).map(|seed| image(seed, 50)).collect();
+    store.append(&mut entries(&images)).unwrap();
+    let appended = store.traffic();
+    assert_eq!(appended.requests - before.requests, 2);
+    assert!(appended.sent - before.sent > 500);
+    let mut count = 0;
+    store
+        .fetch(&(0..10).collect::<Vec<Id>>(), &mut |place, image| {
+            assert_eq!(image.unwrap().1, images[place].1);
+            count += 1;
+            Ok(())
+        })
+        .unwrap();
+    let fetched = store.traffic();
+    assert_eq!((count, fetched.requests - appended.requests, fetched.received - appended.received), (10, 2, 500));
+}
