@@ -3,6 +3,8 @@
 //! `PROPTEST_CASES=10000` takes about as many regions a backend.
 
 mod schemes;
+#[cfg(feature = "postgres")]
+mod servers;
 
 use pinako::backend::{IoHints, ReadRequest};
 use pinako::backends::{self, Mode};
@@ -48,45 +50,55 @@ fn regions_are_crops_on_every_backend() {
         println!("on {scheme}:");
         let folder = tempfile::tempdir().unwrap();
         let url = format!("{scheme}:{}", folder.path().join("store").display());
-        let store = match *scheme {
+        regions_are_crops(&match *scheme {
             "memory" => Store::create("memory:").unwrap(),
             _ => Store::options().durability(Durability::Buffered).create(&url).unwrap(),
-        };
-        // A batch of images a case and some regions of each.
-        let batches = collection::vec((images(), collection::vec(proptest::array::uniform4(0..=u16::MAX), 5)), 1..5);
-        let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
-        let config = ProptestConfig { cases: config.cases.div_ceil(12), ..config };
-        let run = TestRunner::new(config).run(&batches, |batch| {
-            let new = batch.iter().map(|((image, encoding), _)| NewImage::encoded(image.view(), *encoding));
-            let ids = store.append(new).unwrap();
-            let mut asked = Vec::new();
-            let mut expected = Vec::new();
-            for (id, ((image, encoding), parts)) in ids.zip(&batch) {
-                for &part in parts {
-                    let region = region(image.shape(), part);
-                    let crop = image.view().crop(region).unwrap();
-                    let mut out = vec![0; crop.bytes().len()];
-                    store.region_into(id, region, &mut out).unwrap();
-                    prop_assert!(out == crop.bytes(), "{region} of image {id}");
-                    let strategy =
-                        [plan::Strategy::Exact, plan::Strategy::Grow(part[0] as u32 % 9), plan::Strategy::Paper];
-                    let strategy = strategy[part[1] as usize % 3];
-                    match store.region_by(id, region, strategy, Budget::default()) {
-                        Ok(image) => prop_assert_eq!(image, crop.clone(), "{} of image {}", region, id),
-                        Err(error) => {
-                            prop_assert_eq!((error.kind(), *encoding), (ErrorKind::Unsupported, PixelEncoding::Png))
-                        }
-                    }
-                    asked.push((id, region));
-                    expected.push(crop);
-                }
-            }
-            prop_assert!(store.regions(&asked).unwrap() == expected);
-            prop_assert_eq!(store.region(asked[0].0, asked[0].1).unwrap(), expected[0].clone());
-            Ok(())
         });
-        run.unwrap_or_else(|error| panic!("on {scheme}: {error}"));
     }
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn regions_are_crops_in_postgresql() {
+    let Some(url) = servers::fresh_url("POSTGRES") else { return };
+    regions_are_crops(&Store::options().durability(Durability::Buffered).create(&url).unwrap());
+    servers::drop_fresh(&url);
+}
+
+fn regions_are_crops(store: &Store) {
+    // A batch of images a case and some regions of each.
+    let batches = collection::vec((images(), collection::vec(proptest::array::uniform4(0..=u16::MAX), 5)), 1..5);
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
+    let config = ProptestConfig { cases: config.cases.div_ceil(12), ..config };
+    let run = TestRunner::new(config).run(&batches, |batch| {
+        let new = batch.iter().map(|((image, encoding), _)| NewImage::encoded(image.view(), *encoding));
+        let ids = store.append(new).unwrap();
+        let mut asked = Vec::new();
+        let mut expected = Vec::new();
+        for (id, ((image, encoding), parts)) in ids.zip(&batch) {
+            for &part in parts {
+                let region = region(image.shape(), part);
+                let crop = image.view().crop(region).unwrap();
+                let mut out = vec![0; crop.bytes().len()];
+                store.region_into(id, region, &mut out).unwrap();
+                prop_assert!(out == crop.bytes(), "{region} of image {id}");
+                let strategy = [plan::Strategy::Exact, plan::Strategy::Grow(part[0] as u32 % 9), plan::Strategy::Paper];
+                let strategy = strategy[part[1] as usize % 3];
+                match store.region_by(id, region, strategy, Budget::default()) {
+                    Ok(image) => prop_assert_eq!(image, crop.clone(), "{} of image {}", region, id),
+                    Err(error) => {
+                        prop_assert_eq!((error.kind(), *encoding), (ErrorKind::Unsupported, PixelEncoding::Png))
+                    }
+                }
+                asked.push((id, region));
+                expected.push(crop);
+            }
+        }
+        prop_assert!(store.regions(&asked).unwrap() == expected);
+        prop_assert_eq!(store.region(asked[0].0, asked[0].1).unwrap(), expected[0].clone());
+        Ok(())
+    });
+    run.unwrap_or_else(|error| panic!("on {}: {error}", store.url()));
 }
 
 /// An image of 600 x 700 pixels.
