@@ -66,7 +66,9 @@ pub(super) fn unpack(order: &Order, pixel: usize, payload: &[u8], image: &mut [u
     let (width, side) = (order.width(), tile_side(order));
     let stride = width as usize * pixel;
     let held = 0..u64::from(width) * u64::from(order.height());
-    let is_long = image.len() >= PARALLEL;
+    // Whoever waits for others on a thread of rayon's does other work meanwhile: here another chunk of images might be
+    // fetched before the call of the backend ends that lends this payload. Such a thread has others beside it anyway.
+    let is_long = image.len() >= PARALLEL && rayon::current_thread_index().is_none();
     let band = |(number, image): (usize, &mut [u8])| {
         let frame = Rect { x: 0, y: number as u32 * side, width, height: (image.len() / stride) as u32 };
         let mut place = |wanted: Rect, blocks: &[Block]| {

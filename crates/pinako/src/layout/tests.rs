@@ -1,5 +1,9 @@
 //! Pixels there and back, against the curve's own ranks.
 
+use std::cell::Cell;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+
 use proptest::prelude::Just;
 use proptest::{prop_assert, prop_assert_eq, prop_compose, proptest};
 
@@ -193,4 +197,24 @@ fn what_grows_beyond_all_bounds_is_the_image() {
     for n in [32, 63, 64, u32::MAX] {
         assert_eq!(sample.arrangement.grow(region, n), Region::new(0, 0, 50, 40).unwrap());
     }
+}
+
+#[test]
+fn no_thread_does_other_work_while_it_puts_an_image_in_order() {
+    thread_local!(static IS_AT_IT: Cell<bool> = const { Cell::new(false) });
+    let sample = sample("hilbert:8".parse().unwrap(), 2000, 2200, 1);
+    let mut image = vec![0; sample.image.len()];
+    let nested = AtomicBool::new(false);
+    let threads = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+    threads.scope(|scope| {
+        for _ in 0..2000 {
+            scope.spawn(|_| nested.store(nested.load(Relaxed) || IS_AT_IT.get(), Relaxed));
+        }
+        IS_AT_IT.set(true);
+        sample.arrangement.unpack(&sample.payload, &mut image);
+        IS_AT_IT.set(false);
+    });
+    assert!(image == sample.image);
+    // A payload is lent by a call of the backend, which must not be called again before that ends.
+    assert!(!nested.load(Relaxed));
 }
