@@ -439,24 +439,34 @@ fn left_out(kind: Kind) -> Error {
         .with_hint(format!("build it with the cargo feature {feature:?}"))
 }
 
-/// The URL of a server as it may be shown.
+/// The URL of a server as it may be shown. Characters that a password should not have as they are may stand in it.
 fn without_password(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
     let (place, options) = rest.split_once('?').map_or((rest, None), |(place, options)| (place, Some(options)));
-    let end = place.find('/').unwrap_or(place.len());
-    let mut shown = match place[..end].rsplit_once('@').or_else(|| place.rsplit_once('@')) {
-        Some((user, _)) if user.contains(':') => {
-            let name = user.split(':').next().unwrap_or_default();
-            format!("{scheme}://{name}:***{}", &place[user.len()..])
+    let secret = rest.rfind('@').and_then(|at| rest[..at].find(':').map(|colon| colon + 1..at));
+    let mut shown = match secret {
+        Some(secret) if secret.end <= place.len() => {
+            format!("{scheme}://{}***{}", &place[..secret.start], &place[secret.end..])
         }
-        _ => format!("{scheme}://{place}"),
+        // What looks like options may be the rest of a password.
+        Some(secret) => return format!("{scheme}://{}***", &rest[..secret.start]),
+        None => format!("{scheme}://{place}"),
     };
     let options = options.into_iter().flat_map(|options| options.split('&'));
     for (option, separator) in options.zip(std::iter::once('?').chain(std::iter::repeat('&'))) {
         shown.push(separator);
-        shown.push_str(if option.starts_with("password=") { "password=***" } else { option });
+        match option.split_once('=') {
+            Some((name, _)) if may_be_secret(name) => shown.extend([name, "=***"]),
+            _ => shown.push_str(option),
+        }
     }
     shown
+}
+
+/// Whether an option of that name may be meant to be a password.
+fn may_be_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    name.contains('%') || name.starts_with("pas") && name != "passfile" || name.starts_with("pw")
 }
 
 /// The error for what a creation left at `path` that was killed.
@@ -523,6 +533,14 @@ mod tests {
             ("postgres://ann:se/cret@h/db", "postgres://ann:***@h/db"),
             ("postgres://h/db?user=ann&password=secret&x=y", "postgres://h/db?user=ann&password=***&x=y"),
             ("postgres://h?password=secret", "postgres://h?password=***"),
+            ("postgres://ann:p?secret@h/db", "postgres://ann:***"),
+            ("postgres://ann:p?a&b=secret@h/db", "postgres://ann:***"),
+            ("postgres://ann:p/se?cret@h/db", "postgres://ann:***"),
+            ("postgres://h:5432/db?password=a@secret", "postgres://h:***"),
+            ("postgres://h/db?passw%6frd=secret", "postgres://h/db?passw%6frd=***"),
+            ("postgres://h/db?Pasword=secret&PWD=x", "postgres://h/db?Pasword=***&PWD=***"),
+            ("postgres://h/db?passfile=/x&user=ann@home", "postgres://h/db?passfile=/x&user=ann@home"),
+            ("s3://bucket/prefix?endpoint=https://ann:secret@h", "s3://bucket/prefix?endpoint=https:***"),
             ("s3://bucket/prefix", "s3://bucket/prefix"),
         ] {
             assert_eq!(without_password(url), shown);

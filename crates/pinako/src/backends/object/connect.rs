@@ -322,6 +322,9 @@ fn check_endpoint(endpoint: Option<String>) -> Result<()> {
     let known = endpoint.chars().all(|c| c.is_ascii_alphanumeric() || "-._~:/[]%".contains(c));
     match Url::parse(&endpoint) {
         Ok(url) if known && matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(()),
+        // A password may stand before an @.
+        _ if endpoint.contains('@') => Err(Error::invalid("an endpoint has no user and no password in it")
+            .with_hint("write https://HOST:PORT, and see docs/servers.md for where credentials are taken from")),
         _ => Err(Error::invalid(format!("the endpoint {endpoint:?} is not the URL of a server"))
             .with_hint("write https://HOST:PORT, or http:// where there is no TLS")),
     }

@@ -35,6 +35,9 @@ const OPTIONS: [(&str, Option<&str>); 14] = [
     ("statement_timeout", None),
 ];
 
+/// How a password is written whose characters mean something in a URL.
+const ESCAPES: &str = "in a password, / is written %2F, ? is %3F, @ is %40 and : is %3A";
+
 /// Where the server is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Host {
@@ -85,6 +88,15 @@ impl Place {
             }
         }
         let mut take = |option: &str| given.remove(option).filter(|value| !value.is_empty());
+        let port = match take("port") {
+            None => 5432,
+            // What stands there may be a part of a password.
+            Some(port) => port
+                .parse()
+                .ok()
+                .filter(|&port| port != 0)
+                .ok_or_else(|| Error::invalid("its port is no number from 1 to 65535").with_hint(ESCAPES))?,
+        };
         let host = match take("host") {
             Some(host) if host.starts_with('/') => Host::Unix(host.into()),
             Some(host) if host.contains(',') => {
@@ -92,15 +104,7 @@ impl Place {
                     .with_hint("name one, or a name that stands for them"));
             }
             Some(host) => Host::Tcp(host),
-            None => Host::of_this_machine(),
-        };
-        let port = match take("port") {
-            None => 5432,
-            // What stands there may be a part of a password.
-            Some(port) => port.parse().ok().filter(|&port| port != 0).ok_or_else(|| {
-                Error::invalid("its port is no number from 1 to 65535")
-                    .with_hint("in a password, / is written %2F, ? is %3F, @ is %40 and : is %3A")
-            })?,
+            None => Host::of_this_machine(port),
         };
         let user = match take("user") {
             Some(user) => user,
@@ -134,7 +138,9 @@ impl Place {
         };
         let connect_timeout = match take("connect_timeout") {
             None => Duration::from_secs(10),
-            Some(value) => seconds(&value).ok_or_else(|| unsound("connect_timeout", &value, "1 or more seconds"))?,
+            Some(value) => {
+                seconds(&value).ok_or_else(|| unsound("connect_timeout", &value, "seconds; 0 is no limit"))?
+            }
         };
         let statement_timeout = match take("statement_timeout") {
             None => Duration::from_secs(60),
@@ -169,9 +175,9 @@ impl Place {
 
 impl Host {
     /// The server of this machine: by its socket where there is one, as whom its user is known there.
-    fn of_this_machine() -> Self {
+    fn of_this_machine(port: u16) -> Self {
         let mut folders = SOCKET_FOLDERS.iter().map(Path::new);
-        match folders.find(|folder| socket_path(folder, 5432).exists()) {
+        match folders.find(|folder| socket_path(folder, port).exists()) {
             Some(folder) => Host::Unix(folder.to_owned()),
             None => Host::Tcp("localhost".to_owned()),
         }
@@ -202,6 +208,10 @@ fn parse(url: &str) -> Result<BTreeMap<&'static str, String>> {
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let Some(&(name, _)) = OPTIONS.iter().find(|(known, _)| *known == name) else {
+            // Behind a ? in a password, this is a part of it.
+            if query.contains('@') {
+                return Err(Error::invalid("the URL has an option that means nothing here").with_hint(ESCAPES));
+            }
             let known = OPTIONS.map(|(known, _)| known).join(", ");
             return Err(Error::invalid(format!("the URL has an option {name:?} that means nothing here"))
                 .with_hint(format!("the options are {known}")));
@@ -221,8 +231,11 @@ fn unsound(option: &str, value: &str, expected: &str) -> Error {
     Error::invalid(format!("its {option} is {value:?}, expected {expected}"))
 }
 
+/// Seconds as libpq has them: 0 are no limit, which is a day here.
 fn seconds(value: &str) -> Option<Duration> {
-    value.parse().ok().filter(|seconds| (1..=86_400).contains(seconds)).map(Duration::from_secs)
+    const DAY: u64 = 86_400;
+    let seconds: u64 = value.parse().ok()?;
+    Some(Duration::from_secs(if seconds == 0 { DAY } else { seconds.min(DAY) }))
 }
 
 /// A period as PostgreSQL's own settings have it.
@@ -268,6 +281,8 @@ mod tests {
         assert_eq!((bare.host, bare.port), (Host::Tcp("db".to_owned()), 77));
         assert_eq!((&*bare.user, &*bare.database, &*bare.schema), ("bob", "zoo", "pinako"));
         assert_eq!(bare.password.as_deref(), Some("pw"));
+        let unlimited = place("postgres://h/", &[("PGCONNECT_TIMEOUT", "0")]).unwrap();
+        assert_eq!(unlimited.connect_timeout.as_secs(), 86_400);
 
         let named = place("postgresql://eve@[::1]:5/", &[]).unwrap();
         assert_eq!((named.server(), &*named.database), ("[::1]:5".to_owned(), "eve"));
@@ -277,10 +292,23 @@ mod tests {
     }
 
     #[test]
+    fn the_socket_of_this_machine_is_that_of_the_port() {
+        // A port's number, so that a file of that name is nobody's server.
+        let file = socket_path(Path::new("/tmp"), 3);
+        std::fs::write(&file, "").unwrap();
+        let (there, elsewhere) = (place("postgres:///zoo?port=3", &[]), place("postgres:///zoo?port=4", &[]));
+        std::fs::remove_file(&file).unwrap();
+        assert_eq!(there.unwrap().host, Host::Unix("/tmp".into()));
+        assert_eq!(elsewhere.unwrap().host, Host::Tcp("localhost".to_owned()));
+    }
+
+    #[test]
     fn what_makes_no_sense_is_told_and_no_password_is() {
         for (url, found) in [
             ("postgres://a:secret@h:99999/", "port"),
             ("postgres://a:secret/word@h/", "port"),
+            ("postgres://a:p?secret@h/db", "option"),
+            ("postgres://a:p?x=1&secret&y@h/db", "option"),
             ("postgres://a@h/?port=0", "port"),
             ("postgres://a@h1,h2/", "several hosts"),
             ("postgres://a@h/?sslmode=sure", "sslmode"),
