@@ -106,8 +106,8 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// First guesses at what reading costs here, for the planner.
     fn io_hints(&self) -> IoHints;
 
-    /// Gives back the space of removed images and merges what many small appends left behind. Safe beside readers;
-    /// excludes writers. Ids, names and contents stay as they are.
+    /// Gives back the space of removed images and merges what many small appends left behind. Safe beside readers, who
+    /// may have to wait, as for any slow answer; excludes writers. Ids, names and contents stay as they are.
     ///
     /// # Errors
     /// `Conflict`, and nothing has changed, where another process has the store open and files of this kind cannot be

@@ -12,5 +12,6 @@ mod restarts;
 mod samples;
 #[path = "../servers/mod.rs"]
 mod servers;
+mod sharing;
 mod timeouts;
 mod tls;

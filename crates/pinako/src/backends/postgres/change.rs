@@ -1,18 +1,21 @@
 //! Changes: one transaction each, one at a time.
 //!
 //! Writers exclude each other by the row of the store's next id, which each locks first; so ids are given in the order
-//! of the commits, and none is used up by a change that failed.
+//! of the commits, and none is used up by a change that failed. Those who share a handle take turns before they take a
+//! connection: none of it is to wait for a lock while readers want it.
 //!
 //! A connection may be cut when a commit is under way, and then nobody tells whether it was made. So each change leaves
 //! a *token* of its own in the store. Whoever has lost a connection takes the lock on another one, which alone says that
 //! the lost transaction has ended, one way or the other, and looks whether its token is there.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::connection::{Connection, Failure};
+use super::connection::{Connection, Failure, GRACE};
+use super::error::busy;
 use super::pool::{Pool, TRIES};
 use super::schema::{Marks, State, Totals, set_values};
+use super::sql::millis;
 use crate::error::{Error, ErrorKind, Result};
 
 /// A transaction that changes the store.
@@ -51,6 +54,8 @@ impl Pool {
         can_be_repeated: bool,
         mut work: impl FnMut(&mut Change<'_>) -> Result<T>,
     ) -> Result<T> {
+        let end = Instant::now() + patience;
+        let _turn = self.turn.try_lock_until(end).ok_or_else(busy)?;
         let mut unanswered: Option<Unanswered<T>> = None;
         let mut tries = 0;
         loop {
@@ -59,7 +64,9 @@ impl Pool {
                 Err(error) if unanswered.is_some() => return Err(in_doubt(error)),
                 lent => lent?,
             };
-            let begun = Change::begin(&mut lent, &self.sql.schema, patience);
+            // Whoever wants to know what became of a change waits for as long as it may take that one to end.
+            let left = if tries == 1 { end.saturating_duration_since(Instant::now()) } else { patience };
+            let begun = Change::begin(&mut lent, &self.sql.schema, left, patience);
             let mut may_be_begun = can_be_repeated || begun.is_err();
             let outcome = begun.and_then(|mut change| {
                 if let Some(lost) = unanswered.take() {
@@ -106,17 +113,26 @@ impl Pool {
 }
 
 impl<'a> Change<'a> {
-    /// Begins a transaction that excludes all others, once they are done. It may take as long as the bytes that are to
-    /// be stored take to come.
-    fn begin(connection: &'a mut Connection, schema: &str, patience: Duration) -> Result<Self> {
+    /// Begins a transaction that excludes all others, if they are done before the time `left` is over. It may take as
+    /// long as the bytes that are to be stored take to come.
+    fn begin(connection: &'a mut Connection, schema: &str, left: Duration, patience: Duration) -> Result<Self> {
+        // One lock of a row may be two to the server, and lock_timeout is the limit of each.
+        let (lock, both) = (millis(left), millis(left + GRACE));
+        let patience = millis(patience);
         let messages = connection.begin(
             &format!(
-                "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = 0; \
+                "BEGIN ISOLATION LEVEL READ COMMITTED; \
+                 SET LOCAL lock_timeout = {lock}; SET LOCAL statement_timeout = {both}; \
                  SELECT FROM {schema}.store WHERE key = 'next_id' FOR UPDATE; \
+                 SET LOCAL lock_timeout = {patience}; SET LOCAL statement_timeout = 0; \
                  SELECT key, value, checksum FROM {schema}.store WHERE key <> 'label_names'"
             ),
-            patience,
-        )?;
+            left + GRACE,
+        );
+        let messages = match messages {
+            Err(_) if connection.failure() == Some(Failure::TimedOut) => return Err(busy()),
+            messages => messages?,
+        };
         let state = State::of_messages(&messages);
         Ok(Change { connection, totals: state.totals()?, marks: state.marks()? })
     }

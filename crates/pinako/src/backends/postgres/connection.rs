@@ -28,7 +28,7 @@ use super::wire::{Counters, Socket, Stopped, Stream, Wire};
 use crate::error::{Error, ErrorKind, Result};
 
 /// How much longer than the server may take for a statement we wait for what it says of that.
-const GRACE: Duration = Duration::from_secs(1);
+pub(super) const GRACE: Duration = Duration::from_secs(1);
 
 /// When a server is asked whether it is still there, how often again, and until when.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);

@@ -22,13 +22,16 @@ pub(super) fn is_name_taken(error: &Error) -> bool {
     source.is_some_and(|source| source.constraint() == Some(NAMES))
 }
 
+/// The error for others who do not let go of what has to be locked.
+pub(super) fn busy() -> Error {
+    Error::conflict("somebody else is writing to it or compacting it and did not finish in time")
+        .with_hint("try again when they are done")
+}
+
 /// The library's error for one of PostgreSQL's.
 pub(super) fn failed(error: tokio_postgres::Error) -> Error {
     let meant = match error.code() {
-        Some(&SqlState::LOCK_NOT_AVAILABLE | &SqlState::T_R_DEADLOCK_DETECTED) => {
-            Error::conflict("somebody else is writing to it or compacting it and did not finish in time")
-                .with_hint("try again when they are done")
-        }
+        Some(&SqlState::LOCK_NOT_AVAILABLE | &SqlState::T_R_DEADLOCK_DETECTED) => busy(),
         Some(&SqlState::UNIQUE_VIOLATION) if constraint(&error) == Some(NAMES) => {
             Error::conflict("there is an image of that name already")
         }
@@ -39,7 +42,9 @@ pub(super) fn failed(error: tokio_postgres::Error) -> Error {
             Error::conflict("somebody else has made it meanwhile").with_hint("open it instead")
         }
         Some(&SqlState::QUERY_CANCELED) => Error::new(ErrorKind::Transient, "the server gave up: it took too long")
-            .with_hint("allow more time with ?statement_timeout=, for example 5min"),
+            .with_hint(
+                "allow more time with ?statement_timeout=, for example 5min; who reads a store that is being compacted waits",
+            ),
         Some(&SqlState::INSUFFICIENT_PRIVILEGE) => Error::new(ErrorKind::Denied, "the server refuses it to this user")
             .with_hint("the owner can GRANT it; reading takes USAGE on the schema and SELECT on its tables"),
         Some(&SqlState::READ_ONLY_SQL_TRANSACTION) => {

@@ -23,7 +23,7 @@ use std::collections::{HashSet, VecDeque};
 use std::fmt;
 use std::ops::{ControlFlow, Range};
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio_postgres::Row;
 
@@ -36,7 +36,7 @@ use self::sql::{Query, Sql};
 use super::{Mode, check_found, check_label_names, name_taken, read_only};
 use crate::backend::{
     Backend, DescribeSink, Durability, Entry, FetchSink, Footprint, IoHints, Payload, Properties, ReadRequest,
-    ReadSink, ScanSink, Traffic, Vacuumed, WRITER_PATIENCE,
+    ReadSink, ScanSink, Traffic, Vacuumed,
 };
 use crate::descriptor::{Descriptor, Id};
 use crate::error::{Error, ErrorKind, Result};
@@ -44,9 +44,14 @@ use crate::error::{Error, ErrorKind, Result};
 /// Most ids, names or ranges of one statement.
 const BATCH: usize = 16_384;
 
-/// Images of the first statement of a scan, and of the later ones.
-const FIRST_PAGE: i64 = 256;
-const PAGE: i64 = 8192;
+/// Images of the first statement of a scan, which are those that a store asks for at once; and most of a later one. What
+/// is sent beyond the place where a sink breaks off is sent in vain.
+const FIRST_PAGE: i64 = 1024;
+const LARGEST_PAGE: i64 = 8192;
+
+/// Images of the first statement of a removal, and how long one should take: the server says nothing meanwhile.
+const FIRST_REMOVED: usize = 64;
+const REMOVAL: Duration = Duration::from_millis(500);
 
 struct Postgres {
     pool: Pool,
@@ -65,7 +70,7 @@ impl fmt::Debug for Postgres {
 pub(crate) fn open(url: &str, mode: Mode, durability: Durability, patience: Duration) -> Result<Box<dyn Backend>> {
     let place = Place::new(url)?;
     let writes = mode != Mode::Read;
-    let settings = sql::settings(place.statement_timeout, patience, durability, writes);
+    let settings = sql::settings(place.statement_timeout, durability, writes);
     let sql = Sql::new(&place.schema);
     let pool = Pool::new(place, sql, settings);
     {
@@ -82,7 +87,7 @@ pub(crate) fn open(url: &str, mode: Mode, durability: Durability, patience: Dura
 /// Deletes the store that `url` names, and its schema where nothing else is in it.
 pub(crate) fn delete(url: &str) -> Result<()> {
     let place = Place::new(url)?;
-    let settings = sql::settings(place.statement_timeout, WRITER_PATIENCE, Durability::Full, true);
+    let settings = sql::settings(place.statement_timeout, Durability::Full, true);
     let sql = Sql::new(&place.schema);
     let pool = Pool::new(place, sql, settings);
     let mut connection = pool.take()?;
@@ -391,7 +396,7 @@ impl Backend for Postgres {
                 if count < page {
                     return Ok(());
                 }
-                page = PAGE;
+                page = (page * 2).min(LARGEST_PAGE);
             }
         })
     }
@@ -421,12 +426,20 @@ impl Backend for Postgres {
     fn remove(&self, ids: &[Id]) -> Result<u64> {
         let ids = image::as_bigints(ids.iter().copied());
         self.change(true, |change| {
-            let row = change.connection.query_one(Query::Remove, &[&ids])?;
-            let number = |at| image::value::<i64>(&row, at, "count").map(|count| count.unwrap_or(0).unsigned_abs());
-            let (removed, bytes) = (number(0)?, number(1)?);
-            change.totals.images = change.totals.images.saturating_sub(removed);
-            change.totals.payload_bytes = change.totals.payload_bytes.saturating_sub(bytes);
-            Ok(removed)
+            let (mut left, mut most, mut all) = (&*ids, FIRST_REMOVED, 0u64);
+            while !left.is_empty() {
+                let (batch, rest) = left.split_at(left.len().min(most));
+                let begun = Instant::now();
+                let row = change.connection.query_one(Query::Remove, &[&batch])?;
+                let number = |at| image::value::<i64>(&row, at, "count").map(|count| count.unwrap_or(0).unsigned_abs());
+                let (removed, bytes) = (number(0)?, number(1)?);
+                all += removed;
+                change.totals.images = change.totals.images.saturating_sub(removed);
+                change.totals.payload_bytes = change.totals.payload_bytes.saturating_sub(bytes);
+                most = if begun.elapsed() < REMOVAL { (most * 2).min(BATCH) } else { (most / 2).max(1) };
+                left = rest;
+            }
+            Ok(all)
         })
     }
 
@@ -458,11 +471,9 @@ impl Backend for Postgres {
     }
 
     fn compact(&self) -> Result<()> {
-        if self.patience.is_none() {
-            return Err(read_only());
-        }
+        let Some(patience) = self.patience else { return Err(read_only()) };
         let mut connection = self.pool.take()?;
-        upkeep::compact(&mut connection, &self.pool.sql.schema)
+        upkeep::compact(&mut connection, &self.pool.sql.schema, patience)
     }
 
     fn vacuum(&self, _keep: Duration, _rehearsal: bool) -> Result<Vacuumed> {

@@ -17,8 +17,9 @@ use crate::error::{Error, ErrorKind, Result};
 /// Most connections of a handle. A server has some 100 for everybody, and each of them is a process there.
 pub(super) const MOST: usize = 8;
 
-/// How long a call waits for another's connection.
-const WAIT: Duration = Duration::from_secs(30);
+/// For how much longer than a statement takes nothing may come or go on any connection while a call waits for one: then
+/// those who have them wait for each other, or for something else.
+const STANDSTILL: Duration = Duration::from_secs(60);
 
 /// When a server that was there is asked whether it is back.
 const BETWEEN_TRIES: Duration = Duration::from_millis(200);
@@ -35,6 +36,8 @@ pub(super) struct Pool {
     settings: String,
     state: Mutex<State>,
     free: Condvar,
+    /// Who makes a change.
+    pub(super) turn: Mutex<()>,
     /// Whether the server was ever there.
     was_reached: AtomicBool,
 }
@@ -55,6 +58,7 @@ impl Pool {
             settings,
             state: Mutex::default(),
             free: Condvar::new(),
+            turn: Mutex::default(),
             was_reached: AtomicBool::new(false),
         }
     }
@@ -62,9 +66,8 @@ impl Pool {
     /// A connection, which nobody else has until it is dropped.
     ///
     /// # Errors
-    /// `Transient` where all are in use for too long, or there is no server.
+    /// `Transient` where all are in use and stand still, or there is no server.
     pub(super) fn take(&self) -> Result<Lent<'_>> {
-        let end = Instant::now() + WAIT;
         let mut state = self.state.lock();
         loop {
             if let Some(mut connection) = state.idle.pop() {
@@ -74,8 +77,12 @@ impl Pool {
             if state.open < MOST {
                 break;
             }
-            if self.free.wait_until(&mut state, end).timed_out() {
-                let message = format!("all {MOST} connections of this store have been in use for {} s", WAIT.as_secs());
+            let before = self.counters.exchanged();
+            let silence = STANDSTILL + self.place.statement_timeout;
+            if self.free.wait_for(&mut state, silence).timed_out() && self.counters.exchanged() == before {
+                let seconds = silence.as_secs();
+                let message =
+                    format!("all {MOST} connections of this store were in use for {seconds} s, and stood still");
                 return Err(Error::new(ErrorKind::Transient, message).with_hint("let fewer threads use it at once"));
             }
         }

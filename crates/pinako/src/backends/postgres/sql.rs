@@ -165,21 +165,19 @@ fn text(query: Query, schema: &str) -> String {
     }
 }
 
+/// A period as PostgreSQL's timeouts have it, for which 0 is none.
+pub(super) fn millis(period: Duration) -> u128 {
+    period.as_millis().clamp(1, i32::MAX as u128)
+}
+
 /// What a connection is told first: how statements are planned, how long they may take, and what a commit means.
-pub(super) fn settings(
-    statement_timeout: Duration,
-    patience: Duration,
-    durability: Durability,
-    writes: bool,
-) -> String {
-    let millis = |period: Duration| period.as_millis().clamp(1, i32::MAX as u128);
+pub(super) fn settings(statement_timeout: Duration, durability: Durability, writes: bool) -> String {
     let mut settings = format!(
-        "SET statement_timeout = {}; SET lock_timeout = {}; SET client_min_messages = error; \
+        "SET statement_timeout = {}; SET lock_timeout = 0; SET client_min_messages = error; \
          SET plan_cache_mode = force_generic_plan; SET jit = off; SET enable_seqscan = off; SET enable_bitmapscan = off; \
          SET enable_hashjoin = off; SET enable_mergejoin = off; \
          SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3; ",
-        millis(statement_timeout),
-        millis(patience)
+        millis(statement_timeout)
     );
     settings.push_str(match (writes, durability) {
         (false, _) => "SET default_transaction_read_only = on",

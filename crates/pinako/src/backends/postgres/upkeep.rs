@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tokio_postgres::SimpleQueryMessage;
 
 use super::connection::Connection;
+use super::sql::{literal, millis};
 use crate::backend::WRITER_PATIENCE;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -18,22 +19,24 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 /// A table of any size is written anew without a word.
 const NO_LIMIT: Duration = Duration::from_secs(30 * 86_400);
 
-/// Writes the tables anew without what was removed. Readers and writers wait meanwhile.
+/// Writes the tables anew without what was removed. Readers and writers wait meanwhile, each for as long as it waits.
 ///
 /// # Errors
-/// `Denied` where the tables belong to another user, `Conflict` where others use them for too long.
-pub(super) fn compact(connection: &mut Connection, schema: &str) -> Result<()> {
-    let own = first_value(&connection.batch(&format!(
-        "SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = '{}.payload'::regclass",
-        schema.replace('\'', "''")
-    ))?);
+/// `Denied` where the tables belong to another user, `Conflict` where others use them for longer than `patience`.
+pub(super) fn compact(connection: &mut Connection, schema: &str, patience: Duration) -> Result<()> {
+    let payload = literal(&format!("{schema}.payload"));
+    let own = first_value(
+        &connection
+            .batch(&format!("SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = {payload}::regclass"))?,
+    );
     if own.as_deref() != Some("t") {
         return Err(Error::new(ErrorKind::Denied, "only the owner of the tables can compact the store")
             .with_hint("do it as the user who created it"));
     }
     wait_for_old_views(connection)?;
     // It is not given back: the connection ends with this.
-    connection.begin("SET statement_timeout = 0", Duration::ZERO)?;
+    let patience = millis(patience);
+    connection.begin(&format!("SET statement_timeout = 0; SET lock_timeout = {patience}"), Duration::ZERO)?;
     for table in ["payload", "image", "store"] {
         connection.batch_within(&format!("VACUUM (FULL, ANALYZE) {schema}.{table}"), NO_LIMIT)?;
     }
@@ -45,8 +48,14 @@ pub(super) fn compact(connection: &mut Connection, schema: &str) -> Result<()> {
 /// # Errors
 /// `Denied` where the tables belong to another user, `Conflict` where others use them for too long.
 pub(super) fn delete(connection: &mut Connection, schema: &str) -> Result<()> {
-    let tables = ["payload", "image", "store"].map(|table| format!("{schema}.{table}")).join(", ");
-    connection.begin(&format!("BEGIN; DROP TABLE {tables}"), WRITER_PATIENCE)?;
+    // They are locked one after another: in the order in which writers do.
+    let tables = ["store", "image", "payload"].map(|table| format!("{schema}.{table}")).join(", ");
+    let patience = millis(WRITER_PATIENCE);
+    let drop = format!(
+        "BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = {patience}; LOCK TABLE {tables}; \
+         DROP TABLE {tables}"
+    );
+    connection.begin(&drop, 3 * WRITER_PATIENCE)?;
     connection.end("COMMIT")?;
     // One in which somebody keeps other things stays, and so does one of somebody else's.
     let _ = connection.batch(&format!("DROP SCHEMA {schema}"));

@@ -33,6 +33,13 @@ pub(super) struct Counters {
     pub(super) received: AtomicU64,
 }
 
+impl Counters {
+    /// Bytes both ways.
+    pub(super) fn exchanged(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed).wrapping_add(self.received.load(Ordering::Relaxed))
+    }
+}
+
 /// A socket of either kind.
 #[derive(Debug)]
 pub(super) enum Socket {
