@@ -430,7 +430,8 @@ pub struct VerifyArgs {
 
 /// Give back the space of removed images and merge what many small appends left behind
 ///
-/// Readers may go on meanwhile; ids and names stay.
+/// Readers may go on meanwhile; ids and names stay. In PostgreSQL they wait while a table is written anew, and fail where
+/// that takes longer than their `statement_timeout`, which is a minute unless their URL says otherwise.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -1,5 +1,6 @@
 //! Servers and networks that say nothing any more: no call waits for ever.
 
+use std::io::Write;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -64,6 +65,40 @@ fn a_server_that_says_nothing_from_the_start_is_an_error_in_time() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = silent.local_addr().unwrap().port();
     let url = format!("postgres://ann:secret@127.0.0.1:{port}/db?connect_timeout=1");
+    let error = assert_kind(in_time(|| open(&url, Mode::Read)), ErrorKind::Transient);
+    assert_says(&error, "did not answer within 1 seconds", "connect_timeout");
+}
+
+#[test]
+fn a_server_that_says_little_for_ever_is_an_error_in_time() {
+    let trickling = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = trickling.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for client in trickling.incoming() {
+            thread::spawn(move || {
+                let mut client = client.unwrap();
+                // The beginning of a message that is long: each byte is a sign of life.
+                let _ = client.write_all(b"R\x00\x01\x00\x00");
+                while client.write_all(b"x").is_ok() {
+                    thread::sleep(Duration::from_millis(100));
+                }
+            });
+        }
+    });
+    let url = format!("postgres://ann:secret@127.0.0.1:{port}/db?connect_timeout=1&sslmode=disable");
+    let error = assert_kind(in_time(|| open(&url, Mode::Read)), ErrorKind::Transient);
+    assert_says(&error, "did not answer within 1 seconds", "connect_timeout");
+}
+
+#[test]
+fn a_server_of_this_machine_that_takes_no_connections_is_an_error_in_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(".s.PGSQL.5432");
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    rustix::net::listen(&listener, 0).unwrap();
+    // It has room for one that waits.
+    let _waiting = std::os::unix::net::UnixStream::connect(&path).unwrap();
+    let url = format!("postgres://ann@/db?host={}&connect_timeout=1", folder.path().display());
     let error = assert_kind(in_time(|| open(&url, Mode::Read)), ErrorKind::Transient);
     assert_says(&error, "did not answer within 1 seconds", "connect_timeout");
 }

@@ -2,18 +2,19 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, mpsc};
 use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
-use rustix::net::sockopt;
+use rustix::net::{self, sockopt};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::types::ToSql;
@@ -29,6 +30,9 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// How much longer than the server may take for a statement we wait for what it says of that.
 pub(super) const GRACE: Duration = Duration::from_secs(1);
+
+/// The oldest version of PostgreSQL that serves: it has the setting `plan_cache_mode`.
+const OLDEST: u32 = 12;
 
 /// When a server is asked whether it is still there, how often again, and until when.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
@@ -147,6 +151,7 @@ impl Connection {
                         silence: place.statement_timeout + GRACE,
                         is_amid: false,
                     };
+                    connection.check_version()?;
                     connection.batch(settings)?;
                     return Ok(connection);
                 }
@@ -188,11 +193,12 @@ impl Connection {
                 _ => unreachable(place, error),
             })?;
             let Ok(tls) = MakeTlsConnect::<Stream>::make_tls_connect(&mut tls, name);
-            let left = end.saturating_duration_since(Instant::now());
             counters.requests.fetch_add(1, Ordering::Relaxed);
-            match wire.run(config.connect_raw(wire.stream(), tls), left) {
+            match wire.run_until(config.connect_raw(wire.stream(), tls), end) {
                 Ok(Ok((client, driver))) => return Ok(Ok((client, Line { wire, driver, failure: None }))),
-                Ok(Err(error)) if is_between_lives(&error) && left > BETWEEN_TRIES => thread::sleep(BETWEEN_TRIES),
+                Ok(Err(error)) if is_between_lives(&error) && Instant::now() + BETWEEN_TRIES < end => {
+                    thread::sleep(BETWEEN_TRIES);
+                }
                 Ok(Err(error)) => return Ok(Err(error)),
                 Err(Stopped::Silence(_)) => return Err(slow_to_connect(place)),
                 Err(Stopped::Failed(error)) => return Err(unreachable(place, error)),
@@ -203,6 +209,17 @@ impl Connection {
     /// A value that the server told of itself as the connection began.
     pub(super) fn parameter(&self, name: &str) -> Option<&str> {
         self.line.driver.parameter(name)
+    }
+
+    /// Checks that the server knows what we ask of it.
+    fn check_version(&self) -> Result<()> {
+        let version = self.parameter("server_version").unwrap_or_default();
+        match version.split(|c: char| !c.is_ascii_digit()).next().and_then(|major| major.parse::<u32>().ok()) {
+            Some(major) if major < OLDEST => {
+                Err(Error::unsupported(format!("the server is PostgreSQL {version}, a store needs {OLDEST} or later")))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// How the connection or the last statement failed, if it did.
@@ -343,16 +360,12 @@ impl CopyIn<'_> {
 /// A socket that is connected to the server.
 fn reach(place: &Place, end: Instant) -> io::Result<Socket> {
     let name = match &place.host {
-        Host::Unix(folder) => return Ok(Socket::Unix(UnixStream::connect(socket_path(folder, place.port))?)),
+        Host::Unix(folder) => return Ok(Socket::Unix(reach_file(&socket_path(folder, place.port), end)?)),
         Host::Tcp(name) => name,
     };
     let mut last = io::Error::new(io::ErrorKind::NotFound, "its name stands for no address");
-    for address in (&**name, place.port).to_socket_addrs()? {
-        let left = end.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        match TcpStream::connect_timeout(&address, left) {
+    for address in look_up(name, place.port, end)? {
+        match TcpStream::connect_timeout(&address, left_until(end)?) {
             Ok(socket) => {
                 socket.set_nodelay(true)?;
                 sockopt::set_socket_keepalive(&socket, true)?;
@@ -365,4 +378,40 @@ fn reach(place: &Place, end: Instant) -> io::Result<Socket> {
         }
     }
     Err(last)
+}
+
+/// The time until `end`, which must not have come.
+fn left_until(end: Instant) -> io::Result<Duration> {
+    let left = end.saturating_duration_since(Instant::now());
+    if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }
+}
+
+/// The addresses that a name stands for. The system's look-up has no limit that we could set: it may go on by itself.
+fn look_up(name: &str, port: u16, end: Instant) -> io::Result<Vec<SocketAddr>> {
+    if let Ok(address) = name.parse::<IpAddr>() {
+        return Ok(vec![(address, port).into()]);
+    }
+    let (sender, receiver) = mpsc::channel();
+    let name = name.to_owned();
+    thread::Builder::new().name("pinako-look-up".to_owned()).spawn(move || {
+        // Nobody may wait for it any more.
+        let _ = sender.send((&*name, port).to_socket_addrs().map(Iterator::collect));
+    })?;
+    receiver.recv_timeout(left_until(end)?).unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+/// A socket that is connected to one in the file system. A server that is slow to take connections has others wait.
+fn reach_file(path: &Path, end: Instant) -> io::Result<UnixStream> {
+    let socket = UnixStream::from(net::socket_with(
+        net::AddressFamily::UNIX,
+        net::SocketType::STREAM,
+        net::SocketFlags::CLOEXEC,
+        None,
+    )?);
+    socket.set_write_timeout(Some(left_until(end)?))?;
+    match net::connect(&socket, &net::SocketAddrUnix::new(path)?) {
+        Ok(()) => Ok(socket),
+        Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INPROGRESS) => Err(io::ErrorKind::TimedOut.into()),
+        Err(error) => Err(error.into()),
+    }
 }

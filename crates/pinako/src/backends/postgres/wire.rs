@@ -122,6 +122,16 @@ impl Wire {
     /// # Errors
     /// Where the server neither says nor takes anything for longer than `silence`.
     pub(super) fn run<T>(&self, future: impl Future<Output = T>, silence: Duration) -> Result<T, Stopped> {
+        self.run_while(future, || silence)
+    }
+
+    /// As [`run`](Self::run), where all of it must be over by `end`.
+    pub(super) fn run_until<T>(&self, future: impl Future<Output = T>, end: Instant) -> Result<T, Stopped> {
+        self.run_while(future, || end.saturating_duration_since(Instant::now()))
+    }
+
+    /// Runs `future`, where each wait may be as long as `silence` says then.
+    fn run_while<T>(&self, future: impl Future<Output = T>, silence: impl Fn() -> Duration) -> Result<T, Stopped> {
         let mut future = pin!(future);
         let woken = Arc::new(Woken(AtomicBool::new(false)));
         let waker = Waker::from(woken.clone());
@@ -134,7 +144,7 @@ impl Wire {
                 return Ok(output);
             }
             if !woken.0.load(Ordering::Relaxed) {
-                self.wait(silence)?;
+                self.wait(silence())?;
             }
         }
     }
