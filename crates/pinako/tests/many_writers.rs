@@ -10,6 +10,7 @@ use std::env;
 use std::io::{BufRead, BufReader, Write};
 use std::ops::{ControlFlow, Range};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -20,6 +21,9 @@ use pinako::{Descriptor, Durability, Encoding, Id, ImageFormat, SampleType, Shap
 
 const WRITERS: u64 = 4;
 const BATCHES: u64 = 25;
+
+/// More batches than a process appends before it is killed.
+const ENDLESS: u64 = 10_000;
 
 /// What starts the line that a process prints after each batch that was appended.
 const DONE: &str = "done ";
@@ -78,7 +82,8 @@ fn writer() {
 struct Process {
     process: Child,
     writer: u64,
-    listener: Option<thread::JoinHandle<Vec<(u64, Id)>>>,
+    /// What it says was appended.
+    told: Receiver<(u64, Id)>,
 }
 
 impl Process {
@@ -96,13 +101,25 @@ impl Process {
             let (number, first) = line.strip_prefix(DONE)?.split_once(' ')?;
             Some((number.parse().ok()?, first.parse().ok()?))
         };
-        let listener = Some(thread::spawn(move || lines.filter_map(done).collect()));
-        Process { process, writer, listener }
+        let (tell, told) = mpsc::channel();
+        // The end of the process is that of its lines.
+        thread::spawn(move || lines.filter_map(done).try_for_each(|batch| tell.send(batch)));
+        Process { process, writer, told }
+    }
+
+    /// Kills it at some moment after its first batch was appended: what it had said until then.
+    fn kill_at_work(&mut self) -> Vec<(u64, Id)> {
+        let first = self.told.recv().expect("it appends");
+        thread::sleep(Duration::from_millis(random_below(400)));
+        self.process.kill().unwrap();
+        let mut acknowledged = self.acknowledged();
+        acknowledged.insert(0, first);
+        acknowledged
     }
 
     /// The numbers and first ids of the batches that it said were appended before it ended.
     fn acknowledged(&mut self) -> Vec<(u64, Id)> {
-        let acknowledged = self.listener.take().unwrap().join().unwrap();
+        let acknowledged = self.told.iter().collect();
         self.process.wait().unwrap();
         acknowledged
     }
@@ -164,12 +181,11 @@ fn lose_nothing_when_killed(url: &str) {
     let mut acknowledged = Acknowledged::new();
     for round in 0..3 {
         let processes: Vec<_> =
-            (0..WRITERS).map(|writer| Process::start(url, round * WRITERS + writer, 1000)).collect();
+            (0..WRITERS).map(|writer| Process::start(url, round * WRITERS + writer, ENDLESS)).collect();
         for mut process in processes {
-            thread::sleep(Duration::from_millis(random_below(400)));
-            process.process.kill().unwrap();
-            let writer = process.writer;
-            acknowledged.extend(process.acknowledged().into_iter().map(|(number, first)| ((writer, number), first)));
+            let (writer, appended) = (process.writer, process.kill_at_work());
+            assert!((appended.len() as u64) < ENDLESS, "it was killed too late");
+            acknowledged.extend(appended.into_iter().map(|(number, first)| ((writer, number), first)));
         }
         // Takes its turn after whatever of theirs is still on its way to a server.
         let own = 1_000_000 + round;

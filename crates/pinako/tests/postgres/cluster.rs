@@ -37,9 +37,9 @@ impl Cluster {
         Some(cluster)
     }
 
-    /// The URL of a store in a schema of that name.
+    /// The URL of a store in a schema of that name, with time enough for a restart on a busy machine.
     pub fn url(&self, schema: &str) -> String {
-        format!("postgres://postgres@127.0.0.1:{}/postgres?schema={schema}&connect_timeout=20", self.port)
+        format!("postgres://postgres@127.0.0.1:{}/postgres?schema={schema}&connect_timeout=120", self.port)
     }
 
     pub fn start(&self) {
@@ -49,7 +49,7 @@ impl Cluster {
         let start = || self.try_run("pg_ctl", &["-D", &data, "-w", "-o", &options, "-l", &log, "start"]);
         // Processes that a killed server left keep a new one from starting, until they have noticed.
         assert!(
-            (0..50).any(|_| start() || {
+            (0..300).any(|_| start() || {
                 thread::sleep(Duration::from_millis(100));
                 false
             }),
