@@ -12,8 +12,9 @@
 //! - **Commit.** What one [`append`](Backend::append) was given is there as a whole or not at all, whatever happens to
 //!   the process or the machine, and once `append` has returned it stays. With [`Durability::Buffered`] a crash of the
 //!   machine (not of the process) may undo the latest appends, latest first, until [`sync`](Backend::sync) returns.
-//!   Where the disk fails to make a commit durable, an append is taken back; a removal or a list of label names may
-//!   stay, though the call was an error, and a crash of the machine may undo it.
+//!   Where the disk fails to make a commit durable, an append is taken back, or is said to be in doubt (`Transient`) and
+//!   may stay; a removal or a list of label names may stay, though the call was an error, and a crash of the machine may
+//!   undo it.
 //! - **Immutable.** An image never changes after it was appended; it can only be removed. Two calls about one id
 //!   therefore agree, with no transaction around them, unless a removal came between.
 //! - **Fresh.** A call sees every append and removal that returned before the call began, by this or any other

@@ -325,7 +325,8 @@ fn open_on_server(
     }
 }
 
-/// Deletes the store that a server has at `url`, with all its images; for readers and writers it is gone at once.
+/// Deletes the store that a server has at `url`, with all its images, at once in PostgreSQL. Of a store of objects they go
+/// one after another, and its writers must have ended; where that is broken off, deleting it again deletes the rest.
 ///
 /// # Errors
 /// `NotFound` where there is none; `InvalidInput` where `url` is not a server's: on the disk, a store is its folder or

@@ -104,28 +104,30 @@ async fn put_next(objects: &Objects, known: &Known, commit: Commit) -> Result<Ou
         let refused = match objects.put(&path, PutPayload::from_bytes(text.clone())).await {
             Ok(Put::Done) => return committed(known, mine),
             Ok(Put::Exists) => None,
-            Err(error) if is_final(error.kind()) => return Err(error),
             Err(error) => Some(error),
         };
-        // What is there may be ours: when an answer is lost, the same is put again.
-        match manifests::load(objects, number, Moment::now()).await {
-            Ok(Some(found)) if found.is_same(&mine) => return committed(known, mine),
-            Ok(Some(_)) => return Ok(Outcome::Lost),
-            // In a folder nothing comes later.
-            Ok(None) if !objects.is_far() => return refused.map_or(Ok(Outcome::Lost), Err),
-            // One that may pass was asked for again and again already.
-            Ok(None) if refused.as_ref().is_some_and(|error| error.kind() == ErrorKind::Transient) => {
-                return Err(in_doubt(refused));
+        // What is there may be ours: when an answer is lost, the same is put again, which may be refused by then.
+        match (manifests::load(objects, number, Moment::now()).await, refused) {
+            // In a folder it is there, but not durable, and others may go on by it already.
+            (Ok(Some(found)), Some(error)) if found.is_same(&mine) && !objects.is_far() => {
+                return Err(in_doubt(Some(error)));
             }
-            Ok(None) => why = refused,
+            (Ok(Some(found)), _) if found.is_same(&mine) => return committed(known, mine),
+            (Ok(Some(_)), _) => return Ok(Outcome::Lost),
+            // In a folder nothing comes later.
+            (Ok(None), refused) if !objects.is_far() => return refused.map_or(Ok(Outcome::Lost), Err),
+            (Ok(None), Some(error)) if is_final(error.kind()) => return Err(error),
+            // One that may pass was asked for again and again already.
+            (Ok(None), Some(error)) if error.kind() == ErrorKind::Transient => return Err(in_doubt(Some(error))),
+            (Ok(None), refused) => why = refused,
             // The server says nothing any more: to ask it again would take as long again.
-            Err(error) => return Err(in_doubt(Some(error))),
+            (Err(error), refused) => return Err(in_doubt(Some(refused.unwrap_or(error)))),
         }
     }
     Err(in_doubt(why))
 }
 
-/// Whether an error of a put says that nothing was put, nor will be.
+/// Whether a put that failed so comes to nothing if it is made again.
 fn is_final(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::Denied | ErrorKind::InvalidInput | ErrorKind::NotFound | ErrorKind::Unsupported)
 }

@@ -1,5 +1,6 @@
-//! Merges small parts and drops removed images: new parts are put beside the old ones, then one manifest names them
-//! instead.
+//! Merges small parts and drops removed images: new parts are put beside some old neighbours, then a manifest names them
+//! instead. Each full part has a manifest of its own: what is put is named before any vacuum could take it for left over,
+//! and a compaction that is broken off has done what it did.
 //!
 //! Others may commit meanwhile. What they added stays, and what they removed stays removed, as long as the parts that
 //! were merged are still there to be replaced; otherwise another compaction did it, and this one begins again. The old
@@ -9,6 +10,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::Object;
+use super::manifests::Moment;
 use super::read::{self, Wanted};
 use super::view::View;
 use super::write::{Limits, Writer, Written, cut, delete};
@@ -22,10 +24,12 @@ use crate::error::{ErrorKind, Result};
 #[derive(Debug)]
 struct Merged {
     /// The numbers of the old parts.
-    old: Vec<u64>,
+    old: HashSet<u64>,
     new: Vec<Part>,
     /// Removed ids, which are in no part any more.
     dropped: IdSet,
+    /// When the first of the new parts was put, or before.
+    begun: Moment,
 }
 
 /// Compacts the store.
@@ -33,41 +37,51 @@ pub(super) fn compact(store: &Object) -> Result<()> {
     if store.mode == Mode::Read {
         return Err(read_only());
     }
-    loop {
-        let mut merged = Vec::new();
-        let done = attempt(store, &mut merged);
-        if matches!(&done, Ok(true)) {
-            return Ok(());
-        }
-        // Unless the manifest that names them may be there.
-        if !done.as_ref().is_err_and(|error| error.kind() == ErrorKind::Transient) {
-            delete(&store.objects, merged.iter().flat_map(|merged| &merged.new).flat_map(Part::files));
-        }
-        done?;
-    }
+    while !attempt(store)? {}
+    Ok(())
 }
 
 /// Compacts the store as it is now, unless another compaction does so meanwhile.
-fn attempt(store: &Object, merged: &mut Vec<Merged>) -> Result<bool> {
+fn attempt(store: &Object) -> Result<bool> {
     let mut view = View::settled(store)?;
     let manifest = Arc::clone(view.manifest());
+    let mut damage = None;
     for parts in groups(&manifest, store.limits) {
-        let live: Vec<&Part> = parts.iter().copied().filter(|part| !manifest.is_used_up(part)).collect();
-        let Some(heads) = view.heads(&live)? else { return Ok(false) };
-        let ids = heads.iter().flat_map(|head| (0..head.rows()).map(|row| head.id(row)));
-        let ids: Vec<Id> = ids.filter(|&id| !manifest.removed().contains(id)).collect();
-        let mut removed = parts.iter().map(|part| manifest.removed().within(part.first, part.last));
-        let removed = removed.try_fold(IdSet::default(), |all, some| all.with(&some))?;
-        merged.extend(merge(store, &parts, &ids, removed)?);
+        match renew(store, &mut view, &manifest, &parts) {
+            Ok(true) => {}
+            Ok(false) => return Ok(false),
+            // What is whole is compacted all the same.
+            Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Unsupported) => {
+                damage.get_or_insert(error);
+            }
+            Err(error) => return Err(error),
+        }
     }
-    if merged.is_empty() {
-        return Ok(true);
-    }
-    store.change(|known| {
-        let commit = replace(&known.manifest, merged);
+    damage.map_or(Ok(true), Err)
+}
+
+/// Puts new parts in the place of neighbouring ones, if that gains anything; gives whether those were still there.
+fn renew(store: &Object, view: &mut View<'_>, manifest: &Manifest, parts: &[&Part]) -> Result<bool> {
+    let live: Vec<&Part> = parts.iter().copied().filter(|part| !manifest.is_used_up(part)).collect();
+    let Some(heads) = view.heads(&live)? else { return Ok(false) };
+    let ids = heads.iter().flat_map(|head| (0..head.rows()).map(|row| head.id(row)));
+    let ids: Vec<Id> = ids.filter(|&id| !manifest.removed().contains(id)).collect();
+    let mut removed = parts.iter().map(|part| manifest.removed().within(part.first, part.last));
+    let removed = removed.try_fold(IdSet::default(), |all, some| all.with(&some))?;
+    let Some(merged) = merge(store, parts, &ids, removed)? else { return Ok(true) };
+    let replaced = store.change(|known| {
+        store.limits.check_in_time(merged.begun)?;
+        let commit = replace(&known.manifest, &merged);
         let is_there = commit.is_some();
         Ok((commit, is_there))
-    })
+    });
+    match &replaced {
+        Ok(true) => {}
+        // The manifest that names them may be there.
+        Err(error) if error.kind() == ErrorKind::Transient => {}
+        _ => delete(&store.objects, merged.new.iter().flat_map(Part::files)),
+    }
+    replaced
 }
 
 /// About how many bytes the images of a part take: their payloads, and what is said of them.
@@ -91,7 +105,7 @@ fn groups(manifest: &Manifest, limits: Limits) -> Vec<Vec<&Part>> {
         }
         if !manifest.is_used_up(part) {
             bytes = bytes.saturating_add(weight(part));
-            images += part.count;
+            images = images.saturating_add(part.count);
         }
         match groups.last_mut() {
             Some(group) if is_open && bytes <= limits.part_bytes && images <= limits.images as u64 => group.push(part),
@@ -128,25 +142,25 @@ fn merge(store: &Object, parts: &[&Part], ids: &[Id], mut removed: IdSet) -> Res
         .iter()
         .map(|(descriptor, payload)| Entry { descriptor: descriptor.clone(), payload: Payload::Bytes(payload) })
         .collect();
+    let begun = Moment::now();
     let written = Writer::new(&store.objects, store.limits).write(&mut entries, |place| offsets[place])?;
     let new = written.into_iter().map(|Written { part, .. }| part.moved(first)).collect();
-    Ok(Some(Merged { old: parts.iter().map(|part| part.part).collect(), new, dropped: removed }))
+    Ok(Some(Merged { old: parts.iter().map(|part| part.part).collect(), new, dropped: removed, begun }))
 }
 
 /// The state that follows from `manifest` with `merged` parts; `None` where others have replaced some of the old ones.
-fn replace(manifest: &Manifest, merged: &[Merged]) -> Option<Commit> {
-    let old: HashSet<u64> = merged.iter().flat_map(|merged| &merged.old).copied().collect();
-    let found = manifest.parts().iter().filter(|part| old.contains(&part.part)).count();
-    if found != old.len() {
+fn replace(manifest: &Manifest, merged: &Merged) -> Option<Commit> {
+    let found = manifest.parts().iter().filter(|part| merged.old.contains(&part.part)).count();
+    if found != merged.old.len() {
         return None;
     }
     let mut commit = manifest.whole();
-    commit.parts.retain(|part| !old.contains(&part.part));
-    commit.parts.extend(merged.iter().flat_map(|merged| &merged.new).cloned());
+    commit.parts.retain(|part| !merged.old.contains(&part.part));
+    commit.parts.extend(merged.new.iter().cloned());
     commit.parts.sort_unstable_by_key(|part| part.first);
-    let removed = merged.iter().fold(manifest.removed().clone(), |removed, merged| removed.without(&merged.dropped));
+    let removed = manifest.removed().without(&merged.dropped);
     commit.removed = removed.intervals().to_vec();
-    let total: u64 = commit.parts.iter().map(|part| part.payload_bytes).sum();
+    let total = commit.parts.iter().fold(0, |total: u64, part| total.saturating_add(part.payload_bytes));
     commit.removed_bytes = if removed.count() == 0 { 0 } else { total.saturating_sub(manifest.payload_bytes()) };
     Some(commit)
 }

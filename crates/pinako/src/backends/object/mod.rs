@@ -50,14 +50,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::try_join_all;
 use object_store::PutPayload;
 use parking_lot::{Mutex, RwLock};
 
 use self::connect::{Place, connect_folder, connect_url};
 use self::head::Head;
 use self::heads::Heads;
-use self::manifests::{CERTAIN, Known, Moment, Newest, number_of};
+use self::manifests::{Known, Moment, Newest, number_of};
 use self::objects::{Objects, PARALLEL_READS, Put};
 use self::read::Wanted;
 use self::view::View;
@@ -124,8 +123,8 @@ pub(crate) fn open_url(url: &str, mode: Mode, patience: Duration) -> Result<Box<
 
 /// Deletes the store at `url`, which is a server's.
 pub(crate) fn delete(url: &str) -> Result<()> {
-    let place = connect_url(url)?;
-    wait_for(delete::delete(&place))
+    let objects = Objects::new(connect_url(url)?, true);
+    wait_for(delete::delete(&objects))
 }
 
 /// A store of objects.
@@ -226,22 +225,6 @@ impl Object {
             _ => error.at_id(id),
         }
     }
-
-    /// Checks that what an append put is still there, where it took so long that a vacuum may have found it unneeded.
-    fn check_still_there(&self, written: &[Written], since: Moment) -> Result<()> {
-        if !since.is_before(CERTAIN) {
-            return Ok(());
-        }
-        let looks = written.iter().flat_map(|written| written.part.files()).map(|number| async move {
-            let path = self.objects.part(number);
-            match self.objects.look(&path).await? {
-                Some(_) => Ok(()),
-                None => Err(Error::new(ErrorKind::Backend, format!("{path} was deleted before it was named"))
-                    .with_hint("the append took too long, and a vacuum came between: append fewer images at once")),
-            }
-        });
-        wait_for(try_join_all(looks)).map(drop)
-    }
 }
 
 /// Puts the manifest of an empty store where there is nothing.
@@ -298,7 +281,7 @@ impl Backend for Object {
                 names.check(self, known)?;
                 checked = Arc::clone(known);
             }
-            self.check_still_there(&written, begun)?;
+            self.limits.check_in_time(begun)?;
             let first = known.manifest.next_id();
             let end = first.checked_add(count).ok_or_else(|| Error::invalid("the store has no ids left"))?;
             let mut commit = Commit { next_id: end, ..known.manifest.whole() };
@@ -406,9 +389,12 @@ impl Backend for Object {
     /// What the objects take that the newest manifest names, and it itself; others are there until they are vacuumed.
     fn footprint(&self) -> Result<Footprint> {
         let known = self.fresh()?;
-        let of_part = |part: &Part| part.pieces.iter().fold(part.file_bytes, |sum, piece| sum + piece.file_bytes);
-        let parts: u64 = known.manifest.parts().iter().map(of_part).sum();
-        Ok(Footprint { disk_bytes: known.bytes + parts, payload_bytes: known.manifest.payload_bytes() })
+        let files =
+            known.manifest.parts().iter().flat_map(|part| {
+                std::iter::once(part.file_bytes).chain(part.pieces.iter().map(|piece| piece.file_bytes))
+            });
+        let disk_bytes = files.fold(known.bytes, u64::saturating_add);
+        Ok(Footprint { disk_bytes, payload_bytes: known.manifest.payload_bytes() })
     }
 
     fn io_hints(&self) -> IoHints {

@@ -81,6 +81,11 @@ impl Objects {
         self.place.prefix.clone().join("parts")
     }
 
+    /// Where vacuums put what tells them the time.
+    pub(super) fn probes(&self) -> Path {
+        self.place.prefix.clone().join("vacuum")
+    }
+
     /// The part or piece of that number.
     pub(super) fn part(&self, number: u64) -> Path {
         self.parts().join(format!("{number:016x}.arrow"))
@@ -165,6 +170,9 @@ impl Objects {
 
     /// Deletes objects, as far as they are there, in about this order.
     pub(super) async fn delete_all(&self, paths: Vec<Path>) -> Result<()> {
+        if paths.is_empty() {
+            return Ok(());
+        }
         self.count(0, 0);
         let paths = stream::iter(paths).map(Ok).boxed();
         let mut deleted = self.place.store.delete_stream(paths);

@@ -53,10 +53,11 @@ pub(super) fn read(store: &Object, mut wanted: Vec<Wanted>, sink: &mut Sink<'_>)
     // Then each head is needed but once, and requests follow one another in the objects.
     wanted.sort_by_key(|wanted| (wanted.id, wanted.range.as_ref().map(|range| range.start)));
     let mut view = View::new(store)?;
-    while !wanted.is_empty() {
+    let mut done = 0;
+    while done < wanted.len() {
         let manifest = Arc::clone(view.manifest());
-        let (count, parts) = window(&manifest, &wanted);
-        let (now, later) = wanted.split_at(count);
+        let (count, parts) = window(&manifest, &wanted[done..]);
+        let (now, later) = wanted[done..].split_at(count);
         let begun = view.heads(&parts).and_then(|heads| match heads {
             Some(heads) => Batch::new(store, &manifest, now, &parts, &heads).map(Some),
             None => Ok(None),
@@ -73,9 +74,10 @@ pub(super) fn read(store: &Object, mut wanted: Vec<Wanted>, sink: &mut Sink<'_>)
         }
         let (Some(mut batch), Some(arriving)) = (begun?, arriving) else { continue };
         match arriving.give_out(&mut batch, sink)? {
-            None => wanted = later.to_vec(),
+            None => done += count,
             Some(missing) => {
                 wanted = batch.left().chain(later).cloned().collect();
+                done = 0;
                 view.missing(missing)?;
             }
         }

@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 
 /// The least time that what was superseded is kept: so long may an append take, and so long is the number after that of
 /// a known manifest sure to say whether there is a newer one.
-const LEAST: Duration = Duration::from_secs(2 * CERTAIN.as_secs());
+pub(super) const LEAST: Duration = Duration::from_secs(2 * CERTAIN.as_secs());
 
 /// Manifests that are read at once.
 const AT_ONCE: usize = 8;
@@ -57,7 +57,7 @@ pub(super) fn vacuum_beyond(store: &Object, keep: Duration, rehearsal: bool) -> 
 
 /// The objects that nobody needs, in the order in which they are to go.
 async fn unneeded(objects: &Objects, keep: Duration) -> Result<Vec<ObjectMeta>> {
-    let probes = objects.prefix().clone().join("vacuum");
+    let probes = objects.probes();
     let probe = probes.clone().join(format!("{:016x}", random()));
     objects.put(&probe, PutPayload::from_static(b"what time it is")).await?;
     let now = objects.look(&probe).await;

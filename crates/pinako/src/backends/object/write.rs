@@ -5,13 +5,14 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use object_store::PutPayload;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
 
-use super::manifests::random;
+use super::manifests::{Moment, random};
 use super::objects::{Objects, Put};
 use super::part::{self, File};
 use super::view::broken_off;
@@ -19,9 +20,9 @@ use crate::backend::{Entry, Payload};
 use crate::backends::manifest::{Kind, Part, Piece, name_hash};
 use crate::backends::runtime::{handle, wait_for};
 use crate::descriptor::{Descriptor, Id};
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 
-/// How parts are cut.
+/// How parts are cut, and how soon they are named.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
     /// Most bytes of payloads, names and attributes in a part. A payload that is longer is cut into pieces.
@@ -30,11 +31,28 @@ pub(super) struct Limits {
     pub(super) piece_bytes: u64,
     /// Most images in a part.
     pub(super) images: usize,
+    /// How long after the first of its parts is put a change may still name them. Beyond that a vacuum may be about to
+    /// delete them, and to look whether they are there would not tell.
+    pub(super) naming: Duration,
 }
 
 impl Limits {
-    pub(super) const USUAL: Limits = Limits { part_bytes: 64 << 20, piece_bytes: 16 << 20, images: 1 << 16 };
+    pub(super) const USUAL: Limits =
+        Limits { part_bytes: 64 << 20, piece_bytes: 16 << 20, images: 1 << 16, naming: NAMING };
+
+    /// Checks that parts, of which the first was put after `begun`, may still be named.
+    pub(super) fn check_in_time(self, begun: Moment) -> Result<()> {
+        if !begun.is_before(self.naming) {
+            return Ok(());
+        }
+        let message = format!("after {} minutes what was put may be vacuumed any moment", self.naming.as_secs() / 60);
+        Err(Error::new(ErrorKind::Backend, message).with_hint("append fewer images at once"))
+    }
 }
+
+/// See [`Limits::naming`]. What is left of the time for which vacuums spare what no manifest names is for the manifest's
+/// own way.
+pub(super) const NAMING: Duration = Duration::from_secs(45 * 60);
 
 /// Most bytes of objects that are on their way at once. One that is longer goes alone.
 const IN_FLIGHT: usize = 128 << 20;
@@ -84,6 +102,7 @@ pub(super) struct Writer {
     tasks: JoinSet<Result<(usize, u64)>>,
     begun: usize,
     numbers: Vec<(usize, u64)>,
+    since: Moment,
 }
 
 impl Writer {
@@ -95,6 +114,7 @@ impl Writer {
             tasks: JoinSet::new(),
             begun: 0,
             numbers: Vec::new(),
+            since: Moment::now(),
         }
     }
 
@@ -187,6 +207,7 @@ impl Writer {
 
     /// Begins to put a file, once there is room for it. Gives its place among all, its length, and its head's.
     fn put(&mut self, file: File) -> Result<(usize, u64, u64)> {
+        self.limits.check_in_time(self.since)?;
         while let Some(done) = self.tasks.try_join_next() {
             self.take(done)?;
         }
@@ -244,12 +265,17 @@ pub(super) fn delete(objects: &Objects, numbers: impl Iterator<Item = u64> + Sen
 async fn put_anywhere(objects: &Objects, payload: PutPayload) -> Result<u64> {
     /// Numbers that every JSON reader holds.
     const BITS: u32 = 53;
-    loop {
+    /// A server that takes none of so many never will.
+    const TRIES: usize = 8;
+    for _ in 0..TRIES {
         let number = random() >> (u64::BITS - BITS);
         if objects.put(&objects.part(number), payload.clone()).await? == Put::Done {
             return Ok(number);
         }
     }
+    Err(Error::new(ErrorKind::Backend, format!("cannot write to {}", objects.parts()))
+        .with_source(format!("the server said of {TRIES} new objects that they are there already"))
+        .with_hint("this server may not know the put that never replaces an object"))
 }
 
 /// The payloads of `entries`, one after another; those that are streams get their checksums.

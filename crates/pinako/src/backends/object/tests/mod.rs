@@ -10,6 +10,7 @@ use object_store::path::Path as ObjectPath;
 use object_store::{ObjectStore, ObjectStoreExt};
 
 use self::rigged::{Ask, Fate, Rigged};
+use super::manifests::CERTAIN;
 use super::*;
 use crate::backend::Payload;
 use crate::conformance::{assert_holds, pattern, pattern_reader};
@@ -17,7 +18,7 @@ use crate::descriptor::{Descriptor, Encoding, ImageFormat};
 use crate::image::{SampleType, Shape};
 
 /// Parts of so few bytes that a small test has several.
-const SMALL: Limits = Limits { part_bytes: 1000, piece_bytes: 300, images: 20 };
+const SMALL: Limits = Limits { part_bytes: 1000, piece_bytes: 300, images: 20, ..Limits::USUAL };
 
 type Stored = (Descriptor, Vec<u8>);
 type Images = Vec<Stored>;
@@ -27,9 +28,12 @@ fn open(service: &Rigged, mode: Mode, limits: Limits) -> Result<Object> {
 }
 
 fn open_patient(service: &Rigged, mode: Mode, limits: Limits, patience: Duration) -> Result<Object> {
+    Object::open(Objects::new(place(service, true), true), mode, patience, limits)
+}
+
+fn place(service: &Rigged, far: bool) -> Place {
     let prefix = ObjectPath::from("some/where");
-    let place = Place { store: Arc::new(service.clone()), prefix, traffic: Arc::default(), far: true };
-    Object::open(Objects::new(place, true), mode, patience, limits)
+    Place { store: Arc::new(service.clone()), prefix, traffic: Arc::default(), far }
 }
 
 /// An empty store, whose making is not counted.

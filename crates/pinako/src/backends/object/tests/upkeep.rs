@@ -2,6 +2,7 @@
 
 use std::thread;
 
+use super::rigged::denied;
 use super::*;
 use crate::backends::object::vacuum::vacuum_beyond;
 
@@ -81,6 +82,102 @@ fn compaction_merges_what_is_small_and_drops_what_is_removed() {
     let number = store.known().number;
     store.compact().unwrap();
     assert_eq!(store.known().number, number, "there is nothing more to do");
+}
+
+/// Twelve images, one a part, of which three go together in one.
+fn small_parts(store: &Object) -> Images {
+    let mut all = Vec::new();
+    for seed in 0..12 {
+        append(store, vec![image(seed, 300)], &mut all);
+    }
+    all
+}
+
+#[test]
+fn a_compaction_that_is_broken_off_keeps_what_it_did_and_leaves_nothing_behind() {
+    let service = Rigged::new();
+    let store = new_store(&service, SMALL);
+    let all = small_parts(&store);
+    let mut manifests = 0;
+    service.rule(move |ask, path| {
+        manifests += usize::from(ask == Ask::Put && is_manifest(path));
+        if manifests > 2 && ask == Ask::Put { Fate::Fails(denied(path)) } else { Fate::Goes }
+    });
+    assert_eq!(store.compact().unwrap_err().kind(), ErrorKind::Denied);
+    service.no_rule();
+    assert_eq!((store.known().manifest.parts().len(), parts(&service)), (12 - 4, 12 + 2));
+    assert_holds(&store, &all);
+    store.compact().unwrap();
+    assert!(store.known().manifest.parts().len() < 6);
+    assert_holds(&store, &all);
+}
+
+#[test]
+fn what_is_damaged_keeps_nothing_else_from_being_compacted() {
+    let service = Rigged::new();
+    let mut all = small_parts(&new_store(&service, SMALL));
+    let store = open(&service, Mode::Write, SMALL).unwrap();
+    let damaged = store.known().manifest.parts()[1].clone();
+    let path = store.objects.part(damaged.part);
+    replace(&service, &path, vec![7; damaged.file_bytes as usize]);
+    let error = store.compact().unwrap_err();
+    assert!(error.kind() == ErrorKind::Corrupt && error.to_string().contains(path.filename().unwrap()), "{error}");
+    assert_eq!(store.known().manifest.parts().len(), 3 + 3);
+    all.remove(1);
+    let ids: Vec<Id> = all.iter().map(|(descriptor, _)| descriptor.id).collect();
+    assert_eq!(fetch(&store, &ids).unwrap().into_iter().flatten().collect::<Images>(), all);
+}
+
+#[test]
+fn a_store_is_deleted_whole_its_newest_manifest_after_the_others_and_whatever_comes_between_can_be_resumed() {
+    let service = Rigged::new();
+    let store = new_store(&service, SMALL);
+    let all = small_parts(&store);
+    let holiday = ObjectPath::from("some/where/holiday.jpg");
+    replace(&service, &holiday, vec![1]);
+    replace(&service, &store.objects.probes().join("0012ab34cd56ef78"), vec![1]);
+    let delete = || wait_for(delete::delete(&store.objects));
+
+    let newest = store.objects.manifest(store.known().number);
+    let mut deletions = 0;
+    service.rule(move |ask, path| {
+        deletions += usize::from(ask == Ask::Delete);
+        match ask {
+            Ask::Delete if deletions > 3 => Fate::Fails(denied(path)),
+            _ => Fate::Goes,
+        }
+    });
+    assert_eq!(delete().unwrap_err().kind(), ErrorKind::Denied);
+    assert!(objects(&service).contains(&newest));
+    assert_holds(&store, &all);
+
+    // All the manifests, and then no more.
+    service.rule(|ask, path| match ask {
+        Ask::Delete if !is_manifest(path) => Fate::Fails(denied(path)),
+        _ => Fate::Goes,
+    });
+    assert_eq!(delete().unwrap_err().kind(), ErrorKind::Denied);
+    assert!(!objects(&service).iter().any(is_manifest));
+    assert_eq!(
+        store.properties().map(drop).and_then(|()| store.reload().map(drop)).unwrap_err().kind(),
+        ErrorKind::NotFound
+    );
+
+    // Somebody else deletes it, too.
+    service.rule(|ask, path| match ask {
+        Ask::Delete => {
+            let source = "it is gone".into();
+            Fate::IsLost(object_store::Error::NotFound { path: path.to_string(), source })
+        }
+        _ => Fate::Goes,
+    });
+    delete().unwrap();
+    service.no_rule();
+    delete().unwrap();
+    assert_eq!(objects(&service), std::slice::from_ref(&holiday));
+    assert_eq!(delete().unwrap_err().kind(), ErrorKind::NotFound);
+    super::delete(&service, &holiday);
+    drop(open(&service, Mode::Create, SMALL).unwrap());
 }
 
 #[test]

@@ -102,6 +102,84 @@ fn a_change_that_may_have_been_made_is_said_to_be_in_doubt_and_keeps_its_parts()
 }
 
 #[test]
+fn a_refusal_after_an_answer_that_was_lost_takes_nothing_back() {
+    let is_change = |ask, path: &ObjectPath| ask == Ask::Put && is_manifest(path);
+    for nothing_is_told in [false, true] {
+        let service = Rigged::new();
+        let store = new_store(&service, SMALL);
+        let mut is_first = true;
+        service.rule(move |ask, path| match ask {
+            // The manifest goes in, unheard; when it is put again, the credentials have expired.
+            Ask::Put if is_change(ask, path) && std::mem::take(&mut is_first) => Fate::IsLost(denied(path)),
+            Ask::Get if nothing_is_told && is_manifest(path) => Fate::Fails(denied(path)),
+            _ => Fate::Goes,
+        });
+        let appended = store.append(&mut entries(&[image(0, 20)]));
+        match nothing_is_told {
+            false => assert_eq!(appended.unwrap(), 0..1),
+            true => assert_eq!(appended.unwrap_err().kind(), ErrorKind::Transient),
+        }
+        service.no_rule();
+        assert_holds(&store, &[(Descriptor { id: 0, ..image(0, 20).0 }, image(0, 20).1)]);
+    }
+}
+
+#[test]
+fn a_manifest_that_a_folder_could_not_make_durable_is_in_doubt() {
+    let service = Rigged::new();
+    let objects = Objects::new(place(&service, false), false);
+    let store = Object::open(objects, Mode::Create, WRITER_PATIENCE, SMALL).unwrap();
+    service.rule(|ask, path| match ask {
+        Ask::Put if is_manifest(path) => Fate::IsLost(cut()),
+        _ => Fate::Goes,
+    });
+    let error = store.append(&mut entries(&[image(0, 20)])).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Transient, "{error:?}");
+    service.no_rule();
+    // Others may have seen it: it is not taken away from under them.
+    assert_holds(&store, &[(Descriptor { id: 0, ..image(0, 20).0 }, image(0, 20).1)]);
+}
+
+#[test]
+fn what_was_put_too_long_ago_to_be_safe_from_vacuums_is_not_named() {
+    assert!(super::write::NAMING < super::vacuum::LEAST);
+    let service = Rigged::new();
+    let store = new_store(&service, SMALL);
+    let mut all = Vec::new();
+    for seed in 0..4 {
+        append(&store, vec![image(seed, 300)], &mut all);
+    }
+    let before = objects(&service);
+    let late = open(&service, Mode::Write, Limits { naming: Duration::ZERO, ..SMALL }).unwrap();
+    let error = late.append(&mut entries(&[image(9, 20)])).unwrap_err();
+    assert!(error.hint().unwrap().contains("fewer"), "{error:?}");
+    assert!(late.compact().is_err());
+    assert_eq!(objects(&service), before);
+    assert_holds(&store, &all);
+
+    // As when the last part has just come up.
+    let begun = Moment::of(super::write::NAMING + Duration::from_secs(1));
+    assert_eq!(Limits::USUAL.check_in_time(begun).unwrap_err().kind(), ErrorKind::Backend);
+    Limits::USUAL.check_in_time(Moment::of(super::write::NAMING - Duration::from_secs(60))).unwrap();
+}
+
+#[test]
+fn a_server_that_takes_no_object_is_not_asked_for_ever() {
+    let service = Rigged::new();
+    let store = new_store(&service, SMALL);
+    service.rule(|ask, path| match ask {
+        Ask::Put => {
+            let source = "it is there".into();
+            Fate::Fails(object_store::Error::AlreadyExists { path: path.to_string(), source })
+        }
+        _ => Fate::Goes,
+    });
+    let error = store.append(&mut entries(&[image(0, 20)])).unwrap_err();
+    assert!(error.kind() == ErrorKind::Backend && error.hint().unwrap().contains("never replaces"), "{error:?}");
+    assert_eq!(asked(&service)[0], 8);
+}
+
+#[test]
 fn an_append_that_is_refused_leaves_nothing_behind() {
     for refuse_manifest in [true, false] {
         let service = Rigged::new();
