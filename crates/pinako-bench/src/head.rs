@@ -1,9 +1,11 @@
 //! What every report begins with: a figure says little without its machine, its command and its day.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use pinako::backends;
 use serde::Serialize;
 
 use crate::figures;
@@ -29,12 +31,18 @@ pub struct Head {
     pub folder: PathBuf,
 }
 
+/// The command as it was given, without passwords: reports are shown to others.
+fn command() -> String {
+    let shown = |part: OsString| backends::without_password(&part.to_string_lossy());
+    std::env::args_os().map(shown).collect::<Vec<_>>().join(" ")
+}
+
 impl Head {
     /// That of a measurement that began at these moments, which are one, and ends now.
     pub fn new(began: Instant, date: DateTime<Utc>, folder: &Path) -> Self {
         Head {
             pinako_version: env!("CARGO_PKG_VERSION").to_owned(),
-            command: std::env::args_os().map(|part| part.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" "),
+            command: command(),
             date: date.to_rfc3339_opts(SecondsFormat::Secs, true),
             seconds: began.elapsed().as_secs_f64(),
             debug_build: cfg!(debug_assertions),

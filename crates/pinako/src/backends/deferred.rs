@@ -69,6 +69,7 @@ pub(super) fn open_or_create<T>(open: impl Fn(Mode) -> Result<T>) -> Result<T> {
             Err(conflict) if conflict.kind() == ErrorKind::Conflict => {
                 open(Mode::Write).map_err(|error| match (error.kind(), conflict.hint()) {
                     (ErrorKind::InvalidInput, Some(hint)) => error.with_hint(hint),
+                    (ErrorKind::NotFound, _) => conflict,
                     _ => error,
                 })
             }

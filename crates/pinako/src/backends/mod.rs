@@ -441,7 +441,7 @@ fn left_out(kind: Kind) -> Error {
 }
 
 /// The URL of a server as it may be shown. Characters that a password should not have as they are may stand in it.
-fn without_password(url: &str) -> String {
+pub fn without_password(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
     let (place, options) = rest.split_once('?').map_or((rest, None), |(place, options)| (place, Some(options)));
     let secret = rest.rfind('@').and_then(|at| rest[..at].find(':').map(|colon| colon + 1..at));

@@ -39,7 +39,8 @@ impl Store {
     /// the store says, unless somebody changes the store meanwhile.
     ///
     /// # Errors
-    /// Where the store does not say how many images it has, or the watch says to stop.
+    /// Where the store does not say how many images it has, or the watch says to stop; `Transient` where a server does not
+    /// answer, which says nothing of an image.
     pub fn verify(&self, found: &mut dyn FnMut(Problem), watch: &mut Watch<'_>) -> Result<Verified> {
         let before = self.properties()?;
         let total = Some(before.count);
@@ -51,6 +52,7 @@ impl Store {
                 for image in batch {
                     match image {
                         Ok(descriptor) => images.push(descriptor),
+                        Err(Problem { error, .. }) if is_transient(&error) => return Err(error),
                         Err(problem) => {
                             watched.add(problem.id.is_some().into(), 0);
                             unsound.push(problem);
@@ -58,7 +60,8 @@ impl Store {
                     }
                 }
                 let chunks = images.par_chunks(self.chunk(images.len(), CHUNK));
-                unsound.extend(chunks.flat_map_iter(|images| self.problems(images, watched)).collect::<Vec<_>>());
+                let problems_of = chunks.map(|images| self.problems(images, watched));
+                unsound.extend(problems_of.collect::<Result<Vec<_>>>()?.into_iter().flatten());
                 unsound.sort_by_key(|problem| problem.id.unwrap_or(Id::MAX));
                 for problem in unsound {
                     problems += 1;
@@ -125,20 +128,21 @@ impl Store {
     }
 
     /// What is wrong with some images, none of which is looked at once the watch says to stop.
-    fn problems(&self, images: &[Descriptor], watched: &Watched<'_>) -> Vec<Problem> {
-        let sound = self.sound_together(images, watched);
-        let looked_at = images.iter().zip(sound).take_while(|_| !watched.is_stopped());
-        let problems = looked_at.filter_map(|(descriptor, is_sound)| {
-            let problem = if is_sound { None } else { self.problem(descriptor) };
+    fn problems(&self, images: &[Descriptor], watched: &Watched<'_>) -> Result<Vec<Problem>> {
+        let sound = self.sound_together(images, watched)?;
+        let mut problems = Vec::new();
+        for (descriptor, is_sound) in images.iter().zip(sound).take_while(|_| !watched.is_stopped()) {
+            if !is_sound {
+                problems.extend(self.problem(descriptor)?);
+            }
             watched.add(1, descriptor.payload_length);
-            problem
-        });
-        problems.collect()
+        }
+        Ok(problems)
     }
 
     /// Which of some images are found sound when all are asked for at once. The others may be, too: a batch ends at the
     /// first that is not, and large ones are not in it. Looked at alone, each tells what is wrong with it.
-    fn sound_together(&self, images: &[Descriptor], watched: &Watched<'_>) -> Vec<bool> {
+    fn sound_together(&self, images: &[Descriptor], watched: &Watched<'_>) -> Result<Vec<bool>> {
         let mut sound = vec![false; images.len()];
         let places: Vec<usize> = (0..images.len()).filter(|&place| !is_large(&images[place])).collect();
         let ids: Vec<Id> = places.iter().map(|&place| images[place].id).collect();
@@ -147,17 +151,23 @@ impl Store {
             watched.check()
         });
         let names: Vec<Option<&str>> = images.iter().map(|descriptor| descriptor.name.as_deref()).collect();
-        let found = fetched.and_then(|()| self.find_named(&names));
+        let found = match fetched.and_then(|()| self.find_named(&names)) {
+            Err(error) if is_transient(&error) => return Err(error),
+            found => found,
+        };
         for (place, descriptor) in images.iter().enumerate().filter(|(_, descriptor)| descriptor.name.is_some()) {
             sound[place] &= found.as_ref().is_ok_and(|ids| ids[place] == Some(descriptor.id));
         }
-        sound
+        Ok(sound)
     }
 
-    fn problem(&self, descriptor: &Descriptor) -> Option<Problem> {
+    fn problem(&self, descriptor: &Descriptor) -> Result<Option<Problem>> {
         let checked = self.check_image(descriptor).and_then(|()| self.check_name(descriptor));
-        let error = checked.err()?.at_id(descriptor.id);
-        Some(Problem { id: Some(descriptor.id), name: descriptor.name.clone(), error })
+        match checked.map_err(|error| error.at_id(descriptor.id)) {
+            Ok(()) => Ok(None),
+            Err(error) if is_transient(&error) => Err(error),
+            Err(error) => Ok(Some(Problem { id: Some(descriptor.id), name: descriptor.name.clone(), error })),
+        }
     }
 
     fn check_image(&self, descriptor: &Descriptor) -> Result<()> {
@@ -206,6 +216,11 @@ impl Store {
     }
 }
 
+/// Whether an error is about a server that did not answer, and about no image.
+fn is_transient(error: &Error) -> bool {
+    error.kind() == ErrorKind::Transient
+}
+
 /// Whether it is read piece by piece.
 fn is_large(descriptor: &Descriptor) -> bool {
     matches!(descriptor.encoding, Encoding::Raw(_)) && descriptor.payload_length > BATCH_BYTES
@@ -229,12 +244,20 @@ mod tests {
         let faults = faulty.faults();
         let store = Store::from_backend(faulty);
         let image = Image::from_bytes(Shape::new(1, 1, 1).unwrap(), SampleType::U8, vec![7]).unwrap();
-        store.append([NewImage::pixels(&image), NewImage::pixels(&image)]).unwrap();
+        store.append([NewImage::pixels(&image), NewImage::pixels(&image).name("named")]).unwrap();
         faults.order(Fault::After(Operation::Scan), 0);
         let mut problems = Vec::new();
         let verified = store.verify(&mut |problem| problems.push(problem), &mut |_| ControlFlow::Continue(())).unwrap();
         assert_eq!((verified.images, verified.problems), (2, 1));
         assert_eq!((problems[0].id, problems[0].error.kind()), (None, ErrorKind::Backend));
         assert!(problems[0].error.to_string().contains("the images from 2 on cannot be listed"));
+
+        // Nor does it take an image for damaged because a server is away.
+        for operation in [Operation::Scan, Operation::Fetch, Operation::Find, Operation::Properties] {
+            faults.order(Fault::Unanswered(operation), 0);
+            let ended = store.verify(&mut |problem| panic!("{problem:?}"), &mut |_| ControlFlow::Continue(()));
+            assert_eq!(ended.map_err(|error| error.kind()), Err(ErrorKind::Transient), "{operation:?}");
+            assert_eq!(faults.clear(), 0);
+        }
     }
 }

@@ -24,6 +24,8 @@ pub struct Faulty {
 pub enum Fault {
     /// The operation fails with a `Backend` error and has done nothing.
     Before(Operation),
+    /// The operation fails with a `Transient` error and has done nothing, as when a server does not answer.
+    Unanswered(Operation),
     /// The operation fails with a `Backend` error after it took effect, as when an answer gets lost; sinks got all.
     After(Operation),
     /// A read or fetch pushes all bytes but the last of every payload, or part of one, that has any.
@@ -40,6 +42,7 @@ impl Fault {
     fn hits(self, called: Operation) -> bool {
         match self {
             Fault::Before(operation)
+            | Fault::Unanswered(operation)
             | Fault::After(operation)
             | Fault::Skipped(operation)
             | Fault::Doubled(operation) => operation == called,
@@ -59,7 +62,7 @@ impl Fault {
     /// What becomes of `bytes` on their way; `room` is for what is not part of them.
     fn damage<'b>(self, bytes: &'b [u8], room: &'b mut Vec<u8>) -> &'b [u8] {
         match self {
-            Fault::Before(_) | Fault::After(_) | Fault::Skipped(_) | Fault::Doubled(_) => bytes,
+            Fault::Before(_) | Fault::Unanswered(_) | Fault::After(_) | Fault::Skipped(_) | Fault::Doubled(_) => bytes,
             Fault::ShortRead => bytes.split_last().map_or(bytes, |(_, rest)| rest),
             Fault::FlippedBit => {
                 room.clear();
@@ -145,6 +148,9 @@ impl Faulty {
         let fault = self.faults.due(operation);
         match fault {
             Some(Fault::Before(_)) => Err(ordered_failure(operation)),
+            Some(Fault::Unanswered(_)) => {
+                Err(Error::new(ErrorKind::Transient, format!("{operation:?} is not answered because that was ordered")))
+            }
             Some(Fault::After(_)) => call(&*self.inner, fault).and(Err(ordered_failure(operation))),
             _ => call(&*self.inner, fault),
         }
