@@ -165,3 +165,50 @@ fn an_encoding_that_cannot_hold_every_name_is_refused() {
     psql(&url, &format!("DROP DATABASE {name}"));
     assert_says(&error, "LATIN1", "createdb -E UTF8");
 }
+
+#[test]
+fn a_server_that_refuses_a_row_is_not_sent_all_the_others() {
+    let Some(url) = fresh_url("POSTGRES") else { return };
+    let store = open(&url, Mode::Create).unwrap();
+    let schema = url.split_once("?schema=").unwrap().1;
+    psql(
+        &url,
+        &format!(
+            "CREATE FUNCTION {schema}.full() RETURNS trigger LANGUAGE plpgsql AS \
+             'BEGIN RAISE EXCEPTION USING ERRCODE = ''disk_full''; END'; \
+             CREATE TRIGGER refuse BEFORE INSERT ON {schema}.payload FOR EACH ROW EXECUTE FUNCTION {schema}.full()"
+        ),
+    );
+    let before = store.traffic().sent;
+    let images: Vec<Stored> = (0..100).map(|id| image(id, 1 << 20)).collect();
+    let error = assert_kind(append(&*store, &images), ErrorKind::Backend);
+    assert_says(&error, "disk is full", "nothing of this was stored");
+    let sent = store.traffic().sent - before;
+    assert!(sent < 50 << 20, "{sent} bytes");
+    psql(&url, &format!("DROP TRIGGER refuse ON {schema}.payload"));
+    append(&*store, &images[..1]).unwrap();
+    assert_holds(&*store, &images[..1]);
+    drop_fresh(&url);
+}
+
+#[test]
+fn a_pooler_that_forgets_statements_between_transactions_is_told() {
+    let Some(url) = fresh_url("POSTGRES") else { return };
+    let store = open(&url, Mode::Create).unwrap();
+    append(&*store, &[image(0, 10)]).unwrap();
+    let schema = url.split_once("?schema=").unwrap().1;
+    // As if it had another connection from here on.
+    psql(
+        &url,
+        &format!(
+            "CREATE FUNCTION {schema}.forget() RETURNS trigger LANGUAGE plpgsql AS \
+             'BEGIN EXECUTE ''DEALLOCATE ALL''; RETURN OLD; END'; \
+             CREATE TRIGGER forget BEFORE DELETE ON {schema}.image FOR EACH ROW EXECUTE FUNCTION {schema}.forget()"
+        ),
+    );
+    assert_eq!(store.properties().unwrap().count, 1);
+    store.remove(&[0]).unwrap();
+    let error = assert_kind(store.properties(), ErrorKind::Unsupported);
+    assert_says(&error, "several clients in turn", "pool_mode = session");
+    drop_fresh(&url);
+}

@@ -309,6 +309,7 @@ impl Connection {
         let statement = self.prepare(query)?;
         self.count_request();
         let sink = self.line.wait(self.client.copy_in(&statement), self.silence)?;
+        self.line.wire.listen();
         Ok(CopyIn { line: &mut self.line, silence: self.silence, sink: Box::pin(sink) })
     }
 }
@@ -348,7 +349,13 @@ pub(super) struct CopyIn<'a> {
 impl CopyIn<'_> {
     /// Sends some of them, in the form of `COPY ... BINARY`.
     pub(super) fn send(&mut self, bytes: Bytes) -> Result<()> {
-        self.line.wait(self.sink.feed(bytes), self.silence)
+        self.line.wait(self.sink.feed(bytes), self.silence)?;
+        // While a server takes rows it says nothing. It would let us send all the others for nothing, too.
+        if self.line.wire.has_spoken() {
+            self.line.wait(self.sink.as_mut().finish(), self.silence)?;
+            return Err(Error::new(ErrorKind::Backend, "the server ended the copying of rows before all were sent"));
+        }
+        Ok(())
     }
 
     /// Ends the copy.

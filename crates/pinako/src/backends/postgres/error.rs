@@ -58,6 +58,10 @@ pub(super) fn failed(error: tokio_postgres::Error) -> Error {
         Some(&SqlState::DATA_CORRUPTED | &SqlState::INDEX_CORRUPTED) => {
             Error::corrupt("the server finds the database damaged")
         }
+        Some(&SqlState::UNDEFINED_PSTATEMENT | &SqlState::DUPLICATE_PSTATEMENT) => {
+            Error::unsupported("something between here and the server hands a connection to several clients in turn")
+                .with_hint("have PgBouncer keep it for a session (pool_mode = session), or name the server itself")
+        }
         // Our statements are fixed: where the server does not understand one, the tables are not ours.
         Some(
             &SqlState::UNDEFINED_TABLE

@@ -83,6 +83,8 @@ impl AsFd for Socket {
 pub(super) struct Wire {
     socket: Socket,
     counters: Arc<Counters>,
+    /// Whether anything came since [`listen`](Self::listen).
+    has_spoken: AtomicBool,
     /// Whether there may be something to read: not since the last time that less came than there was room for.
     may_read: AtomicBool,
     /// What the state machine found the socket not ready for since it ran last.
@@ -108,8 +110,8 @@ impl Wire {
     /// Takes over a socket that is connected.
     pub(super) fn new(socket: Socket, counters: Arc<Counters>) -> io::Result<Arc<Self>> {
         socket.set_nonblocking()?;
-        let [may_read, wants_to_read, wants_to_write] = [true, false, false].map(AtomicBool::new);
-        Ok(Arc::new(Wire { socket, counters, may_read, wants_to_read, wants_to_write }))
+        let [has_spoken, may_read, wants_to_read, wants_to_write] = [false, true, false, false].map(AtomicBool::new);
+        Ok(Arc::new(Wire { socket, counters, has_spoken, may_read, wants_to_read, wants_to_write }))
     }
 
     /// The end that the state machine gets.
@@ -147,6 +149,20 @@ impl Wire {
                 self.wait(silence())?;
             }
         }
+    }
+
+    /// Begins to listen for anything that the server says.
+    pub(super) fn listen(&self) {
+        self.has_spoken.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether the server said anything since [`listen`](Self::listen).
+    pub(super) fn has_spoken(&self) -> bool {
+        let is_readable = || {
+            let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+            poll(&mut [PollFd::new(&self.socket, PollFlags::IN)], Some(&at_once)).is_ok_and(|ready| ready > 0)
+        };
+        self.has_spoken.load(Ordering::Relaxed) || is_readable()
     }
 
     /// Waits until the socket is ready for what it was not.
@@ -203,6 +219,7 @@ impl AsyncRead for Stream {
                 Ok(0) => return Poll::Ready(Ok(())),
                 Ok(count) => {
                     wire.counters.received.fetch_add(count as u64, Ordering::Relaxed);
+                    wire.has_spoken.store(true, Ordering::Relaxed);
                     wire.may_read.store(count == this.buffer.len(), Ordering::Relaxed);
                     (this.start, this.end) = (0, count);
                 }
