@@ -431,7 +431,9 @@ pub struct VerifyArgs {
 /// Give back the space of removed images and merge what many small appends left behind
 ///
 /// Readers may go on meanwhile; ids and names stay. In PostgreSQL they wait while a table is written anew, and fail where
-/// that takes longer than their `statement_timeout`, which is a minute unless their URL says otherwise.
+/// that takes longer than their `statement_timeout`, which is a minute unless their URL says otherwise. In a bucket every
+/// change writes down all the objects that there are, so compact when they have become thousands of small ones; `vacuum`
+/// gives their space back.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -456,7 +458,7 @@ pub struct VacuumArgs {
     #[arg(value_name = "STORE", value_hint = ValueHint::AnyPath)]
     pub store: String,
 
-    /// Keep what was replaced or left behind less than so long ago: an hour at least
+    /// Keep what was replaced less than so long ago: an hour at least; what was left behind stays an hour more
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "7d")]
     pub keep: Duration,
 

@@ -17,6 +17,8 @@ mod memory;
 mod object;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(any(feature = "cloud", feature = "postgres"))]
+mod random;
 mod read_ahead;
 #[cfg(feature = "cloud")]
 mod runtime;

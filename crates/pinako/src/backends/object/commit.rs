@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use object_store::PutPayload;
 
 use super::Object;
-use super::manifests::{self, CERTAIN, Known, Moment, random};
+use super::manifests::{self, CERTAIN, Known, Moment};
 use super::objects::{Objects, Put};
 use crate::backends::manifest::Commit;
 use crate::backends::runtime::wait_for;
-use crate::backends::{Mode, read_only};
+use crate::backends::{Mode, random, read_only};
 use crate::error::{Error, ErrorKind, Result};
 
 /// What became of a manifest that was put.
@@ -66,7 +66,7 @@ impl Object {
                     return Ok(given);
                 }
                 Outcome::Lost => {
-                    self.back_off(round);
+                    self.back_off(round)?;
                     (known, is_fresh) = (self.fresh()?, true);
                     if begun.elapsed() >= self.patience {
                         break;
@@ -78,9 +78,10 @@ impl Object {
     }
 
     /// Waits a little, by chance, so that writers who met once do not meet again.
-    fn back_off(&self, round: u32) {
+    fn back_off(&self, round: u32) -> Result<()> {
         let most = if self.objects.is_far() { 20_000 } else { 500 } << round.min(5);
-        thread::sleep(Duration::from_micros(random() % most));
+        thread::sleep(Duration::from_micros(random::number()? % most));
+        Ok(())
     }
 }
 

@@ -27,6 +27,12 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 /// Most seconds that a request can be tried for: its signature is good for a quarter of an hour.
 const MOST_SECONDS: u64 = 600;
 
+/// What names of S3 Express's buckets end with. The newest manifest is the first of a listing, which is sorted elsewhere.
+const EXPRESS: &str = "--x-s3";
+
+/// The same, of access points to such a bucket.
+const EXPRESS_POINT: &str = "--xa-s3";
+
 /// A store's place, connected.
 #[derive(Debug, Clone)]
 pub(super) struct Place {
@@ -107,6 +113,12 @@ impl Address {
         if !bucket.chars().all(known) || bucket.starts_with('.') {
             return Err(Error::invalid(format!("{bucket:?} cannot be the name of a {}", bucket_is.to_lowercase()))
                 .with_hint(form));
+        }
+        if service == Service::S3 && [EXPRESS, EXPRESS_POINT].iter().any(|end| bucket.ends_with(end)) {
+            return Err(Error::unsupported(format!(
+                "the bucket {bucket} is one of S3 Express, which lists in no order"
+            ))
+            .with_hint("keep the store in a general purpose bucket, whose lists are sorted by name"));
         }
         // As the services' own tools take them: what stands there is the name, character by character.
         let prefix = Path::parse(prefix.trim_end_matches('/')).map_err(|_| {
@@ -407,6 +419,16 @@ mod tests {
             assert_eq!(check_endpoint(Some(endpoint.to_owned())).unwrap_err().kind(), ErrorKind::InvalidInput);
         }
         check_endpoint(Some("http://127.0.0.1:9000/account".to_owned())).unwrap();
+    }
+
+    #[test]
+    fn buckets_whose_lists_have_no_order_are_refused() {
+        for url in ["s3://photos--use1-az4--x-s3/a", "s3://point--use1-az4--xa-s3"] {
+            let error = Address::parse(url).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unsupported, "{url}");
+            assert!(error.hint().unwrap().contains("general purpose"), "{error:?}");
+        }
+        Address::parse("gs://photos--x-s3").unwrap();
     }
 
     #[test]

@@ -11,7 +11,6 @@
 //!
 //! The token is the writer's own, so that one whose answer was lost knows his manifest when he meets it.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -21,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use super::objects::Objects;
 use crate::backends::manifest::{Commit, Kind, Manifest};
+use crate::backends::random;
 use crate::backends::sealed::{self, Header};
 use crate::error::{Error, Result};
 
@@ -74,7 +74,7 @@ struct Line {
 impl Known {
     /// Manifest `number` of a writer's own, with its text.
     pub(super) fn new(number: u64, commit: Commit) -> Result<(Self, Bytes)> {
-        let token = format!("{:016x}", random());
+        let token = random::token()?;
         let mut text = Vec::new();
         sealed::write(&Header::new(KIND), &mut text)?;
         let line = Line { token, commit };
@@ -112,11 +112,6 @@ impl Known {
     pub(super) fn is_same(&self, other: &Known) -> bool {
         self.number == other.number && self.token == other.token
     }
-}
-
-/// A number that nobody else comes upon. Hashers are keyed by random bytes of the system's, each differently.
-pub(super) fn random() -> u64 {
-    RandomState::new().build_hasher().finish()
 }
 
 /// The number of the manifest at `path`, unless it is something else.

@@ -6,14 +6,15 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::manifests::number_of;
 use super::objects::Objects;
 use crate::error::{Error, Result};
 
-/// The files in the store's `folder` that were being written longer than `keep` ago, with their lengths.
-pub(super) fn left_over(folder: &Path, keep: Duration) -> Result<Vec<(PathBuf, u64)>> {
+/// The files in the store's `folder` that were being written longer than `keep` before `now`, by the clock of that folder,
+/// with their lengths.
+pub(super) fn left_over(folder: &Path, now: SystemTime, keep: Duration) -> Result<Vec<(PathBuf, u64)>> {
     let mut found = Vec::new();
     for inside in ["manifest", "parts"].map(|name| folder.join(name)) {
         let cannot = |error| Error::io(format!("cannot list {}", inside.display()), error);
@@ -25,7 +26,7 @@ pub(super) fn left_over(folder: &Path, keep: Duration) -> Result<Vec<(PathBuf, u
             let path = entry.map_err(cannot)?.path();
             // Whoever wrote it may have finished by now.
             let Ok(metadata) = path.symlink_metadata() else { continue };
-            let age = metadata.modified().ok().and_then(|modified| modified.elapsed().ok());
+            let age = metadata.modified().ok().and_then(|modified| now.duration_since(modified).ok());
             if is_staged(&path) && metadata.is_file() && age.is_some_and(|age| age > keep) {
                 found.push((path, metadata.len()));
             }
@@ -61,7 +62,8 @@ mod tests {
     #[test]
     fn only_what_was_being_put_and_is_old_is_left_over() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(left_over(folder.path(), Duration::ZERO).unwrap().is_empty());
+        let now = SystemTime::now();
+        assert!(left_over(folder.path(), now, Duration::ZERO).unwrap().is_empty());
         let names = [
             ("parts/0012ab34cd56ef78.arrow#1", true),
             ("manifest/18446744073709551615.json#12", true),
@@ -75,9 +77,10 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, "12345").unwrap();
         }
-        std::thread::sleep(Duration::from_millis(20));
-        assert!(left_over(folder.path(), Duration::from_secs(60)).unwrap().is_empty());
-        let mut found = left_over(folder.path(), Duration::ZERO).unwrap();
+        // A minute later by the server's clock, whatever this machine's says.
+        let later = SystemTime::now() + Duration::from_secs(60);
+        assert!(left_over(folder.path(), later, Duration::from_secs(120)).unwrap().is_empty());
+        let mut found = left_over(folder.path(), later, Duration::from_secs(30)).unwrap();
         found.sort();
         let mut expected: Vec<_> =
             names.iter().filter(|(_, left)| *left).map(|(name, _)| (folder.path().join(name), 5)).collect();

@@ -1,31 +1,32 @@
 //! Deletes what nobody needs any more: manifests that were superseded long ago, and parts that no manifest names which is
 //! left.
 //!
+//! There may be very many manifests, each of which says all, so not all of them are read. A part is named within a while
+//! of being put, and then by every manifest until one drops it. So one that was put a while before all manifests but the
+//! oldest that is left is named by that oldest one, if by any; what is younger stays for another time.
+//!
 //! All times are the server's own, also what time it is now: that of an object which is put to learn it. So it does not
 //! matter what the clocks of those machines say that write.
 
 use std::collections::HashSet;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use futures_util::future::try_join_all;
+use object_store::path::Path;
 use object_store::{ObjectMeta, PutPayload};
 
 use super::Object;
-use super::manifests::{self, CERTAIN, Moment, number_of, random};
+use super::manifests::{self, CERTAIN, Moment, number_of};
 use super::objects::Objects;
 use super::staged;
 use crate::backend::Vacuumed;
 use crate::backends::manifest::Part;
 use crate::backends::runtime::wait_for;
-use crate::backends::{Mode, read_only};
+use crate::backends::{Mode, random, read_only};
 use crate::error::{Error, Result};
 
-/// The least time that what was superseded is kept: so long may an append take, and so long is the number after that of
-/// a known manifest sure to say whether there is a newer one.
+/// The least time that what was superseded is kept: before it is over, parts that were put are named, and so long is the
+/// number after that of a known manifest sure to say whether there is a newer one.
 pub(super) const LEAST: Duration = Duration::from_secs(2 * CERTAIN.as_secs());
-
-/// Manifests that are read at once.
-const AT_ONCE: usize = 8;
 
 /// See [`Backend::vacuum`](crate::backend::Backend::vacuum).
 pub(super) fn vacuum(store: &Object, keep: Duration, rehearsal: bool) -> Result<Vacuumed> {
@@ -33,19 +34,20 @@ pub(super) fn vacuum(store: &Object, keep: Duration, rehearsal: bool) -> Result<
         return Err(Error::invalid(format!("{keep:?} is less than the hour for which others may still be at work"))
             .with_hint("keep what was replaced for an hour at least"));
     }
-    vacuum_beyond(store, keep, rehearsal)
+    vacuum_beyond(store, keep, LEAST, rehearsal)
 }
 
-/// Deletes what was superseded longer than `keep` ago, be that ever so short.
-pub(super) fn vacuum_beyond(store: &Object, keep: Duration, rehearsal: bool) -> Result<Vacuumed> {
+/// Deletes what was superseded longer than `keep` ago, be that ever so short, where parts are named within `naming`.
+pub(super) fn vacuum_beyond(store: &Object, keep: Duration, naming: Duration, rehearsal: bool) -> Result<Vacuumed> {
     if store.mode == Mode::Read {
         return Err(read_only());
     }
     store.check_there()?;
     let objects = &*store.objects;
-    let unneeded = wait_for(unneeded(objects, keep))?;
-    let staged = store.folder.as_deref().map_or(Ok(Vec::new()), |folder| staged::left_over(folder, keep))?;
-    let bytes = unneeded.iter().map(|object| object.size).chain(staged.iter().map(|&(_, bytes)| bytes)).sum();
+    let (unneeded, now) = wait_for(unneeded(objects, keep, naming))?;
+    let staged = store.folder.as_deref().map_or(Ok(Vec::new()), |folder| staged::left_over(folder, now, keep))?;
+    let lengths = unneeded.iter().map(|object| object.size).chain(staged.iter().map(|&(_, bytes)| bytes));
+    let bytes = lengths.fold(0, u64::saturating_add);
     let vacuumed = Vacuumed { objects: (unneeded.len() + staged.len()) as u64, bytes };
     if !rehearsal {
         // Manifests first, the oldest of them first: what is left at any moment is a whole store.
@@ -55,15 +57,17 @@ pub(super) fn vacuum_beyond(store: &Object, keep: Duration, rehearsal: bool) -> 
     Ok(vacuumed)
 }
 
-/// The objects that nobody needs, in the order in which they are to go.
-async fn unneeded(objects: &Objects, keep: Duration) -> Result<Vec<ObjectMeta>> {
+/// The objects that nobody needs, in the order in which they are to go, and what time it is.
+async fn unneeded(objects: &Objects, keep: Duration, naming: Duration) -> Result<(Vec<ObjectMeta>, SystemTime)> {
     let probes = objects.probes();
-    let probe = probes.clone().join(format!("{:016x}", random()));
+    let probe = probes.clone().join(format!("{:016x}", random::number()?));
     objects.put(&probe, PutPayload::from_static(b"what time it is")).await?;
     let now = objects.look(&probe).await;
     objects.delete(&probe).await?;
     let now = now?.ok_or_else(|| Error::corrupt(format!("{probe} was put and is not there")))?.last_modified;
-    let is_old = |object: &ObjectMeta| (now - object.last_modified).to_std().is_ok_and(|age| age > keep);
+    let is_beyond =
+        |object: &ObjectMeta, span: Duration| (now - object.last_modified).to_std().is_ok_and(|age| age > span);
+    let is_old = |object: &ObjectMeta| is_beyond(object, keep);
 
     // The parts first: what is put from now on is not among them.
     let (parts, probes) = (objects.list(&objects.parts()).await?, objects.list(&probes).await?);
@@ -77,17 +81,17 @@ async fn unneeded(objects: &Objects, keep: Duration) -> Result<Vec<ObjectMeta>> 
     let kept_from = kept_from.unwrap_or(manifests.len().saturating_sub(1));
     let kept = manifests.split_off(kept_from);
 
-    let mut named = HashSet::new();
-    for some in kept.chunks(AT_ONCE) {
-        let loads = some.iter().map(|&(number, _)| manifests::load(objects, number, Moment::now()));
-        for known in try_join_all(loads).await?.into_iter().flatten() {
-            named.extend(known.manifest.parts().iter().flat_map(Part::files).map(|number| objects.part(number)));
-        }
-    }
-    let folder = objects.parts();
+    let Some(&(oldest, _)) = kept.first() else { return Err(manifests::gone(objects)) };
+    let oldest = manifests::load(objects, oldest, Moment::now()).await?;
+    // Another vacuum has deleted it meanwhile.
+    let oldest = oldest.ok_or_else(|| Error::conflict("another vacuum is at work").with_hint("let that one finish"))?;
+    let named = oldest.manifest.parts().iter().flat_map(Part::files).map(|number| objects.part(number));
+    let named: HashSet<Path> = named.collect();
+    let (folder, beyond) = (objects.parts(), keep.saturating_add(naming));
     let is_part = |object: &ObjectMeta| Objects::is_part(&folder, &object.location);
-    let parts =
-        parts.into_iter().filter(|object| is_part(object) && is_old(object) && !named.contains(&object.location));
+    let parts = parts
+        .into_iter()
+        .filter(|object| is_part(object) && is_beyond(object, beyond) && !named.contains(&object.location));
     let manifests = manifests.into_iter().map(|(_, object)| object);
-    Ok(manifests.chain(parts).chain(probes.into_iter().filter(is_old)).collect())
+    Ok((manifests.chain(parts).chain(probes.into_iter().filter(is_old)).collect(), now.into()))
 }

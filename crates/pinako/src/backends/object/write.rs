@@ -12,12 +12,13 @@ use object_store::PutPayload;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
 
-use super::manifests::{Moment, random};
+use super::manifests::Moment;
 use super::objects::{Objects, Put};
 use super::part::{self, File};
 use super::view::broken_off;
 use crate::backend::{Entry, Payload};
 use crate::backends::manifest::{Kind, Part, Piece, name_hash};
+use crate::backends::random;
 use crate::backends::runtime::{handle, wait_for};
 use crate::descriptor::{Descriptor, Id};
 use crate::error::{Error, ErrorKind, Result};
@@ -268,7 +269,7 @@ async fn put_anywhere(objects: &Objects, payload: PutPayload) -> Result<u64> {
     /// A server that takes none of so many never will.
     const TRIES: usize = 8;
     for _ in 0..TRIES {
-        let number = random() >> (u64::BITS - BITS);
+        let number = random::number()? >> (u64::BITS - BITS);
         if objects.put(&objects.part(number), payload.clone()).await? == Put::Done {
             return Ok(number);
         }

@@ -8,7 +8,6 @@
 //! a *token* of its own in the store. Whoever has lost a connection takes the lock on another one, which alone says that
 //! the lost transaction has ended, one way or the other, and looks whether its token is there.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::{Duration, Instant};
 
 use super::connection::{Connection, Failure, GRACE};
@@ -16,6 +15,7 @@ use super::error::busy;
 use super::pool::{Pool, TRIES};
 use super::schema::{Marks, State, Totals, set_values};
 use super::sql::millis;
+use crate::backends::random;
 use crate::error::{Error, ErrorKind, Result};
 
 /// A transaction that changes the store.
@@ -138,7 +138,7 @@ impl<'a> Change<'a> {
     }
 
     fn commit<T>(self, schema: &str, value: T) -> Result<Attempt<T>> {
-        let (number, token) = (self.marks.next(), token());
+        let (number, token) = (self.marks.next(), random::token()?);
         let marks = [("changes", self.marks.and(&token).to_string())];
         let values = self.totals.values().into_iter().chain(marks);
         match self.connection.end(&format!("{}; COMMIT", set_values(schema, values))) {
@@ -147,12 +147,6 @@ impl<'a> Change<'a> {
             Err(error) => Ok(Attempt::Unanswered(Unanswered { number, token, value }, error)),
         }
     }
-}
-
-/// A word that nobody else has.
-fn token() -> String {
-    // The keys are random, and others each time.
-    format!("{:016x}", RandomState::new().build_hasher().finish())
 }
 
 fn not_made() -> Error {

@@ -21,7 +21,7 @@ fn a_reader_with_an_old_manifest_goes_on_after_compaction_and_vacuum() {
     let old = reader.known();
     store.compact().unwrap();
     thread::sleep(Duration::from_millis(5));
-    let vacuumed = vacuum_beyond(&store, Duration::ZERO, false).unwrap();
+    let vacuumed = vacuum_beyond(&store, Duration::ZERO, Duration::ZERO, false).unwrap();
     assert!(vacuumed.objects > 3, "{vacuumed:?}");
     // As one that began to read before all that.
     *reader.known.write() = old;
@@ -44,9 +44,9 @@ fn a_vacuum_spares_what_is_young_or_named_and_a_rehearsal_only_tells() {
     assert_eq!(store.vacuum(hour, false).unwrap(), Vacuumed::default());
     assert_eq!(store.vacuum(hour - Duration::from_secs(1), false).unwrap_err().kind(), ErrorKind::InvalidInput);
     thread::sleep(Duration::from_millis(5));
-    let told = vacuum_beyond(&store, Duration::ZERO, true).unwrap();
+    let told = vacuum_beyond(&store, Duration::ZERO, Duration::ZERO, true).unwrap();
     assert_eq!(objects(&service), before);
-    assert_eq!(vacuum_beyond(&store, Duration::ZERO, false).unwrap(), told);
+    assert_eq!(vacuum_beyond(&store, Duration::ZERO, Duration::ZERO, false).unwrap(), told);
     let after = objects(&service);
     assert_eq!(after.len() as u64, before.len() as u64 - told.objects);
     assert!(after.contains(&ObjectPath::from("some/where/parts/notes.txt")), "it is nobody's of ours");
@@ -57,6 +57,31 @@ fn a_vacuum_spares_what_is_young_or_named_and_a_rehearsal_only_tells() {
     assert_holds(&open(&service, Mode::Read, SMALL).unwrap(), &all);
     let reader = open(&service, Mode::Read, SMALL).unwrap();
     assert_eq!(reader.vacuum(hour, true).unwrap_err().kind(), ErrorKind::Denied);
+}
+
+#[test]
+fn a_vacuum_reads_one_manifest_however_many_are_kept() {
+    let service = Rigged::new();
+    let store = new_store(&service, SMALL);
+    let all = small_parts(&store);
+    store.compact().unwrap();
+    replace(&service, &store.objects.part(77), vec![1, 2, 3]);
+    let before = objects(&service);
+    service.asked();
+    let hour = Duration::from_secs(3600);
+    // All manifests are kept: the parts of the newest were put after the oldest, the empty store's, which names none.
+    vacuum_beyond(&store, hour, Duration::ZERO, false).unwrap();
+    let read = service.asked().iter().filter(|(ask, path)| *ask == Ask::Get && is_manifest(path)).count();
+    assert_eq!((read, objects(&service)), (1, before));
+    assert_holds(&store, &all);
+    // What no manifest names goes only once it would have been named by now.
+    thread::sleep(Duration::from_millis(5));
+    vacuum_beyond(&store, Duration::ZERO, hour, false).unwrap();
+    assert!(objects(&service).contains(&store.objects.part(77)));
+    vacuum_beyond(&store, Duration::ZERO, Duration::ZERO, false).unwrap();
+    assert!(!objects(&service).contains(&store.objects.part(77)));
+    assert_eq!(parts(&service), store.known().manifest.parts().len());
+    assert_holds(&store, &all);
 }
 
 #[test]
@@ -235,7 +260,7 @@ fn of_two_compactions_at_once_one_begins_again() {
     assert_holds(&store, &all);
     assert_holds(&*other, &all);
     thread::sleep(Duration::from_millis(5));
-    vacuum_beyond(&store, Duration::ZERO, false).unwrap();
+    vacuum_beyond(&store, Duration::ZERO, Duration::ZERO, false).unwrap();
     assert_eq!(parts(&service), store.known().manifest.parts().len());
     assert_holds(&*other, &all);
 }
@@ -247,6 +272,7 @@ fn writers_and_readers_go_on_beside_compactions_and_vacuums() {
     let mut all = mixed(&store);
     let count = all.len();
     let reader = open(&service, Mode::Read, SMALL).unwrap();
+    let minute = Duration::from_secs(60);
     let done = std::sync::atomic::AtomicBool::new(false);
     let added = thread::scope(|scope| {
         let (done, all, service) = (&done, &all, &service);
@@ -256,7 +282,6 @@ fn writers_and_readers_go_on_beside_compactions_and_vacuums() {
             for seed in 100..115 {
                 append(&store, vec![image(seed, 30)], &mut added);
             }
-            done.store(true, std::sync::atomic::Ordering::SeqCst);
             added
         });
         scope.spawn(move || {
@@ -266,11 +291,16 @@ fn writers_and_readers_go_on_beside_compactions_and_vacuums() {
                 assert_eq!(&found, all);
             }
         });
-        while !done.load(std::sync::atomic::Ordering::SeqCst) {
+        while !writer.is_finished() {
             store.compact().unwrap();
-            vacuum_beyond(&store, Duration::from_secs(1), false).unwrap();
+            // Spares what the writer may have put a while ago, as it must where there is no telling how slow it is.
+            vacuum_beyond(&store, minute, minute, false).unwrap();
         }
-        writer.join().unwrap()
+        let added = writer.join();
+        // To readers it may do anything.
+        vacuum_beyond(&store, Duration::ZERO, Duration::ZERO, false).unwrap();
+        done.store(true, std::sync::atomic::Ordering::SeqCst);
+        added.unwrap()
     });
     all.extend(added);
     assert_eq!(all.len(), count + 15);
