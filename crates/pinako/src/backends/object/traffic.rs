@@ -8,6 +8,7 @@
 //! Every request of ours may be sent twice: what is put never changes, and who puts a manifest knows his own. So
 //! whatever cuts a try off is reported in the way that has it tried again.
 
+use std::error::Error as _;
 use std::future::Future;
 use std::mem;
 use std::pin::{Pin, pin};
@@ -39,6 +40,13 @@ const METADATA_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Bytes that are handed to the connection at once: as long as one more of these goes out at times, a try is alive.
 const SLICE: usize = 64 << 10;
+
+/// How often a long upload that was cut off is made again, beside what `object_store` makes of it: that counts its time
+/// from the first try on, of which such an upload leaves nothing.
+const UPLOADS: usize = 3;
+
+/// Between tries after such an upload.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// Bytes read of what a server says when it refuses.
 const REFUSAL_BYTES: usize = 64 << 10;
@@ -97,13 +105,38 @@ impl HttpConnector for Http {
 #[async_trait]
 impl HttpService for Http {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let metadata = request.uri().host().is_some_and(hands_out_credentials);
-        let tried = self.attempt(request, if metadata { METADATA_PATIENCE } else { self.patience }).await;
-        match tried {
-            // Whoever is on no machine of a cloud's has no such server: it is not asked again.
-            Err(_) if metadata => Err(HttpError::new(HttpErrorKind::Unknown, Cut::NoCredentials)),
-            tried => tried,
+        if request.uri().host().is_some_and(hands_out_credentials) {
+            return self.attempt(request, METADATA_PATIENCE).await.map_err(of_metadata);
         }
+        let timeout = 2 * self.patience;
+        let (mut uploads, mut until) = (0, None);
+        loop {
+            let begun = Instant::now();
+            let failed = match self.attempt(request.clone(), self.patience).await {
+                Err(failed) if matches!(failed.kind(), HttpErrorKind::Connect | HttpErrorKind::Request) => failed,
+                tried => return tried,
+            };
+            // What took longer moved for most of the time.
+            if begun.elapsed() > timeout && uploads < UPLOADS {
+                uploads += 1;
+                until = Some(Instant::now() + timeout);
+            }
+            if until.is_none_or(|until| until < Instant::now()) {
+                return Err(failed);
+            }
+            sleep(PAUSE).await;
+        }
+    }
+}
+
+/// What it means that a server which hands out credentials did not answer: whoever is on no machine of a cloud's has no
+/// such server, and it is not asked again. What one says that is there is told, or may pass.
+fn of_metadata(error: HttpError) -> HttpError {
+    let is_stalled = error.source().is_some_and(|source| source.is::<Cut>());
+    match error.kind() {
+        HttpErrorKind::Connect => HttpError::new(HttpErrorKind::Unknown, Cut::NoCredentials),
+        _ if is_stalled => HttpError::new(HttpErrorKind::Unknown, Cut::NoCredentials),
+        _ => error,
     }
 }
 
@@ -333,13 +366,18 @@ mod tests {
         let _ = stream.read(&mut [0]);
     }
 
-    fn takes_its_time(stream: &mut TcpStream) {
+    /// Takes an upload slowly, and then hangs up.
+    fn cuts_off_late(stream: &mut TcpStream) {
         ask(stream);
         let mut left = PATIENT_BYTES;
         while left > 0 {
             left -= stream.read(&mut vec![0; 256 << 10]).unwrap();
             thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    fn takes_its_time(stream: &mut TcpStream) {
+        cuts_off_late(stream);
         stream.write_all(b"HTTP/1.1 200 OK\r\nETag: \"e\"\r\nContent-Length: 0\r\n\r\n").unwrap();
     }
 
@@ -365,15 +403,45 @@ mod tests {
         }
     }
 
+    fn put(place: &Place) -> Result<(), Error> {
+        let payload = PutPayload::from(vec![0; PATIENT_BYTES]);
+        wait_for(async {
+            let put = place.store.put(&Path::from("a"), payload).await;
+            put.map(drop).map_err(|error| failed("cannot store", &Path::ROOT, error))
+        })
+    }
+
     #[test]
     fn an_upload_may_take_longer_than_the_patience_as_long_as_it_moves() {
         let place = place("1s", &[takes_its_time]);
-        let payload = PutPayload::from(vec![0; PATIENT_BYTES]);
-        wait_for(async {
-            place.store.put(&Path::from("a"), payload).await.map_err(|error| failed("cannot store", &Path::ROOT, error))
-        })
-        .unwrap();
+        put(&place).unwrap();
         assert_eq!(place.traffic.traffic(), Traffic { requests: 1, sent: PATIENT_BYTES as u64, received: 0 });
+    }
+
+    #[test]
+    fn an_upload_that_took_longer_than_the_timeout_and_was_cut_off_is_made_again() {
+        put(&place("1s", &[cuts_off_late, drop_it, takes_its_time])).unwrap();
+    }
+
+    #[test]
+    fn a_server_of_credentials_that_is_there_is_not_said_to_be_missing() {
+        let busy = |status| HttpError::new(HttpErrorKind::Request, Refusal::parse(status, "", |_| None));
+        let refused = |status| HttpError::new(HttpErrorKind::Unknown, Refusal::parse(status, "", |_| None));
+        let stalled = HttpError::new(HttpErrorKind::Request, Cut::Stalled(METADATA_PATIENCE));
+        let unreachable = HttpError::new(HttpErrorKind::Connect, std::io::Error::other("no route"));
+        let told = |error| {
+            let source = Box::new(of_metadata(error));
+            failed("cannot read", &Path::from("a"), object_store::Error::Generic { store: "S3", source })
+        };
+        for error in [stalled, unreachable] {
+            let told = told(error);
+            assert_eq!(told.kind(), ErrorKind::Denied);
+            assert!(told.hint().unwrap().contains("AWS_ACCESS_KEY_ID"), "{told:?}");
+        }
+        assert_eq!(of_metadata(busy(503)).kind(), HttpErrorKind::Request);
+        assert_eq!(told(busy(429)).kind(), ErrorKind::Transient);
+        let told = told(refused(403));
+        assert!(told.kind() == ErrorKind::Denied && told.source().unwrap().to_string().contains("403"), "{told:?}");
     }
 
     #[test]
