@@ -117,7 +117,7 @@ async fn put_next(objects: &Objects, known: &Known, commit: Commit) -> Result<Ou
             (Ok(Some(_)), _) => return Ok(Outcome::Lost),
             // In a folder nothing comes later.
             (Ok(None), refused) if !objects.is_far() => return refused.map_or(Ok(Outcome::Lost), Err),
-            (Ok(None), Some(error)) if is_final(error.kind()) => return Err(error),
+            (Ok(None), Some(error)) if why.is_none() && is_final(error.kind()) => return Err(error),
             // One that may pass was asked for again and again already.
             (Ok(None), Some(error)) if error.kind() == ErrorKind::Transient => return Err(in_doubt(Some(error))),
             (Ok(None), refused) => why = refused,
