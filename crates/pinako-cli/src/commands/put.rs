@@ -73,11 +73,8 @@ fn load<'a>(args: &PutArgs, file: &'a Path) -> Result<Loaded<'a>> {
     let limit = args.decode.max_image_bytes;
     if file.is_dir() {
         let message = format!("{} is a folder, not an image file", file.display());
-        return Err(Error::new(ErrorKind::InvalidInput, message).with_hint(format!(
-            "pinako import {} {} stores all images in it",
-            file.display(),
-            args.store
-        )));
+        return Err(Error::new(ErrorKind::InvalidInput, message)
+            .with_hint(format!("pinako import {} STORE stores all images in it", file.display())));
     }
     if args.link && file.metadata().is_ok_and(|metadata| !metadata.is_file()) {
         let message = format!("{} is no regular file and cannot be linked", file.display());

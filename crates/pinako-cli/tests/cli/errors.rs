@@ -74,7 +74,7 @@ fn a_place_where_no_store_can_be_made_is_told() {
     ");
     insta::assert_snapshot!(place.run("put store pets"), @"
     ! error: pets is a folder, not an image file
-    ! hint: pinako import pets store stores all images in it
+    ! hint: pinako import pets STORE stores all images in it
     exit code 1
     ");
     assert_eq!(place.names(), ["pets"]);

@@ -3,6 +3,9 @@
 use std::cell::Cell;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use proptest::prelude::Just;
 use proptest::{prop_assert, prop_assert_eq, prop_compose, proptest};
@@ -202,19 +205,33 @@ fn what_grows_beyond_all_bounds_is_the_image() {
 #[test]
 fn no_thread_does_other_work_while_it_puts_an_image_in_order() {
     thread_local!(static IS_AT_IT: Cell<bool> = const { Cell::new(false) });
-    let sample = sample("hilbert:8".parse().unwrap(), 2000, 2200, 1);
-    let mut image = vec![0; sample.image.len()];
+    let shape = Shape::new(2200, 2000, 1).unwrap();
+    let arrangement = Arrangement::new("hilbert:4".parse().unwrap(), shape, SampleType::U8).unwrap();
+    let (payload, mut image) = (vec![1; 2200 * 2000], vec![0; 2200 * 2000]);
     let nested = AtomicBool::new(false);
-    let threads = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+    let threads = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
     threads.scope(|scope| {
-        for _ in 0..2000 {
-            scope.spawn(|_| nested.store(nested.load(Relaxed) || IS_AT_IT.get(), Relaxed));
-        }
+        let (begun, begins) = mpsc::channel();
+        let (done, ends) = mpsc::channel::<()>();
+        // One thread has plenty of work that the two others may do, and does none of it.
+        let nested = &nested;
+        scope.spawn(move |scope| {
+            for _ in 0..300 {
+                scope.spawn(|_| {
+                    nested.fetch_or(IS_AT_IT.get(), Relaxed);
+                    thread::sleep(Duration::from_millis(1));
+                });
+            }
+            begun.send(()).unwrap();
+            let _ = ends.recv();
+        });
+        begins.recv().unwrap();
         IS_AT_IT.set(true);
-        sample.arrangement.unpack(&sample.payload, &mut image);
+        (0..5).for_each(|_| arrangement.unpack(&payload, &mut image));
         IS_AT_IT.set(false);
+        drop(done);
     });
-    assert!(image == sample.image);
+    assert!(image == payload);
     // A payload is lent by a call of the backend, which must not be called again before that ends.
     assert!(!nested.load(Relaxed));
 }

@@ -305,7 +305,7 @@ impl Store {
         self.backend.io_hints()
     }
 
-    /// Gives back the space of removed images and merges what many small appends left behind.
+    /// Gives back the space of removed images and merges what many small appends left behind. Who reads may have to wait.
     pub fn compact(&self) -> Result<()> {
         self.backend.compact().map_err(|error| self.here(error))
     }
