@@ -67,18 +67,11 @@ impl<'a> View<'a> {
     /// Where it cannot be opened, the error names the first image that may be in it: whoever goes on behind that image
     /// finds out about each, and about the parts that follow.
     pub(super) fn part_from(&mut self, id: Id) -> Result<Option<Arc<OpenPart>>> {
-        let mut from = id;
         loop {
-            let after = self.manifest.parts().partition_point(|part| part.last < from);
-            let Some(part) = self.manifest.parts().get(after).cloned() else { return Ok(None) };
-            match self.manifest.removed().first_without(part.first.max(from)) {
-                first if first > part.last => from = first,
-                _ if self.manifest.is_used_up(&part) => from = part.last + 1,
-                first => {
-                    if let Some(open) = self.open(&part).map_err(|error| error.at_id(first))? {
-                        return Ok(Some(open));
-                    }
-                }
+            let Some((first, part)) = self.manifest.first_from(id) else { return Ok(None) };
+            let part = part.clone();
+            if let Some(open) = self.open(&part).map_err(|error| error.at_id(first))? {
+                return Ok(Some(open));
             }
         }
     }

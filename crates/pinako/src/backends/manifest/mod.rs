@@ -211,6 +211,16 @@ impl Manifest {
         (id <= part.last && !self.removed.contains(id)).then_some(part)
     }
 
+    /// The first id from `id` on that was not removed and may be there, and its part. In a part that is not dense it may
+    /// be missing.
+    pub(crate) fn first_from(&self, id: Id) -> Option<(Id, &Part)> {
+        let after = self.parts.partition_point(|part| part.last < id);
+        self.parts[after..].iter().filter(|part| !self.is_used_up(part)).find_map(|part| {
+            let first = self.removed.first_without(part.first.max(id));
+            (first <= part.last).then_some((first, part))
+        })
+    }
+
     /// The parts that list a name with that hash.
     pub(crate) fn parts_listing(&self, hash: u64) -> impl Iterator<Item = &Part> {
         self.listed_names.range((hash, 0)..=(hash, usize::MAX)).map(|&(_, place)| &self.parts[place])

@@ -10,6 +10,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::Object;
+use super::heads::is_loss;
 use super::manifests::Moment;
 use super::read::{self, Wanted};
 use super::view::View;
@@ -51,7 +52,7 @@ fn attempt(store: &Object) -> Result<bool> {
             Ok(true) => {}
             Ok(false) => return Ok(false),
             // What is whole is compacted all the same.
-            Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Unsupported) => {
+            Err(error) if is_loss(&error) => {
                 damage.get_or_insert(error);
             }
             Err(error) => return Err(error),
@@ -64,6 +65,7 @@ fn attempt(store: &Object) -> Result<bool> {
 fn renew(store: &Object, view: &mut View<'_>, manifest: &Manifest, parts: &[&Part]) -> Result<bool> {
     let live: Vec<&Part> = parts.iter().copied().filter(|part| !manifest.is_used_up(part)).collect();
     let Some(heads) = view.heads(&live)? else { return Ok(false) };
+    let heads = heads.into_iter().collect::<Result<Vec<_>>>()?;
     let ids = heads.iter().flat_map(|head| (0..head.rows()).map(|row| head.id(row)));
     let ids: Vec<Id> = ids.filter(|&id| !manifest.removed().contains(id)).collect();
     let mut removed = parts.iter().map(|part| manifest.removed().within(part.first, part.last));

@@ -126,7 +126,7 @@ impl Head {
         for row in 0..self.rows {
             let next = self.number(9, row).and_then(|length| end.checked_add(length));
             if self.payload_offset(row) != Some(end) || next.is_none() {
-                return Err(corrupt("its payloads are not where they should be").at_id(self.id(row)));
+                return Err(corrupt("its payloads are not where they should be"));
             }
             end = next.unwrap_or(end);
         }

@@ -1,7 +1,9 @@
-//! Heads of parts that were read, as many as a bounded memory takes.
+//! Heads of parts that were read, as many as a bounded memory takes, and for a moment which could not be: who lists the
+//! images of a store that lost a part asks again behind each of that part's.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use futures_util::future::try_join_all;
 use parking_lot::Mutex;
@@ -10,10 +12,16 @@ use super::head::Head;
 use super::objects::Objects;
 use crate::backends::manifest::Part;
 use crate::backends::runtime::wait_for;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 
 /// Most bytes of heads that are kept.
 pub(super) const MAX_BYTES: u64 = 64 << 20;
+
+/// How long a part that was found to be lost is taken to be so without being asked for.
+const LOST_FOR: Duration = Duration::from_secs(2);
+
+/// The hint for who needs an object that is lost.
+pub(super) const LOST: &str = "restore it from a copy, or remove the images that `pinako verify` says are in it";
 
 /// The heads that were used last.
 #[derive(Debug)]
@@ -29,14 +37,22 @@ struct Kept {
     heads: HashMap<u64, (Arc<Head>, u64)>,
     bytes: u64,
     uses: u64,
+    /// What is wrong with those that cannot be read, by the number of the part, and when that was found.
+    lost: HashMap<u64, (Instant, ErrorKind, String)>,
 }
 
-/// What asking for heads gives.
+/// What asking for the head of a part gives.
 pub(super) enum Found {
-    /// Those of all parts that were asked for, in their order.
-    All(Vec<Arc<Head>>),
-    /// The object of the part of this number is not there.
-    Missing(u64),
+    Head(Arc<Head>),
+    /// The object is not there.
+    Missing,
+    /// It is not what the manifest says, or it was not there a moment ago, though the newest manifest named it.
+    Lost(Error),
+}
+
+/// Whether an error says that an object is not what was put, and not that it cannot be asked for.
+pub(super) fn is_loss(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Unsupported)
 }
 
 impl Heads {
@@ -45,30 +61,51 @@ impl Heads {
         Heads { most, kept: Mutex::default() }
     }
 
-    /// The heads of `parts`; those that are not kept are read, all at once.
+    /// The head of each of `parts`; those that are not kept are read, all at once.
     ///
     /// # Errors
-    /// `Corrupt` where one is not what the manifest says.
-    pub(super) fn of(&self, objects: &Objects, parts: &[&Part]) -> Result<Found> {
-        let mut heads: Vec<Option<Arc<Head>>> = parts.iter().map(|part| self.get(part.part)).collect();
-        let unread: Vec<usize> = (0..parts.len()).filter(|&place| heads[place].is_none()).collect();
+    /// Those of the service. What is wrong with one of the objects is among what was found.
+    pub(super) fn of(&self, objects: &Objects, parts: &[&Part]) -> Result<Vec<Found>> {
+        let kept = |part: &Part| self.get(part.part).map(Found::Head).or_else(|| self.lost(part.part).map(Found::Lost));
+        let mut found: Vec<Option<Found>> = parts.iter().map(|part| kept(part)).collect();
+        let unread: Vec<usize> = (0..parts.len()).filter(|&place| found[place].is_none()).collect();
         if !unread.is_empty() {
             let reads = unread.iter().map(|&place| {
                 let part = parts[place];
                 async move {
                     let path = objects.part(part.part);
-                    objects.read(&path, 0..part.head_bytes, part.file_bytes).await
+                    match objects.read(&path, 0..part.head_bytes, part.file_bytes).await {
+                        Err(error) if !is_loss(&error) => Err(error),
+                        read => Ok(read),
+                    }
                 }
             });
-            let read = wait_for(try_join_all(reads))?;
-            for (&place, bytes) in unread.iter().zip(read) {
+            for (&place, read) in unread.iter().zip(wait_for(try_join_all(reads))?) {
                 let part = parts[place];
-                let Some(bytes) = bytes else { return Ok(Found::Missing(part.part)) };
-                let head = Head::open(bytes, part).map_err(|error| error.context(objects.part(part.part)))?;
-                heads[place] = Some(self.keep(part.part, head));
+                let open = |bytes| Head::open(bytes, part).map_err(|error| error.context(objects.part(part.part)));
+                found[place] = Some(match read.and_then(|bytes| bytes.map(open).transpose()) {
+                    Ok(Some(head)) => Found::Head(self.keep(part.part, head)),
+                    Ok(None) => Found::Missing,
+                    Err(error) => Found::Lost(self.lose(part.part, error)),
+                });
             }
         }
-        Ok(Found::All(heads.into_iter().flatten().collect()))
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    /// What is wrong with a part, if that was found a moment ago.
+    pub(super) fn lost(&self, part: u64) -> Option<Error> {
+        let kept = self.kept.lock();
+        let (since, kind, why) = kept.lost.get(&part)?;
+        (since.elapsed() < LOST_FOR).then(|| with_hint(Error::new(*kind, why.clone())))
+    }
+
+    /// Remembers for a moment what is wrong with a part.
+    pub(super) fn lose(&self, part: u64, error: Error) -> Error {
+        let mut kept = self.kept.lock();
+        kept.lost.retain(|_, (since, ..)| since.elapsed() < LOST_FOR);
+        kept.lost.insert(part, (Instant::now(), error.kind(), error.to_string()));
+        with_hint(error)
     }
 
     fn get(&self, part: u64) -> Option<Arc<Head>> {
@@ -102,4 +139,8 @@ impl Heads {
     pub(super) fn bytes(&self) -> u64 {
         self.kept.lock().bytes
     }
+}
+
+fn with_hint(error: Error) -> Error {
+    if error.kind() == ErrorKind::Corrupt { error.with_hint(LOST) } else { error }
 }

@@ -207,6 +207,14 @@ impl Object {
         })
     }
 
+    /// The error that a scan from `first` on begins with, if its part was found to be lost a moment ago: a round trip for
+    /// each image of such a part would take hours. What others did since, they did to an image that could not be read.
+    fn known_loss(&self, first: Id) -> Option<Error> {
+        let known = self.known();
+        let (id, part) = known.manifest.first_from(first)?;
+        self.heads.lost(part.part).map(|error| error.at_id(id))
+    }
+
     /// Checks that a folder was not moved away, which a put would make anew.
     fn check_there(&self) -> Result<()> {
         if !self.objects.is_far() {
@@ -323,6 +331,9 @@ impl Backend for Object {
     }
 
     fn scan(&self, first: Id, sink: &mut ScanSink<'_>) -> Result<()> {
+        if let Some(error) = self.known_loss(first) {
+            return Err(error);
+        }
         let mut view = View::settled(self)?;
         let mut next = first;
         'anew: loop {
@@ -332,6 +343,12 @@ impl Backend for Object {
             for some in view::in_bounds(&parts) {
                 let Some(heads) = view.heads(some)? else { continue 'anew };
                 for (part, head) in some.iter().zip(heads) {
+                    let first = manifest.removed().first_without(part.first.max(next));
+                    let head = match head {
+                        Err(error) if first <= part.last => return Err(error.at_id(first)),
+                        Err(_) => continue,
+                        Ok(head) => head,
+                    };
                     for row in head.row_from(next)..head.rows() {
                         let id = head.id(row);
                         if manifest.removed().contains(id) {

@@ -11,7 +11,7 @@ use super::view::{View, in_bounds};
 use crate::backends::manifest::{Manifest, Part, name_hash};
 use crate::backends::name_taken;
 use crate::descriptor::Id;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// The names of a batch, all different.
 pub(super) struct Names<'a>(Vec<(u64, &'a str)>);
@@ -78,24 +78,41 @@ pub(super) fn find(store: &Object, names: &[&str]) -> Result<Vec<Option<Id>>> {
 }
 
 /// The ids of the images that are so named by the view's manifest; `None` where the view goes on by another.
+///
+/// # Errors
+/// Where a part cannot be read that may have one of the names, and no other part has that.
 fn search(view: &mut View<'_>, names: &[(u64, &str)]) -> Result<Option<Vec<Option<Id>>>> {
     let manifest = Arc::clone(view.manifest());
     let mut found = vec![None; names.len()];
+    let mut lost = Vec::new();
     for parts in in_bounds(&candidates(&manifest, names)) {
         let Some(heads) = view.heads(parts)? else { return Ok(None) };
-        for (part, head) in parts.iter().zip(heads) {
+        for (&part, head) in parts.iter().zip(heads) {
             let listed: HashSet<u64> = part.name_hashes.iter().copied().collect();
-            for ((hash, name), found) in names.iter().zip(&mut found) {
-                if found.is_none() && (listed.is_empty() || listed.contains(hash)) {
-                    *found = head.find(name, *hash, manifest.removed());
+            let may_have = |hash: u64| listed.is_empty() || listed.contains(&hash);
+            match head {
+                Ok(head) => {
+                    for ((hash, name), found) in names.iter().zip(&mut found) {
+                        if found.is_none() && may_have(*hash) {
+                            *found = head.find(name, *hash, manifest.removed());
+                        }
+                    }
                 }
+                Err(error) => lost.push((part.name_hashes.clone(), error)),
             }
         }
         if found.iter().all(Option::is_some) {
             break;
         }
     }
-    Ok(Some(found))
+    let missing: Vec<u64> =
+        names.iter().zip(&found).filter(|(_, id)| id.is_none()).map(|(&(hash, _), _)| hash).collect();
+    let may_have =
+        |(hashes, _): &(Vec<u64>, Error)| missing.iter().any(|hash| hashes.is_empty() || hashes.contains(hash));
+    match lost.into_iter().find(may_have) {
+        Some((_, error)) => Err(error),
+        None => Ok(Some(found)),
+    }
 }
 
 /// The parts that may have one of `names`.

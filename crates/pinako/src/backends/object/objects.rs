@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 
 use super::connect::Place;
 use super::error::failed;
+use super::heads::LOST;
 use crate::backend::Traffic;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -219,5 +220,5 @@ fn check_length(path: &Path, expected: u64, found: u64) -> Result<()> {
         return Ok(());
     }
     Err(Error::corrupt(format!("{path} has {found} bytes, not the {expected} that it was written with"))
-        .with_hint("restore it from a copy"))
+        .with_hint(LOST))
 }

@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 
 use super::Object;
 use super::batch::{Batch, Request};
+use super::head::Head;
 use super::heads::Found;
 use super::manifests::Known;
 use super::view::{HEADS_AT_ONCE, View};
@@ -58,7 +59,7 @@ pub(super) fn read(store: &Object, mut wanted: Vec<Wanted>, sink: &mut Sink<'_>)
         let manifest = Arc::clone(view.manifest());
         let (count, parts) = window(&manifest, &wanted[done..]);
         let (now, later) = wanted[done..].split_at(count);
-        let begun = view.heads(&parts).and_then(|heads| match heads {
+        let begun = heads_of(&mut view, &manifest, &parts, now).and_then(|heads| match heads {
             Some(heads) => Batch::new(store, &manifest, now, &parts, &heads).map(Some),
             None => Ok(None),
         });
@@ -78,7 +79,7 @@ pub(super) fn read(store: &Object, mut wanted: Vec<Wanted>, sink: &mut Sink<'_>)
             Some(missing) => {
                 wanted = batch.left().chain(later).cloned().collect();
                 done = 0;
-                view.missing(missing)?;
+                view.missing(missing).map_err(|error| at_first_of(&manifest, &wanted, missing, error))?;
             }
         }
     }
@@ -101,6 +102,32 @@ fn window<'a>(manifest: &'a Manifest, wanted: &[Wanted]) -> (usize, Vec<&'a Part
         parts.push(part);
     }
     (wanted.len().min(AT_ONCE), parts)
+}
+
+/// The heads of the `parts` that `wanted` are in; `None` where the view goes on by another manifest.
+///
+/// # Errors
+/// Where one cannot be read, the error names the first image that is wanted of its part.
+fn heads_of(
+    view: &mut View<'_>,
+    manifest: &Manifest,
+    parts: &[&Part],
+    wanted: &[Wanted],
+) -> Result<Option<Vec<Arc<Head>>>> {
+    let Some(heads) = view.heads(parts)? else { return Ok(None) };
+    let named = |(part, head): (&&Part, Result<Arc<Head>>)| {
+        head.map_err(|error| at_first_of(manifest, wanted, part.part, error))
+    };
+    parts.iter().zip(heads).map(named).collect::<Result<_>>().map(Some)
+}
+
+/// Says of an error about the object of that number which image was the first to be wanted of it.
+fn at_first_of(manifest: &Manifest, wanted: &[Wanted], number: u64, error: Error) -> Error {
+    let is_in = |id| manifest.part_of(id).is_some_and(|part| part.files().any(|file| file == number));
+    match wanted.iter().find(|wanted| is_in(wanted.id)) {
+        Some(wanted) => error.at_id(wanted.id),
+        None => error,
+    }
 }
 
 /// Whether what was found of `wanted` by one manifest is so by another, too.
@@ -172,7 +199,7 @@ pub(super) fn describe(store: &Object, ids: &[Id], sink: &mut DescribeSink<'_>) 
         let manifest = Arc::clone(view.manifest());
         let (count, parts) = window(&manifest, rest);
         let (now, later) = rest.split_at(count);
-        let heads = view.heads(&parts);
+        let heads = heads_of(&mut view, &manifest, &parts, now);
         if let Some(before) = view.settle()?
             && !agree(&before, view.manifest(), now)
         {
@@ -211,30 +238,16 @@ pub(super) fn present(store: &Object, known: &Arc<Known>, ids: &[Id]) -> Result<
         let (count, parts) = window(manifest, rest);
         let (now, later) = rest.split_at(count);
         rest = later;
-        let mut heads = Vec::with_capacity(parts.len());
-        let together = store.heads.of(&store.objects, &parts);
-        match together {
-            Ok(Found::All(all)) => heads.extend(all.into_iter().map(Some)),
-            _ => {
-                for &part in &parts {
-                    heads.push(match store.heads.of(&store.objects, &[part]) {
-                        Ok(Found::All(all)) => all.into_iter().next(),
-                        Ok(Found::Missing(_)) => None,
-                        Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Unsupported) => None,
-                        Err(error) => return Err(error),
-                    });
-                }
-            }
-        }
+        let heads = store.heads.of(&store.objects, &parts)?;
         for Wanted { id, .. } in now {
             let Some(place) = place_of(manifest, &parts, *id) else { continue };
             let part = parts[place];
             let length = match &heads[place] {
-                Some(head) => match head.row(*id) {
+                Found::Head(head) => match head.row(*id) {
                     Some(row) => head.payload_length(row).unwrap_or(0),
                     None => continue,
                 },
-                None => {
+                Found::Missing | Found::Lost(_) => {
                     let listed = present.len() - present.partition_point(|&other| other < part.first);
                     if manifest.removed().count_within(part.first, part.last) + listed as u64 >= part.count {
                         continue;

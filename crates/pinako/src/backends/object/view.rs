@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::Object;
 use super::head::Head;
-use super::heads::Found;
+use super::heads::{Found, LOST};
 use super::manifests::{self, Known, Newest};
 use crate::backends::manifest::{Manifest, Part};
 use crate::backends::runtime::{handle, wait_for};
@@ -67,23 +67,46 @@ impl<'a> View<'a> {
     /// # Errors
     /// `Corrupt` where the newest manifest still names it.
     pub(super) fn missing(&mut self, number: u64) -> Result<()> {
-        self.look = None;
-        self.known = self.store.reload()?;
-        if self.manifest().parts().iter().any(|part| part.files().any(|file| file == number)) {
-            let object = self.store.objects.part(number);
-            return Err(Error::corrupt(format!("the object {object} is not there, but the newest manifest names it"))
-                .with_hint("restore it from a copy"));
+        let newest = self.store.reload()?;
+        if names(&newest.manifest, number) {
+            return Err(self.gone(number));
         }
+        self.look = None;
+        self.known = newest;
         Ok(())
     }
 
-    /// The heads of `parts`; `None` where one was missing, and the view goes on by another manifest.
-    pub(super) fn heads(&mut self, parts: &[&Part]) -> Result<Option<Vec<Arc<Head>>>> {
-        match self.store.heads.of(&self.store.objects, parts)? {
-            Found::All(heads) => Ok(Some(heads)),
-            Found::Missing(number) => self.missing(number).map(|()| None),
+    /// The heads of `parts`, or what is wrong with them; `None` where one was missing because another manifest has taken
+    /// the place of the view's, which goes on by that.
+    pub(super) fn heads(&mut self, parts: &[&Part]) -> Result<Option<Vec<Result<Arc<Head>>>>> {
+        let heads = &self.store.heads;
+        let found = heads.of(&self.store.objects, parts)?;
+        let mut missing = parts.iter().zip(&found).filter(|(_, found)| matches!(found, Found::Missing)).peekable();
+        if missing.peek().is_some() {
+            let newest = self.store.reload()?;
+            if !missing.all(|(part, _)| names(&newest.manifest, part.part)) {
+                self.look = None;
+                self.known = newest;
+                return Ok(None);
+            }
         }
+        let found = parts.iter().zip(found).map(|(part, found)| match found {
+            Found::Head(head) => Ok(head),
+            Found::Missing => Err(heads.lose(part.part, self.gone(part.part))),
+            Found::Lost(error) => Err(error),
+        });
+        Ok(Some(found.collect()))
     }
+
+    fn gone(&self, number: u64) -> Error {
+        let object = self.store.objects.part(number);
+        Error::corrupt(format!("the object {object} is not there, but the newest manifest names it")).with_hint(LOST)
+    }
+}
+
+/// Whether an object of that number is a part or piece of the store.
+fn names(manifest: &Manifest, number: u64) -> bool {
+    manifest.parts().iter().any(|part| part.files().any(|file| file == number))
 }
 
 /// Cuts `parts` where their heads would take too much memory together.

@@ -2,6 +2,7 @@
 //! others are at work, and when objects are damaged.
 
 mod damage;
+mod losses;
 mod rigged;
 mod upkeep;
 mod writers;
