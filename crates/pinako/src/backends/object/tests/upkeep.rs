@@ -307,5 +307,6 @@ fn writers_and_readers_go_on_beside_compactions_and_vacuums() {
     // Which number follows says nothing to a handle any more, where no vacuum would be so hasty.
     store.reload().unwrap();
     all.sort_by_key(|(descriptor, _)| descriptor.id);
-    assert_holds(&store, &all);
+    // A handle that knows a manifest from before that vacuum may take it for the newest.
+    assert_holds(&open(&service, Mode::Read, SMALL).unwrap(), &all);
 }
