@@ -462,7 +462,7 @@ pub struct VacuumArgs {
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "7d")]
     pub keep: Duration,
 
-    /// Only say what would be deleted
+    /// Only say what would be deleted, by this machine's clock instead of the server's; writes nothing
     #[arg(long)]
     pub dry_run: bool,
 }

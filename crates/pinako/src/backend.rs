@@ -117,10 +117,11 @@ pub trait Backend: fmt::Debug + Send + Sync {
 
     /// Deletes what is there for nobody any more: what changes replaced longer than `keep` ago, which until then whoever
     /// began to read before may still need, and what writers left that were killed. Tells what went; a `rehearsal` only
-    /// tells. Safe beside readers and writers. A place where nothing is left over has nothing to do.
+    /// tells, by this machine's clock instead of a server's: it writes nothing. Safe beside readers and writers. A place where nothing is left over has nothing to do.
     ///
     /// # Errors
-    /// `InvalidInput` where `keep` is too short for what may be at work; `Denied` on a store opened for reading only.
+    /// `InvalidInput` where `keep` is too short for what may be at work; `Denied` on a store opened for reading only, but
+    /// for a rehearsal.
     fn vacuum(&self, keep: Duration, rehearsal: bool) -> Result<Vacuumed>;
 
     /// Makes everything durable that was appended with [`Durability::Buffered`]; at once where there is nothing to do.

@@ -65,7 +65,8 @@ pub fn compact(args: &CompactArgs) -> Result<ExitCode> {
 }
 
 pub fn vacuum(args: &VacuumArgs) -> Result<ExitCode> {
-    let gone = Store::open(&args.store)?.vacuum(args.keep, args.dry_run)?;
+    let store = if args.dry_run { Store::options().open_read_only(&args.store)? } else { Store::open(&args.store)? };
+    let gone = store.vacuum(args.keep, args.dry_run)?;
     let objects = match gone.objects {
         1 => "1 object".to_owned(),
         objects => format!("{} objects", figures::count(objects)),

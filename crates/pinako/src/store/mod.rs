@@ -311,8 +311,9 @@ impl Store {
     }
 
     /// Deletes what is in the store's place for nobody any more: what changes replaced longer than `keep` ago, and what
-    /// writers left that were killed; tells what went. A `rehearsal` only tells. Stores on servers that keep what readers may
-    /// still be reading have such things, others have not.
+    /// writers left that were killed; tells what went. A `rehearsal` only tells, by this machine's clock instead of a server's: it
+    /// writes nothing, and a store opened for reading only can have one. Stores on servers that keep what readers may still
+    /// be reading have such things, others have not.
     ///
     /// # Errors
     /// `InvalidInput` where `keep` is too short for who may be at work.

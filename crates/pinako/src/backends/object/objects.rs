@@ -23,6 +23,9 @@ pub(super) const PARALLEL_READS: u32 = 32;
 /// Most bytes of an object that is read as a whole.
 const MAX_WHOLE: u64 = 1 << 30;
 
+/// The folder of what tells vacuums the time.
+pub(super) const PROBES: &str = "vacuum";
+
 /// What became of an object that was to be put where none was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Put {
@@ -84,7 +87,7 @@ impl Objects {
 
     /// Where vacuums put what tells them the time.
     pub(super) fn probes(&self) -> Path {
-        self.place.prefix.clone().join("vacuum")
+        self.place.prefix.clone().join(PROBES)
     }
 
     /// The part or piece of that number.

@@ -6,17 +6,20 @@
 //! oldest that is left is named by that oldest one, if by any; what is younger stays for another time.
 //!
 //! All times are the server's own, also what time it is now: that of an object which is put to learn it. So it does not
-//! matter what the clocks of those machines say that write.
+//! matter what the clocks of those machines say that write. A rehearsal puts nothing, so that whoever may only read can have
+//! one, and goes by this machine's clock.
 
 use std::collections::HashSet;
+use std::fs;
 use std::time::{Duration, SystemTime};
 
+use chrono::{DateTime, Utc};
 use object_store::path::Path;
 use object_store::{ObjectMeta, PutPayload};
 
 use super::Object;
 use super::manifests::{self, CERTAIN, Moment, number_of};
-use super::objects::Objects;
+use super::objects::{Objects, PROBES};
 use super::staged;
 use crate::backend::Vacuumed;
 use crate::backends::manifest::Part;
@@ -39,12 +42,13 @@ pub(super) fn vacuum(store: &Object, keep: Duration, rehearsal: bool) -> Result<
 
 /// Deletes what was superseded longer than `keep` ago, be that ever so short, where parts are named within `naming`.
 pub(super) fn vacuum_beyond(store: &Object, keep: Duration, naming: Duration, rehearsal: bool) -> Result<Vacuumed> {
-    if store.mode == Mode::Read {
+    if store.mode == Mode::Read && !rehearsal {
         return Err(read_only());
     }
     store.check_there()?;
     let objects = &*store.objects;
-    let (unneeded, now) = wait_for(unneeded(objects, keep, naming))?;
+    let now = if rehearsal { SystemTime::now() } else { server_time(store)? };
+    let unneeded = wait_for(unneeded(objects, now.into(), keep, naming))?;
     let staged = store.folder.as_deref().map_or(Ok(Vec::new()), |folder| staged::left_over(folder, now, keep))?;
     let lengths = unneeded.iter().map(|object| object.size).chain(staged.iter().map(|&(_, bytes)| bytes));
     let bytes = lengths.fold(0, u64::saturating_add);
@@ -57,20 +61,31 @@ pub(super) fn vacuum_beyond(store: &Object, keep: Duration, naming: Duration, re
     Ok(vacuumed)
 }
 
-/// The objects that nobody needs, in the order in which they are to go, and what time it is.
-async fn unneeded(objects: &Objects, keep: Duration, naming: Duration) -> Result<(Vec<ObjectMeta>, SystemTime)> {
-    let probes = objects.probes();
-    let probe = probes.clone().join(format!("{:016x}", random::number()?));
-    objects.put(&probe, PutPayload::from_static(b"what time it is")).await?;
-    let now = objects.look(&probe).await;
-    objects.delete(&probe).await?;
-    let now = now?.ok_or_else(|| Error::corrupt(format!("{probe} was put and is not there")))?.last_modified;
+/// What time it is by the server's clock.
+fn server_time(store: &Object) -> Result<SystemTime> {
+    let objects = &*store.objects;
+    let probe = objects.probes().join(format!("{:016x}", random::number()?));
+    let found = wait_for(async {
+        objects.put(&probe, PutPayload::from_static(b"what time it is")).await?;
+        let found = objects.look(&probe).await;
+        objects.delete(&probe).await?;
+        found
+    });
+    if let Some(folder) = &store.folder {
+        // Unless another vacuum is asking, too.
+        let _ = fs::remove_dir(folder.join(PROBES));
+    }
+    Ok(found?.ok_or_else(|| Error::corrupt(format!("{probe} was put and is not there")))?.last_modified.into())
+}
+
+/// The objects that nobody needs, in the order in which they are to go.
+async fn unneeded(objects: &Objects, now: DateTime<Utc>, keep: Duration, naming: Duration) -> Result<Vec<ObjectMeta>> {
     let is_beyond =
         |object: &ObjectMeta, span: Duration| (now - object.last_modified).to_std().is_ok_and(|age| age > span);
     let is_old = |object: &ObjectMeta| is_beyond(object, keep);
 
     // The parts first: what is put from now on is not among them.
-    let (parts, probes) = (objects.list(&objects.parts()).await?, objects.list(&probes).await?);
+    let (parts, probes) = (objects.list(&objects.parts()).await?, objects.list(&objects.probes()).await?);
     let mut manifests: Vec<(u64, ObjectMeta)> = Vec::new();
     for object in objects.list(&objects.manifests()).await? {
         manifests.extend(number_of(&object.location).map(|number| (number, object)));
@@ -93,5 +108,5 @@ async fn unneeded(objects: &Objects, keep: Duration, naming: Duration) -> Result
         .into_iter()
         .filter(|object| is_part(object) && is_beyond(object, beyond) && !named.contains(&object.location));
     let manifests = manifests.into_iter().map(|(_, object)| object);
-    Ok((manifests.chain(parts).chain(probes.into_iter().filter(is_old)).collect(), now.into()))
+    Ok(manifests.chain(parts).chain(probes.into_iter().filter(is_old)).collect())
 }

@@ -56,7 +56,21 @@ fn a_vacuum_spares_what_is_young_or_named_and_a_rehearsal_only_tells() {
     append(&store, vec![image(99, 10)], &mut all);
     assert_holds(&open(&service, Mode::Read, SMALL).unwrap(), &all);
     let reader = open(&service, Mode::Read, SMALL).unwrap();
-    assert_eq!(reader.vacuum(hour, true).unwrap_err().kind(), ErrorKind::Denied);
+    assert_eq!(reader.vacuum(hour, false).unwrap_err().kind(), ErrorKind::Denied);
+    service.asked();
+    reader.vacuum(hour, true).unwrap();
+    assert!(service.asked().iter().all(|(ask, _)| matches!(ask, Ask::Get | Ask::List)), "it writes nothing");
+}
+
+#[test]
+fn a_vacuum_leaves_no_folder_of_its_own_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open_folder(folder.path(), Mode::Create, WRITER_PATIENCE).unwrap();
+    for rehearsal in [true, false] {
+        store.vacuum(Duration::from_secs(3600), rehearsal).unwrap();
+        assert!(!folder.path().join("vacuum").exists());
+    }
+    assert_eq!(store.properties().unwrap().count, 0);
 }
 
 #[test]
