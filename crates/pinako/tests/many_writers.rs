@@ -10,7 +10,7 @@ use std::env;
 use std::io::{BufRead, BufReader, Write};
 use std::ops::{ControlFlow, Range};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Sender};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -81,13 +81,11 @@ fn writer() {
 /// A process that appends. It does not outlive its handle.
 struct Process {
     process: Child,
-    writer: u64,
-    /// What it says was appended.
-    told: Receiver<(u64, Id)>,
 }
 
 impl Process {
-    fn start(url: &str, writer: u64, batches: u64) -> Process {
+    /// Starts one that tells its writer's number, the number of each batch that was appended, and the first id of that.
+    fn start(url: &str, writer: u64, batches: u64, tell: &Sender<((u64, u64), Id)>) -> Process {
         let mut process = Command::new(env::current_exe().unwrap())
             .args(["writer", "--exact", "--ignored", "--nocapture"])
             .env("PINAKO_WRITER_URL", url)
@@ -97,31 +95,14 @@ impl Process {
             .spawn()
             .unwrap();
         let lines = BufReader::new(process.stdout.take().unwrap()).lines().map_while(Result::ok);
-        let done = |line: String| {
+        let done = move |line: String| {
             let (number, first) = line.strip_prefix(DONE)?.split_once(' ')?;
-            Some((number.parse().ok()?, first.parse().ok()?))
+            Some(((writer, number.parse().ok()?), first.parse().ok()?))
         };
-        let (tell, told) = mpsc::channel();
+        let tell = tell.clone();
         // The end of the process is that of its lines.
         thread::spawn(move || lines.filter_map(done).try_for_each(|batch| tell.send(batch)));
-        Process { process, writer, told }
-    }
-
-    /// Kills it at some moment after its first batch was appended: what it had said until then.
-    fn kill_at_work(&mut self) -> Vec<(u64, Id)> {
-        let first = self.told.recv().expect("it appends");
-        thread::sleep(Duration::from_millis(random_below(400)));
-        self.process.kill().unwrap();
-        let mut acknowledged = self.acknowledged();
-        acknowledged.insert(0, first);
-        acknowledged
-    }
-
-    /// The numbers and first ids of the batches that it said were appended before it ended.
-    fn acknowledged(&mut self) -> Vec<(u64, Id)> {
-        let acknowledged = self.told.iter().collect();
-        self.process.wait().unwrap();
-        acknowledged
+        Process { process }
     }
 }
 
@@ -165,12 +146,10 @@ fn assert_whole_batches(store: &dyn Backend, acknowledged: &Acknowledged) -> usi
 
 fn lose_nothing(url: &str) {
     drop(open(url, Mode::Create));
-    let processes: Vec<_> = (0..WRITERS).map(|writer| Process::start(url, writer, BATCHES)).collect();
-    let mut acknowledged = Acknowledged::new();
-    for mut process in processes {
-        let writer = process.writer;
-        acknowledged.extend(process.acknowledged().into_iter().map(|(number, first)| ((writer, number), first)));
-    }
+    let (tell, told) = mpsc::channel();
+    let _processes: Vec<_> = (0..WRITERS).map(|writer| Process::start(url, writer, BATCHES, &tell)).collect();
+    drop(tell);
+    let acknowledged: Acknowledged = told.iter().collect();
     assert_eq!(acknowledged.len() as u64, WRITERS * BATCHES, "every append succeeded");
     let store = open(url, Mode::Read);
     assert_eq!(assert_whole_batches(&*store, &acknowledged) as u64, WRITERS * BATCHES);
@@ -180,13 +159,20 @@ fn lose_nothing_when_killed(url: &str) {
     let store = open(url, Mode::Create);
     let mut acknowledged = Acknowledged::new();
     for round in 0..3 {
+        let (tell, told) = mpsc::channel();
         let processes: Vec<_> =
-            (0..WRITERS).map(|writer| Process::start(url, round * WRITERS + writer, ENDLESS)).collect();
+            (0..WRITERS).map(|writer| Process::start(url, round * WRITERS + writer, ENDLESS, &tell)).collect();
+        drop(tell);
+        acknowledged.extend([told.recv().expect("somebody appends")]);
         for mut process in processes {
-            let (writer, appended) = (process.writer, process.kill_at_work());
-            assert!((appended.len() as u64) < ENDLESS, "it was killed too late");
-            acknowledged.extend(appended.into_iter().map(|(number, first)| ((writer, number), first)));
+            thread::sleep(Duration::from_millis(random_below(400)));
+            assert!(
+                process.process.try_wait().unwrap().is_none_or(|status| !status.success()),
+                "it was killed too late"
+            );
+            process.process.kill().unwrap();
         }
+        acknowledged.extend(told);
         // Takes its turn after whatever of theirs is still on its way to a server.
         let own = 1_000_000 + round;
         acknowledged.insert((own, 0), append(&*store, &batch(own, 0)).start);
