@@ -108,7 +108,7 @@ Examples:
   pinako import --link --skip-bad /mnt/archive lmdb:archive")]
 pub struct ImportArgs {
     // One list, because clap does not take an option between a list and what follows it.
-    /// What to import, and last where to: lmdb:DIR, files:DIR, hdf5:DIR, sqlite:FILE, or a path
+    /// What to import, and last where to: a path, or any kind of store that `pinako --help` lists
     #[arg(required = true, value_name = "PATH", value_hint = ValueHint::AnyPath)]
     paths: Vec<PathBuf>,
 
@@ -238,7 +238,7 @@ pub struct CopyArgs {
     #[arg(value_hint = ValueHint::AnyPath)]
     pub from: String,
 
-    /// Where to: lmdb:DIR, files:DIR, hdf5:DIR, sqlite:FILE, or a path
+    /// Where to: a path, or any kind of store that `pinako --help` lists
     #[arg(value_hint = ValueHint::AnyPath)]
     pub to: String,
 
@@ -290,7 +290,7 @@ Examples:
   pinako put pets.lmdb *.png --label 3
   pinako put files:pets scan.tif --encoding raw --name scan-7")]
 pub struct PutArgs {
-    /// Where to: lmdb:DIR, files:DIR, hdf5:DIR, sqlite:FILE, or a path
+    /// Where to: a path, or any kind of store that `pinako --help` lists
     #[arg(value_name = "STORE", value_hint = ValueHint::AnyPath)]
     pub store: String,
 
@@ -446,8 +446,8 @@ pub struct CompactArgs {
 
 /// Delete what compaction and killed writers left behind in a bucket
 ///
-/// Changes of a store in a bucket put new objects in the place of old ones, which stay for those who are reading them. So
-/// do the objects of appends that never ended. Other kinds of stores leave nothing behind.
+/// Changes of a store in a bucket, or in an object: folder, put new objects in the place of old ones, which stay for those who
+/// are reading them. So do the objects of appends that never ended. Other kinds of stores leave nothing behind.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

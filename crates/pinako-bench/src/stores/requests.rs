@@ -34,6 +34,9 @@ pub struct Asked {
 /// What prices are compared by.
 pub const IMAGES: u64 = 100_000;
 
+/// Images from which on requests are in proportion to them: those of some batches.
+const LEAST_BATCHES: u64 = 30_000;
+
 impl From<Traffic> for Asked {
     fn from(traffic: Traffic) -> Self {
         let [requests, sent, received] = [traffic.requests, traffic.sent, traffic.received].map(|sum| sum as f64);
@@ -64,27 +67,28 @@ impl Asked {
 }
 
 impl Requests {
-    /// The cost line: requests and bytes for [`IMAGES`] images, in proportion to what was counted.
+    /// The cost line: requests and bytes for [`IMAGES`] images, in proportion to what was counted; or what was counted,
+    /// where that is so little that requests are not in proportion to it.
     pub fn line(&self) -> String {
-        let factor = IMAGES as f64 / self.count as f64;
-        let images = figures::count(IMAGES);
+        let Requests { backend, count, .. } = self;
+        let (factor, images) = match *count < LEAST_BATCHES {
+            true => (1.0, *count),
+            false => (IMAGES as f64 / *count as f64, IMAGES),
+        };
         let mut text = format!(
-            "{}: {images} images take {} to store, {} to read all of them at once",
-            self.backend,
+            "{backend}: {} images take {} to store, {} to read all of them at once",
+            figures::count(images),
             self.store.times(factor).text(),
             self.read.times(factor).text()
         );
         if let Some(single) = self.single {
-            text += &format!(", {} to read them one at a time", single.times(IMAGES as f64).text());
+            text += &format!(", {} to read them one at a time", single.times(images as f64).text());
         }
-        if self.count != IMAGES {
-            let counted = [self.store, self.read].map(|asked| figures::count(asked.requests.round() as u64));
-            text += &format!(
-                " (in proportion to {} images, which took {} and {} requests: in larger batches it is fewer)",
-                figures::count(self.count),
-                counted[0],
-                counted[1]
-            );
+        if *count != images {
+            text += &format!(" (in proportion to what {} took)", figures::count(*count));
+        }
+        if images != IMAGES {
+            text += &format!("; more of them take fewer requests each: measure {}", figures::count(IMAGES));
         }
         text + "."
     }
@@ -94,19 +98,29 @@ impl Requests {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_line_is_in_proportion() {
+    fn line_of(count: u64) -> String {
         let asked = |requests, sent, received| Asked { requests, sent, received };
-        let line = Requests {
+        Requests {
             backend: "s3".to_owned(),
-            count: 10_000,
+            count,
             store: asked(3.0, 30e6, 0.0),
             read: asked(5.0, 0.0, 31e6),
             single: Some(asked(1.5, 0.0, 3072.0)),
         }
-        .line();
-        assert!(line.starts_with("s3: 100,000 images take 30 requests and "), "{line}");
-        assert!(line.contains(", 50 requests and ") && line.contains(", 150,000 requests and "), "{line}");
-        assert!(line.contains("(in proportion to 10,000 images, which took 3 and 5 requests"), "{line}");
+        .line()
+    }
+
+    #[test]
+    fn a_line_is_in_proportion_to_batches_and_not_to_less() {
+        let line = line_of(50_000);
+        assert!(line.starts_with("s3: 100,000 images take 6 requests and "), "{line}");
+        assert!(line.contains(", 10 requests and ") && line.contains(", 150,000 requests and "), "{line}");
+        assert!(line.ends_with("(in proportion to what 50,000 took)."), "{line}");
+        let line = line_of(1_000);
+        assert!(line.starts_with("s3: 1,000 images take 3 requests and "), "{line}");
+        assert!(
+            line.contains(", 1,500 requests and ") && line.ends_with("fewer requests each: measure 100,000."),
+            "{line}"
+        );
     }
 }

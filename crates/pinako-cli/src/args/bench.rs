@@ -52,7 +52,7 @@ pub struct BenchStoresArgs {
     pub counts: Vec<u64>,
 
     /// The kinds of store to compare: files, lmdb, hdf5, sqlite, object, or the URLs of servers (postgres://, s3://, gs://,
-    /// az://), where stores are made beside each other and deleted again
+    /// az://), where stores named pinako-bench-... are made and deleted again, unless the run is killed
     #[arg(long, value_name = "KIND,...", value_delimiter = ',', default_value = BACKENDS.as_str())]
     #[arg(value_parser = backend)]
     pub backends: Vec<String>,

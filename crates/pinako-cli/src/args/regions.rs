@@ -79,8 +79,8 @@ pub struct ExplainArgs {
 /// of the store's largest raw images, at random places, none of them answered by the page cache where the file system can be
 /// made to forget. Two figures say how well they foretell what was measured.
 ///
-/// What was found is kept beside the store, in STORE/.cost.json or FILE-cost.json, and used by whoever opens it from then
-/// on. It is true of the disk that the store is on: calibrate a store again that was moved to another.
+/// What was found is kept beside the store, in STORE/.cost.json or FILE-cost.json, or for one on a server in your own cache,
+/// ~/.cache/pinako/cost, and used by whoever opens it from then on. It is true of the disk that the store is on: calibrate a store again that was moved to another.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -33,6 +33,7 @@ fn a_store_that_is_not_there_is_told() {
     ");
     insta::assert_snapshot!(place.run("info s4://bucket/x"), @"
     ! error: s4:// is no kind of store that this version knows
+    ! hint: on servers there are postgres://, s3://, gs:// and az:// stores
     exit code 1
     ");
     insta::assert_snapshot!(place.run("info sqlite:"), @r#"
@@ -59,7 +60,7 @@ fn a_place_where_no_store_can_be_made_is_told() {
     ");
     insta::assert_snapshot!(place.run("import pets sqlit:pets.db"), @"
     ! error: sqlit: is no kind of store that this version knows
-    ! hint: write files:, lmdb:, hdf5:, sqlite: or object:, or ./sqlit:pets.db if it is a path
+    ! hint: write files:, lmdb:, hdf5:, sqlite: or object:, postgres://, s3://, gs:// or az://, or ./sqlit:pets.db if it is a path
     exit code 1
     ");
     insta::assert_snapshot!(place.run("put sqlite:pets pets/a.ppm"), @"

@@ -379,7 +379,8 @@ fn recognise(path: &Path, mode: Mode) -> Result<Location> {
         return Ok(Location { kind, place: Place::Disk(path.to_owned()) });
     }
     if let Some((scheme, _)) = path.to_str().and_then(|text| text.split_once("://")) {
-        return Err(Error::unsupported(format!("{scheme}:// is no kind of store that this version knows")));
+        return Err(Error::unsupported(format!("{scheme}:// is no kind of store that this version knows"))
+            .with_hint("on servers there are postgres://, s3://, gs:// and az:// stores"));
     }
     let name = path.display();
     if let Some(begun) = Kind::ON_DISK.into_iter().find(|kind| kind.is_begun_at(path)) {
@@ -400,7 +401,9 @@ fn recognise(path: &Path, mode: Mode) -> Result<Location> {
             // Or a slip of the pen would make a folder of that name.
             Some((scheme, _)) if !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
                 Err(Error::unsupported(format!("{scheme}: is no kind of store that this version knows"))
-                    .with_hint(format!("write files:, lmdb:, hdf5:, sqlite: or object:, or ./{name} if it is a path")))
+                    .with_hint(format!(
+                        "write files:, lmdb:, hdf5:, sqlite: or object:, postgres://, s3://, gs:// or az://, or ./{name} if it is a path"
+                    )))
             }
             _ => Ok(Location { kind: Kind::Lmdb, place: Place::Disk(path.to_owned()) }),
         };

@@ -1,8 +1,9 @@
 //! Payloads of many images at once, or parts of them: where they are, which requests are worth making, and the bytes as
 //! they come.
 //!
-//! A batch is planned as a whole, over all parts: a request costs a round trip, so what lies between two things that
+//! A batch of images is planned as a whole, over all parts: a request costs a round trip, so what lies between two that
 //! are wanted is read with them where that is cheaper, as the strategies of [`plan`](crate::plan) have it for regions.
+//! Byte ranges are asked for as they are: whoever wants them has planned them.
 //! All requests are made at once, as many as may be in flight, and their bytes are given out in the caller's thread
 //! while others are still on their way.
 
