@@ -320,10 +320,7 @@ fn open_on_server(
         Kind::Postgres => postgres::open(url, mode, durability, patience),
         #[cfg(feature = "cloud")]
         Kind::Object => object::open_url(url, mode, patience),
-        _ => {
-            let _ = (url, mode, durability, patience); // of which those that were left out know something
-            Err(left_out(kind))
-        }
+        _ => Err(left_out(kind)),
     }
 }
 

@@ -4,18 +4,16 @@
 use crate::error::{Error, ErrorKind, Result};
 
 /// A number at random.
-#[cfg(feature = "cloud")]
 pub(super) fn number() -> Result<u64> {
-    getrandom::u64().map_err(no_random)
+    let none = |error: getrandom::Error| {
+        Error::new(ErrorKind::Backend, "the system gives no random numbers").with_source(error.to_string())
+    };
+    getrandom::u64().map_err(none)
 }
 
 /// A word at random: 16 hexadecimal digits.
 pub(super) fn token() -> Result<String> {
-    Ok(format!("{:016x}", getrandom::u64().map_err(no_random)?))
-}
-
-fn no_random(error: getrandom::Error) -> Error {
-    Error::new(ErrorKind::Backend, "the system gives no random numbers").with_source(error.to_string())
+    number().map(|number| format!("{number:016x}"))
 }
 
 #[cfg(test)]
