@@ -171,8 +171,18 @@ fn decode_parts(id: Id, record: &[u8]) -> Result<Descriptor> {
     })
 }
 
-/// The error for a descriptor that has not the checksum that it was stored with.
-pub(crate) fn damaged(expected: u32, found: u32) -> Error {
+/// Checks the sum that stands beside the columns of `descriptor`, kept under `id`.
+///
+/// # Errors
+/// `Corrupt` where it is another.
+pub(crate) fn check(id: Id, descriptor: &Descriptor, expected: u32) -> Result<()> {
+    match checksum(id, descriptor) {
+        found if found == expected => Ok(()),
+        found => Err(damaged(expected, found)),
+    }
+}
+
+fn damaged(expected: u32, found: u32) -> Error {
     Error::corrupt(format!("its descriptor has the checksum {found:08x} instead of {expected:08x}"))
 }
 

@@ -9,9 +9,9 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use crate::backends::sealed;
-use crate::descriptor::{Attributes, Descriptor, Encoding, Id, Label, check_name};
+use crate::descriptor::columns::Columns;
+use crate::descriptor::{Attributes, Descriptor, Encoding, Id, Label};
 use crate::error::{Error, Result};
-use crate::image::{SampleType, Shape};
 
 /// Most bytes of a line: attributes take two for each of theirs at most, the rest is small.
 pub(super) const MAX_LINE: usize = 2 * Attributes::MAX_LENGTH + (1 << 20);
@@ -100,38 +100,25 @@ impl<'a> Line<'a> {
 
     /// What it says, checked.
     pub(super) fn descriptor(&self) -> Result<Descriptor> {
-        let encoding = self.encoding()?;
-        let shape = Shape::new(self.height, self.width, self.channels)
-            .map_err(|error| Error::corrupt("its shape is impossible").with_source(error))?;
-        let sample_type = SampleType::from_name(&self.sample_type).ok_or_else(|| {
-            Error::unsupported(format!("its sample type is {:?}, none that this version knows", self.sample_type))
-        })?;
-        let name = match &*self.name {
-            "" => None,
-            name => {
-                check_name(name).map_err(|error| Error::corrupt("its name is impossible").with_source(error))?;
-                Some(name.to_owned())
-            }
-        };
-        let attributes = match &*self.attributes {
-            "" => None,
-            text => Some(
-                Attributes::parse(text)
-                    .map_err(|error| Error::corrupt("its attributes are not a JSON object").with_source(error))?,
-            ),
-        };
-        Ok(Descriptor {
-            id: self.id,
-            name,
-            shape,
-            sample_type,
-            encoding,
+        self.encoding()?;
+        let columns = Columns {
+            name: non_empty(&self.name),
+            height: self.height,
+            width: self.width,
+            channels: self.channels,
+            sample_type: &self.sample_type,
+            encoding: &self.encoding,
             label: self.label,
-            attributes,
+            attributes: non_empty(&self.attributes),
             payload_length: self.payload_length,
             checksum: self.checksum,
-        })
+        };
+        columns.descriptor(self.id)
     }
+}
+
+fn non_empty(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
 }
 
 /// The name of the file of image `id`.

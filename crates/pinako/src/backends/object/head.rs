@@ -12,9 +12,9 @@ use bytes::Bytes;
 
 use super::part::{ALIGNMENT, COLUMNS, Column, Kind, PAYLOAD};
 use crate::backends::manifest::{self, IdSet, Part, name_hash};
-use crate::descriptor::{Attributes, Descriptor, Encoding, Id, check_name, record};
+use crate::descriptor::columns::Columns;
+use crate::descriptor::{Descriptor, Id, record};
 use crate::error::{Error, Result};
-use crate::image::{SampleType, Shape};
 
 /// What an Arrow file begins with.
 const MAGIC: &[u8] = b"ARROW1";
@@ -146,37 +146,22 @@ impl Head {
     }
 
     fn descriptor_of(&self, id: Id, row: usize) -> Result<Descriptor> {
-        let unknown = |what: &str, found: &str| {
-            Error::unsupported(format!("its {what} {found:?} is none that this version knows"))
-                .with_hint("a newer version of Pinako may have written it")
-        };
-        let name = self.optional_text(1, row)?;
-        if let Some(name) = name {
-            check_name(name).map_err(|error| corrupt("its name is not sound").with_source(error))?;
-        }
-        let shape = Shape::new(self.small(2, row)?, self.small(3, row)?, self.small(4, row)?)
-            .map_err(|error| corrupt("its shape is impossible").with_source(error))?;
-        let sample_type = self.text(5, row)?;
-        let attributes = self
-            .optional_text(8, row)?
-            .map(Attributes::parse)
-            .transpose()
-            .map_err(|error| corrupt("its attributes are not a JSON object").with_source(error))?;
-        let encoding: Encoding = self.text(6, row)?.parse()?;
-        let descriptor = Descriptor {
-            id,
-            name: name.map(str::to_owned),
-            shape,
-            sample_type: SampleType::from_name(sample_type).ok_or_else(|| unknown("sample type", sample_type))?,
-            encoding,
+        let columns = Columns {
+            name: self.optional_text(1, row)?,
+            height: self.small(2, row)?,
+            width: self.small(3, row)?,
+            channels: self.small(4, row)?,
+            sample_type: self.text(5, row)?,
+            encoding: self.text(6, row)?,
             label: if self.is_valid(7, row) { Some(self.wide(7, row)?.cast_signed()) } else { None },
-            attributes,
+            attributes: self.optional_text(8, row)?,
             payload_length: self.wide(9, row)?,
             checksum: self.small(10, row)?,
         };
-        let expected = self.small(11, row)?;
-        let found = record::checksum(id - self.first, &descriptor);
-        if found == expected { Ok(descriptor) } else { Err(record::damaged(expected, found)) }
+        let descriptor = columns.descriptor(id)?;
+        // The part does not know at which id it will stand when it is written, so the sum has the offset.
+        record::check(id - self.first, &descriptor, self.small(11, row)?)?;
+        Ok(descriptor)
     }
 
     /// The id of the image named `name`, whose hash is `hash`, unless it is among the `removed`.

@@ -38,7 +38,7 @@ use crate::backend::{
     Backend, DescribeSink, Durability, Entry, FetchSink, Footprint, IoHints, Payload, Properties, ReadRequest,
     ReadSink, ScanSink, Traffic, Vacuumed,
 };
-use crate::descriptor::{Descriptor, Id};
+use crate::descriptor::{Descriptor, Id, columns};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Most ids, names or ranges of one statement.
@@ -190,7 +190,7 @@ impl Postgres {
                     }
                 },
             };
-            let piece = payload::piece(&row, 1 + image::COLUMNS.len())
+            let piece = payload::piece(&row, 1 + columns::NAMES.len())
                 .and_then(|(number, bytes)| gathered.take(number, bytes.len() as u64, bytes));
             match piece.map_err(|error| error.at_id(descriptor.id))? {
                 Some(bytes) => {

@@ -7,9 +7,9 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::image::COLUMNS;
 use super::payload::PIECE;
 use crate::backend::Durability;
+use crate::descriptor::columns;
 
 /// The statements.
 #[derive(Debug, Clone, Copy)]
@@ -92,7 +92,7 @@ pub(super) fn literal(text: &str) -> String {
 }
 
 fn text(query: Query, schema: &str) -> String {
-    let columns = COLUMNS.map(|column| format!("image.{column}")).join(", ");
+    let columns = columns::NAMES.map(|column| format!("image.{column}")).join(", ");
     // Those that may be long are sent once, with the first piece.
     let columns_once = columns
         .replace("image.attributes", "CASE WHEN payload.piece > 0 THEN NULL ELSE image.attributes END AS attributes");
@@ -160,7 +160,7 @@ fn text(query: Query, schema: &str) -> String {
             }
             text + ")::bigint"
         }
-        Query::CopyImages => format!("COPY {schema}.image ({}) FROM STDIN BINARY", COLUMNS.join(", ")),
+        Query::CopyImages => format!("COPY {schema}.image ({}) FROM STDIN BINARY", columns::NAMES.join(", ")),
         Query::CopyPayloads => format!("COPY {schema}.payload (id, piece, descriptor, bytes) FROM STDIN BINARY"),
     }
 }

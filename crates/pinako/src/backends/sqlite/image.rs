@@ -9,27 +9,11 @@ use super::error::failed;
 use super::payload::MAX_ID;
 use super::schema::as_integer;
 use crate::backends::{check_found, name_taken};
-use crate::descriptor::{Attributes, Descriptor, Encoding, Id, check_name, record};
+use crate::descriptor::columns::{self, Columns};
+use crate::descriptor::{Attributes, Descriptor, Id, record};
 use crate::error::{Error, Result};
-use crate::image::{SampleType, Shape};
 
-/// The columns in the order in which [`descriptor`] takes them.
-pub(super) const COLUMNS: [&str; 12] = [
-    "id",
-    "name",
-    "height",
-    "width",
-    "channels",
-    "sample_type",
-    "encoding",
-    "label",
-    "attributes",
-    "payload_length",
-    "checksum",
-    "descriptor_checksum",
-];
-
-/// The place of `payload_length` among them.
+/// The place of `payload_length` among the columns.
 pub(super) const PAYLOAD_LENGTH: usize = 9;
 
 /// All columns of the images from an id on.
@@ -38,7 +22,7 @@ pub(super) static SELECT_FROM: LazyLock<String> = LazyLock::new(|| select("id >=
 static SELECT_NAMED: LazyLock<String> = LazyLock::new(|| select("name = ?1"));
 
 fn select(which: &str) -> String {
-    format!("SELECT {} FROM image WHERE {which}", COLUMNS.join(", "))
+    format!("SELECT {} FROM image WHERE {which}", columns::NAMES.join(", "))
 }
 
 const INSERT: &str = "INSERT INTO image VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
@@ -143,43 +127,25 @@ pub(super) fn row_id(row: &Row<'_>) -> Result<Id> {
 /// The descriptor in a row of [`SELECT_FROM`].
 pub(super) fn descriptor(row: &Row<'_>) -> Result<Descriptor> {
     let id = row_id(row)?;
-    columns(id, row).map_err(|error| error.at_id(id))
+    checked(id, row).map_err(|error| error.at_id(id))
 }
 
-fn columns(id: Id, row: &Row<'_>) -> Result<Descriptor> {
-    let unknown = |what: &str, found: &str| {
-        Error::unsupported(format!("its {what} {found:?} is none that this version knows"))
-            .with_hint("a newer version of Pinako may have written it")
-    };
-    let name = match optional(row, 1, text)? {
-        None => None,
-        Some(name) => {
-            check_name(name).map_err(|error| Error::corrupt("its name is not sound").with_source(error))?;
-            Some(name.to_owned())
-        }
-    };
-    let shape = Shape::new(integer(row, 2)?, integer(row, 3)?, integer(row, 4)?)
-        .map_err(|error| Error::corrupt("its shape is impossible").with_source(error))?;
-    let sample_type = text(row, 5)?;
-    let sample_type = SampleType::from_name(sample_type).ok_or_else(|| unknown("sample type", sample_type))?;
-    let encoding: Encoding = text(row, 6)?.parse()?;
-    let attributes = optional(row, 8, text)?
-        .map(Attributes::parse)
-        .transpose()
-        .map_err(|error| Error::corrupt("its attributes are not a JSON object").with_source(error))?;
-    let descriptor = Descriptor {
-        id,
-        name,
-        shape,
-        sample_type,
-        encoding,
+fn checked(id: Id, row: &Row<'_>) -> Result<Descriptor> {
+    let columns = Columns {
+        name: optional(row, 1, text)?,
+        height: integer(row, 2)?,
+        width: integer(row, 3)?,
+        channels: integer(row, 4)?,
+        sample_type: text(row, 5)?,
+        encoding: text(row, 6)?,
         label: optional(row, 7, integer)?,
-        attributes,
-        payload_length: integer(row, 9)?,
+        attributes: optional(row, 8, text)?,
+        payload_length: integer(row, PAYLOAD_LENGTH)?,
         checksum: integer(row, 10)?,
     };
-    let (expected, found) = (integer(row, 11)?, record::checksum(id, &descriptor));
-    if found == expected { Ok(descriptor) } else { Err(record::damaged(expected, found)) }
+    let descriptor = columns.descriptor(id)?;
+    record::check(id, &descriptor, integer(row, 11)?)?;
+    Ok(descriptor)
 }
 
 /// A number in a column, which must fit.
@@ -207,7 +173,7 @@ fn optional<'a, T>(
 }
 
 fn unsound(column: usize, found: ValueRef<'_>) -> Error {
-    Error::corrupt(format!("its column \"{}\" holds {}", COLUMNS[column], shown(found)))
+    Error::corrupt(format!("its column \"{}\" holds {}", columns::NAMES[column], shown(found)))
 }
 
 /// A value for a message, cut short.

@@ -30,7 +30,7 @@ use crate::backend::{
     Backend, DescribeSink, Durability, Entry, FetchSink, Footprint, IoHints, Payload, Properties, ReadRequest,
     ReadSink, ScanSink, Traffic, Vacuumed,
 };
-use crate::descriptor::Id;
+use crate::descriptor::{Id, columns};
 use crate::error::{Error, Result};
 
 /// Ends the name of an empty file beside the store's from before that is made until it has its tables. SQLite makes a
@@ -185,7 +185,7 @@ impl Backend for Sqlite {
         self.visit(ids.iter().copied(), &payload::SELECT_IMAGES_FROM, |place, row, pieces| {
             let Some(row) = row else { return sink(place, None) };
             let descriptor = image::descriptor(row)?;
-            let found = Found::new(row, image::PAYLOAD_LENGTH, image::COLUMNS.len())?;
+            let found = Found::new(row, image::PAYLOAD_LENGTH, columns::NAMES.len())?;
             let payload = pieces.read(&found, 0..found.length)?;
             sink(place, Some((descriptor, payload)))
         })

@@ -10,9 +10,9 @@ use rusqlite::types::ValueRef;
 use rusqlite::{CachedStatement, Connection, ErrorCode, MAIN_DB, Row, Transaction, params};
 
 use super::error::failed;
-use super::image::{self, row_id};
+use super::image::row_id;
 use crate::backend::{Entry, Payload};
-use crate::descriptor::Id;
+use crate::descriptor::{Id, columns};
 use crate::error::{Error, Result};
 
 /// Bytes of every piece but the last, which has what is left. A payload of no bytes has one empty piece.
@@ -33,7 +33,7 @@ pub(super) static SELECT_FROM: LazyLock<String> = LazyLock::new(|| select_from("
 
 /// All columns of the images from an id on, and after them what [`SELECT_FROM`] lends.
 pub(super) static SELECT_IMAGES_FROM: LazyLock<String> =
-    LazyLock::new(|| select_from(&image::COLUMNS.map(|column| format!("image.{column}")).join(", ")));
+    LazyLock::new(|| select_from(&columns::NAMES.map(|column| format!("image.{column}")).join(", ")));
 
 /// Short payloads are lent from SQLite's own memory, whichever range is asked of them; of longer ones only the range is
 /// read.
