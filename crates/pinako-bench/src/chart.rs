@@ -59,7 +59,7 @@ pub enum Body {
         level: Option<(f64, &'static str)>,
     },
     /// Two points with whiskers to the right in each row, on a logarithmic axis; `kinds` says what the points are.
-    Dots { rows: Vec<(String, [Dot; 2])>, kinds: [&'static str; 2], x: Format },
+    Dots { rows: Vec<(String, [Option<Dot>; 2])>, kinds: [&'static str; 2], x: Format },
 }
 
 /// A line of a chart.
@@ -286,8 +286,8 @@ fn tick(format: Format) -> TickFormat {
 }
 
 /// Ticks of a logarithmic axis: where it spans more than two decades, only the powers of ten have room for a label.
-fn log_tick(rows: &[(String, [Dot; 2])], format: Format) -> TickFormat {
-    let dots = || rows.iter().flat_map(|(_, dots)| dots);
+fn log_tick(rows: &[(String, [Option<Dot>; 2])], format: Format) -> TickFormat {
+    let dots = || rows.iter().flat_map(|(_, dots)| dots.iter().flatten());
     let least = dots().map(|dot| dot.x).fold(f64::MAX, f64::min);
     let most = dots().map(|dot| dot.tail).fold(0.0, f64::max);
     if most <= least * 100.0 {
@@ -333,10 +333,11 @@ fn bars(groups: &[(String, Vec<f64>)], colors: &[(String, Color)], stacked: bool
     vec![Plot::Bar(if stacked { plot.with_stacked() } else { plot })]
 }
 
-fn dots(rows: &[(String, [Dot; 2])], ground: Ground) -> Vec<Plot> {
+fn dots(rows: &[(String, [Option<Dot>; 2])], ground: Ground) -> Vec<Plot> {
     let mut plots = Vec::new();
     for (row, (_, dots)) in rows.iter().rev().enumerate() {
         for (dot, shape) in dots.iter().zip(DOTS) {
+            let Some(dot) = dot else { continue };
             let plot = ScatterPlot::new()
                 .with_data([(dot.x, row as f64 + 1.0)])
                 .with_x_err_asymmetric([(0.0, (dot.tail - dot.x).max(0.0))])

@@ -18,7 +18,8 @@ pub(crate) fn delete(backend: &str, folder: &Path) -> Result<()> {
     if is_on_server(backend) { backends::delete(&beside(backend, folder)?) } else { Ok(()) }
 }
 
-fn is_on_server(backend: &str) -> bool {
+/// Whether the name of a backend is the URL of a server.
+pub(crate) fn is_on_server(backend: &str) -> bool {
     backend.contains("://")
 }
 

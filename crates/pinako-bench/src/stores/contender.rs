@@ -23,19 +23,22 @@ type Delete = dyn Fn(&Path) -> Result<()>;
 /// One of those that are compared.
 pub(super) struct Contender {
     pub(super) name: String,
+    /// Whether a server keeps its stores, whose memory nothing here can make forget them: nothing of it is read cold.
+    pub(super) is_on_server: bool,
     start: Box<Start>,
     delete: Option<Box<Delete>>,
 }
 
 impl Contender {
     pub(super) fn new(name: &str, start: impl Fn(&Path, Opening) -> Result<Store> + 'static) -> Self {
-        Contender { name: name.to_owned(), start: Box::new(start), delete: None }
+        Contender { name: name.to_owned(), is_on_server: false, start: Box::new(start), delete: None }
     }
 
     /// The backend of that name, or on that server, with stores as users get them: checksums are checked.
     pub(super) fn of_backend(name: &str) -> Self {
         let [of_start, of_delete] = [name.to_owned(), name.to_owned()];
         Contender {
+            is_on_server: scratch::is_on_server(name),
             delete: Some(Box::new(move |folder| scratch::delete(&of_delete, folder))),
             ..Self::new(name_of(name), move |folder, opening| start(&scratch::url(&of_start, folder)?, opening))
         }

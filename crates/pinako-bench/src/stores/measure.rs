@@ -51,9 +51,13 @@ pub(super) fn measure(
     watch: &mut Watch<'_>,
 ) -> Result<(Vec<Measurement>, Vec<Requests>)> {
     let largest = options.counts.iter().copied().max().unwrap_or(0);
-    // Each repetition stores twice and reads twice; the look at memory does both once more.
-    let rounds =
-        |count: u64| (u64::from(options.repetitions_at(count)) * 4 + 2).saturating_mul(contenders.len() as u64);
+    // Each repetition stores twice and reads twice, from a server once; the look at memory does both once more.
+    let rounds = |count: u64| {
+        let of = |contender: &Contender| {
+            u64::from(options.repetitions_at(count)) * (4 - u64::from(contender.is_on_server)) + 2
+        };
+        contenders.iter().map(of).sum::<u64>()
+    };
     let total = options.counts.iter().map(|&count| count.saturating_mul(rounds(count))).fold(0, u64::saturating_add);
     let pieces = images.pieces(largest, u64::MAX, MOST_READ);
     let longest = pieces.into_iter().map(|piece| images.bytes_of(piece)).max().unwrap_or(0);
@@ -157,15 +161,17 @@ impl Run<'_, '_> {
         let disk = contender.start(&self.folder, Opening::Read)?.footprint()?.disk_bytes;
         take(self, Operation::Disk, disk as f64);
 
-        self.step(&format!("{name}: reading {count}, cold cache"), 0)?;
-        self.forget()?;
-        let (open, all, asked) = self.read_all(contender, count)?;
-        self.asked.entry((count, place)).or_default().read = asked;
-        take(self, Operation::OpenCold, open);
-        take(self, Operation::ReadCold, all);
+        if !contender.is_on_server {
+            self.step(&format!("{name}: reading {count}, cold cache"), 0)?;
+            self.forget()?;
+            let (open, all, _) = self.read_all(contender, count)?;
+            take(self, Operation::OpenCold, open);
+            take(self, Operation::ReadCold, all);
+        }
 
         self.step(&format!("{name}: reading {count}, warm cache"), 0)?;
-        let (open, all, _) = self.read_all(contender, count)?;
+        let (open, all, asked) = self.read_all(contender, count)?;
+        self.asked.entry((count, place)).or_default().read = asked;
         take(self, Operation::OpenWarm, open);
         take(self, Operation::ReadWarm, all);
 
@@ -284,7 +290,7 @@ impl Run<'_, '_> {
         Ok(elapsed)
     }
 
-    /// Reads single images at random, with a warm cache and, where there are enough, with a cold one.
+    /// Reads single images at random, with a warm cache and, where there are enough on the disk, with a cold one.
     fn read_singles(&mut self, place: usize, contender: &Contender, count: u64, repetition: u32) -> Result<()> {
         let name = &contender.name;
         let seed = self.seed ^ u64::from(repetition);
@@ -300,7 +306,7 @@ impl Run<'_, '_> {
         self.asked.entry((count, place)).or_default().single = Some(asked.times(1.0 / ids.len() as f64));
 
         self.take_singles(place, count, Operation::RandomWarm, warm);
-        if count < RANDOM_COLD_LEAST {
+        if contender.is_on_server || count < RANDOM_COLD_LEAST {
             return Ok(());
         }
 

@@ -214,8 +214,8 @@ fn method(report: &Report) -> String {
     let (least, most) = (repetitions.iter().min().unwrap_or(&0), repetitions.iter().max().unwrap_or(&0));
     let repetitions = if least == most { format!("{most}") } else { format!("{least} to {most}") };
     let singles = |operation| {
-        let found = report.backends.first().and_then(|backend| report.find(backend, report.largest(), operation));
-        figures::count(found.map_or(0, |found| found.singles.len() as u64))
+        let found = report.backends.iter().filter_map(|backend| report.find(backend, report.largest(), operation));
+        figures::count(found.map(|found| found.singles.len() as u64).max().unwrap_or(0))
     };
     let (warm, cold) = (singles(Operation::RandomWarm), singles(Operation::RandomCold));
     format!(
@@ -229,7 +229,8 @@ fn method(report: &Report) -> String {
          each backend, at random places that are the same for all. What stands for them is their median, with a cold \
          cache their mean: the few that wait for the disk are what it costs.</li>\n\
          <li>Cold means that the store was written to the disk, closed, and dropped from the page cache of this machine \
-         before. A disk, or the host of a virtual machine, may still have had it in memory.</li>\n\
+         before. A disk, or the host of a virtual machine, may still have had it in memory. So may a server, which nothing here can \
+         make forget: stores on servers are not read cold.</li>\n\
          <li>Memory is anonymous memory, what the process itself allocates: pages of mapped or cached files belong to the \
          system, which takes them back when it needs them. It was looked at twice a millisecond in a run of its own.</li>\n\
          <li>Every image that was read was compared with the one that was stored, outside the time that is shown; a single \

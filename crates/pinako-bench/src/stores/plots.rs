@@ -95,9 +95,10 @@ fn random(report: &Report) -> Option<Chart> {
             let found = report.find(backend, count, operation)?;
             Some(Dot { x: found.summary.median, tail: found.p95?, color: color(report, backend) })
         };
-        Some((backend.clone(), [dot(Operation::RandomWarm)?, dot(Operation::RandomCold)?]))
+        let dots = [dot(Operation::RandomWarm), dot(Operation::RandomCold)];
+        dots.iter().any(Option::is_some).then(|| (backend.clone(), dots))
     };
-    let rows: Vec<(String, [Dot; 2])> = report.backends.iter().filter_map(row).collect();
+    let rows: Vec<(String, [Option<Dot>; 2])> = report.backends.iter().filter_map(row).collect();
     (!rows.is_empty()).then(|| Chart {
         name: "random",
         title: format!("One image at random out of {}", figures::count(count)),

@@ -57,8 +57,8 @@ enum Praise {
 /// How the answers follow from the figures: what [`advice`] and [`ranking`] do, in words.
 const RULE: &str = "How this follows: each answer is the least median at the largest count. Others are level with it where \
      the middle halves of their samples (first to third quartile) overlap with its, or their medians are within 3 %. The \
-     choice over all is who needs, in the geometric mean over the questions, the fewest times what the best answer needs; \
-     level counts as once, and within 10 % nobody is chosen.";
+     choice over all is who needs, in the geometric mean over the questions that were asked of it, the fewest times what \
+     the best answer needs; level counts as once, and within 10 % nobody is chosen.";
 
 /// A gain below this is not worth a word in the headline.
 const WORTH_A_WORD: f64 = 1.1;
@@ -128,13 +128,13 @@ fn headline(fields: &[(Question, Vec<&Measurement>)]) -> String {
     };
     let near: Vec<String> =
         ranking.iter().filter(|other| other.1 <= score * WORTH_A_WORD).map(|other| other.0.to_owned()).collect();
-    let questions = fields.len();
+    let asked = fields.iter().filter(|(_, field)| field.iter().any(|found| found.backend == winner)).count();
     let mut text = match near.len() {
         1 if score < 1.005 => {
-            format!("Choose {winner}: it is best, or level with the best, at all {questions} questions.")
+            format!("Choose {winner}: it is best, or level with the best, at all {asked} questions.")
         }
         1 => format!(
-            "If unsure, choose {winner}: averaged over {questions} questions it needs {} what the best answer to each needs, \
+            "If unsure, choose {winner}: averaged over {asked} questions it needs {} what the best answer to each needs, \
              less than any other.",
             figures::ratio(score)
         ),
@@ -147,9 +147,10 @@ fn headline(fields: &[(Question, Vec<&Measurement>)]) -> String {
     text
 }
 
-/// Each backend with the geometric mean of how many times the best median its own are.
+/// Each backend with the geometric mean of how many times the best median its own are, over the questions that it was
+/// asked: stores on servers are not read cold.
 fn ranking<'a>(fields: &[(Question, Vec<&'a Measurement>)]) -> Vec<(&'a str, f64)> {
-    let mut ranking: Vec<(&str, f64)> = Vec::new();
+    let mut ranking: Vec<(&str, Vec<f64>)> = Vec::new();
     for (_, field) in fields {
         let best = field[0].summary;
         for found in field {
@@ -157,14 +158,14 @@ fn ranking<'a>(fields: &[(Question, Vec<&'a Measurement>)]) -> Vec<(&'a str, f64
                 true => 1.0,
                 false => found.summary.median / best.median,
             };
-            let share = times.ln() / fields.len() as f64;
             match ranking.iter_mut().find(|(backend, _)| *backend == found.backend) {
-                Some((_, sum)) => *sum += share,
-                None => ranking.push((&found.backend, share)),
+                Some((_, all)) => all.push(times),
+                None => ranking.push((&found.backend, vec![times])),
             }
         }
     }
-    ranking.into_iter().map(|(backend, sum)| (backend, sum.exp())).collect()
+    let mean = |all: &[f64]| (all.iter().map(|times| times.ln()).sum::<f64>() / all.len() as f64).exp();
+    ranking.into_iter().map(|(backend, all)| (backend, mean(&all))).collect()
 }
 
 /// Who beats `winner` at what, one clause a backend: "hdf5 stores 2.3x faster and takes 25 % less disk".

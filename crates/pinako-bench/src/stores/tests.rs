@@ -121,6 +121,34 @@ fn a_store_that_gives_other_images_ends_the_run() {
 }
 
 #[test]
+fn what_a_server_keeps_is_not_read_cold_and_takes_part_in_the_rest() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut far = Contender::new("far", |path, opening| Contender::of_backend("lmdb").start(path, opening));
+    far.is_on_server = true;
+    let options = Options { counts: vec![1_000], ..tiny(&folder) }.checked().unwrap();
+    let (mut done, mut total) = (0, 0);
+    let report = compare(&options, &[far, Contender::of_backend("lmdb")], &mut |progress| {
+        (done, total) = (progress.done, progress.total);
+        ControlFlow::Continue(())
+    })
+    .unwrap();
+    assert!(done <= total && done + 2_000 >= total, "{done} of {total}");
+    for operation in Operation::ALL {
+        let is_cold = matches!(operation, Operation::ReadCold | Operation::OpenCold | Operation::RandomCold);
+        assert!(report.find("lmdb", 1_000, operation).is_some(), "{operation:?}");
+        assert_eq!(report.find("far", 1_000, operation).is_some(), !is_cold, "{operation:?}");
+    }
+    for advice in &report.recommendation.advice {
+        let is_cold = matches!(advice.operation, Operation::ReadCold | Operation::RandomCold);
+        assert!(!is_cold || advice.best == ["lmdb"], "{advice:?}");
+    }
+    let mut alone = Contender::of_backend("lmdb");
+    alone.is_on_server = true;
+    let report = compare(&options, &[alone], &mut to_the_end).unwrap();
+    report.write(folder.path()).unwrap();
+}
+
+#[test]
 fn a_run_that_is_broken_off_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let options = tiny(&folder);
