@@ -121,7 +121,7 @@ pub struct ImportArgs {
     #[arg(long, value_name = "LAYOUT", conflicts_with = "link", value_parser = of_library::<Layout>)]
     layout: Option<Layout>,
 
-    /// Leave image files where they are and store only their paths
+    /// Leave image files where they are and store only their paths, which are of this machine in a store on a server
     #[arg(long, conflicts_with = "encoding")]
     link: bool,
 

@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use pinako::{Error, ImportOptions, Imported, Result, source};
+use pinako::{Error, ImportEncoding, ImportOptions, Imported, Result, source};
 
-use super::{durability, open_or_create};
+use super::{durability, open_or_create, say_whose_links};
 use crate::args::ImportArgs;
 use crate::progress::{self, Job, images_text};
 use crate::report;
@@ -20,6 +20,9 @@ pub fn run(args: &ImportArgs) -> Result<ExitCode> {
     let sources = paths.iter().map(|path| source::open(path)).collect::<Result<Vec<_>>>()?;
     let options = args.decode.options().durability(durability(args.buffered));
     let store = open_or_create(&options, store)?;
+    if encoding == ImportEncoding::Link {
+        say_whose_links(&store);
+    }
     let how = ImportOptions {
         encoding,
         skip_bad: args.skip_bad,

@@ -20,6 +20,7 @@ use std::process::ExitCode;
 use pinako::{Durability, Error, ErrorKind, OpenOptions, Result, Store};
 
 use crate::args::{Args, Command, DecodeArgs};
+use crate::report;
 
 /// Does what the command line says.
 pub fn run(args: Args) -> Result<ExitCode> {
@@ -56,9 +57,16 @@ fn open_or_create(options: &OpenOptions, url: &str) -> Result<Store> {
     match url {
         "memory:" => {
             Err(Error::new(ErrorKind::InvalidInput, "memory: keeps images only for as long as this command runs")
-                .with_hint("name a store on the disk: lmdb:DIR, files:DIR, hdf5:DIR or sqlite:FILE"))
+                .with_hint("name a store that stays; `pinako --help` lists the kinds"))
         }
         url => options.open_or_create(url),
+    }
+}
+
+/// Says what links in `store` mean where others reach it from other machines.
+fn say_whose_links(store: &Store) {
+    if store.url().contains("://") {
+        report::say("the links are paths on this machine: others need the files at the same places");
     }
 }
 

@@ -10,7 +10,7 @@ use pinako::backend::Properties;
 use pinako::descriptor::check_name;
 use pinako::{Error, ErrorKind, Image, Label, NewImage, PixelEncoding, Result, Store};
 
-use super::open_or_create;
+use super::{open_or_create, say_whose_links};
 use crate::args::{EncodingArg, PutArgs};
 use crate::pick::{LabelPick, known_names};
 use crate::report::{self, written};
@@ -46,6 +46,9 @@ pub fn run(args: &PutArgs) -> Result<ExitCode> {
         }
     });
     let ids = store.append(images)?;
+    if args.link {
+        say_whose_links(&store);
+    }
 
     let mut out = report::output();
     for id in ids {

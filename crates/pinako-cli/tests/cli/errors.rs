@@ -244,7 +244,7 @@ fn a_store_that_would_end_with_the_command_is_refused() {
     place.ok("put store a.ppm");
     insta::assert_snapshot!(place.run("import a.ppm memory:"), @"
     ! error: memory: keeps images only for as long as this command runs
-    ! hint: name a store on the disk: lmdb:DIR, files:DIR, hdf5:DIR or sqlite:FILE
+    ! hint: name a store that stays; `pinako --help` lists the kinds
     exit code 1
     ");
     for args in ["copy store memory:", "put memory: a.ppm"] {

@@ -43,6 +43,10 @@ fn tour(url: &str) {
     assert!(ok("info URL").contains("301"), "{}", ok("info URL"));
     assert_eq!(run("get URL cat/tom.ppm").code, 4);
 
+    let linked = run("put URL --link pets/dog/rex.ppm --name linked");
+    assert!(linked.talk.contains("the links are paths on this machine"), "{linked}");
+    ok("remove URL linked");
+
     ok("bench stores --counts 7 --repetitions 1 --backends lmdb,URL --out stores");
     let page = String::from_utf8(place.read("stores/index.html")).unwrap();
     assert!(page.contains("Requests and bytes") && page.contains(": 7 images take "), "{page}");
