@@ -5,6 +5,8 @@ mod schemes;
 mod servers;
 
 use std::io::{BufRead, BufReader, Lines, Write};
+#[cfg(feature = "cloud")]
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
@@ -138,6 +140,38 @@ fn what_a_creation_left_that_was_broken_off_is_named_as_such_and_becomes_a_store
         }
         open_or_create(&url).unwrap_or_else(|error| panic!("{url}: {error}"));
         Store::open(&path).unwrap();
+    }
+}
+
+/// An import and a copy into a bucket where there is no store yet go by few large batches, as into one that is there:
+/// each costs its requests.
+#[cfg(feature = "cloud")]
+#[test]
+fn a_store_that_is_to_be_made_in_a_bucket_is_filled_by_as_few_requests_as_one_that_is_there() {
+    const COUNT: usize = 30_000;
+    let folder = tempfile::tempdir().unwrap();
+    let array = folder.path().join("array.npy");
+    let header = format!("{:117}\n", format!("{{'descr': '|u1', 'fortran_order': False, 'shape': ({COUNT}, 2, 2)}}"));
+    std::fs::write(&array, [b"\x93NUMPY\x01\0v\0", header.as_bytes(), &[7; 4 * COUNT]].concat()).unwrap();
+    let from = Store::create("memory:").unwrap();
+    from.append(std::iter::repeat_n(&image(), COUNT).map(NewImage::pixels)).unwrap();
+    let import = |store: &Store| {
+        let mut source = pinako::source::open(&array).unwrap();
+        let options = pinako::ImportOptions::default();
+        store.import(&mut *source, &options, &mut |_| {}, &mut |_| ControlFlow::Continue(())).unwrap();
+    };
+    let copy = |store: &Store| {
+        from.copy_to(store, &mut |_| ControlFlow::Continue(())).unwrap();
+    };
+    for fill in [&import as &dyn Fn(&Store), &copy] {
+        let (Some(there), Some(fresh)) = (servers::fresh_url("S3"), servers::fresh_url("S3")) else { return };
+        let stores = [Store::create(&there).unwrap(), Store::options().open_or_create(&fresh).unwrap()];
+        let requests = stores.map(|store| {
+            fill(&store);
+            assert_eq!(store.count().unwrap(), COUNT as u64);
+            store.traffic().requests
+        });
+        assert!(requests.iter().all(|&requests| requests < 10), "{requests:?}");
     }
 }
 

@@ -22,9 +22,6 @@ use crate::pictures::Random;
 use crate::summary::quantile;
 use crate::{cold, memory};
 
-/// Most images and bytes of pixels in one batch: what an import gathers.
-const BATCH: (u64, u64) = (8 << 10, 16 << 20);
-
 /// Most bytes of pixels that are read before they are compared.
 const MOST_READ: u64 = 512 << 20;
 
@@ -222,11 +219,13 @@ impl Run<'_, '_> {
         fs::create_dir(&self.folder).map_err(|error| self.io(error))?;
         // Or what the one before left behind would be written meanwhile, and the first sync would wait for it.
         cold::settle(&self.folder).map_err(|error| self.io(error))?;
-        let batches = self.images.pieces(count, BATCH.0, BATCH.1);
-        let mut start = Instant::now();
-        let mut elapsed = Duration::ZERO;
         self.made = Some(place);
+        let mut start = Instant::now();
         let store = contender.start(&self.folder, Opening::Create(durability))?;
+        let mut elapsed = start.elapsed();
+        let (most, most_bytes) = store.batch();
+        let batches = self.images.pieces(count, most as u64, most_bytes);
+        start = Instant::now();
         for batch in batches {
             let (first, length) = (batch.start, batch.end - batch.start);
             let images = batch.map(|place| {

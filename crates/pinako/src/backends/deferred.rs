@@ -121,7 +121,8 @@ impl Backend for Deferred {
     }
 
     fn io_hints(&self) -> IoHints {
-        self.store.get().map_or_else(|| self.empty.io_hints(), |store| store.io_hints())
+        // A long job asks once, at its beginning, when nothing is made yet.
+        self.location.io_hints()
     }
 
     fn compact(&self) -> Result<()> {

@@ -59,6 +59,9 @@ impl Memory {
     }
 }
 
+/// A lookup, and a copy.
+pub(super) const IO_HINTS: IoHints = IoHints { read_seconds: 1e-7, byte_seconds: 1e-10, parallel_reads: 1, block: 1 };
+
 impl Backend for Memory {
     fn append(&self, entries: &mut [Entry<'_>]) -> Result<Range<Id>> {
         let mut gathered = Vec::with_capacity(entries.len());
@@ -180,7 +183,7 @@ impl Backend for Memory {
     }
 
     fn io_hints(&self) -> IoHints {
-        IoHints { read_seconds: 1e-7, byte_seconds: 1e-10, parallel_reads: 1, block: 1 }
+        IO_HINTS
     }
 
     fn compact(&self) -> Result<()> {

@@ -34,7 +34,7 @@ use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::backend::{Backend, Durability, WRITER_PATIENCE};
+use crate::backend::{Backend, Durability, IoHints, WRITER_PATIENCE};
 use crate::descriptor::{Descriptor, Id};
 use crate::encoding::PixelEncoding;
 use crate::error::{Error, ErrorKind, Result};
@@ -177,6 +177,23 @@ impl Location {
                 Err(error) if error.kind() == ErrorKind::NotFound => Ok(true),
                 Err(error) => Err(error),
             },
+        }
+    }
+
+    /// What reading from a store there costs, whether or not there is one yet.
+    fn io_hints(&self) -> IoHints {
+        match self.kind {
+            Kind::Files => files::IO_HINTS,
+            Kind::Lmdb => lmdb::IO_HINTS,
+            #[cfg(feature = "hdf5")]
+            Kind::Hdf5 => hdf5::IO_HINTS,
+            Kind::Sqlite => sqlite::IO_HINTS,
+            #[cfg(feature = "postgres")]
+            Kind::Postgres => postgres::IO_HINTS,
+            #[cfg(feature = "cloud")]
+            Kind::Object => object::io_hints(matches!(self.place, Place::Server(_))),
+            // Or a kind that was left out, of which there is no store.
+            _ => memory::IO_HINTS,
         }
     }
 
@@ -526,6 +543,21 @@ fn name_taken(name: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_to_be_made_costs_what_it_will_cost_when_it_is_made() {
+        for kind in Kind::ON_DISK.into_iter().filter(|kind| !kind.is_left_out()) {
+            let folder = tempfile::tempdir().unwrap();
+            let url = format!("{}:{}", kind.scheme(), folder.path().join("store").display());
+            let (deferred, _) = open_or_create_for_store(&url, Durability::Full).unwrap();
+            let before = deferred.io_hints();
+            deferred.set_label_names(&["cat".into()], None).unwrap();
+            assert_eq!(
+                [before, deferred.io_hints()],
+                [open(&url, Mode::Read, Durability::Full).unwrap().io_hints(); 2]
+            );
+        }
+    }
 
     #[test]
     fn no_password_is_shown_wherever_it_stands() {

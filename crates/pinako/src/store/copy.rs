@@ -44,8 +44,9 @@ pub struct Copied {
 }
 
 impl Store {
-    /// Most images and bytes of payload that go into this store, or out of it, at once.
-    pub(crate) fn batch(&self) -> (usize, u64) {
+    /// Most images and bytes of payload that an import or a copy puts into this store, or takes out of it, at once: as
+    /// many as make what a batch costs by itself small beside them. It is a good size for appends of one's own, too.
+    pub fn batch(&self) -> (usize, u64) {
         let times = if self.is_far() { FAR } else { 1 };
         (BATCH_IMAGES * times, BATCH_BYTES * times as u64)
     }

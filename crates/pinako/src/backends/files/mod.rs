@@ -319,6 +319,9 @@ impl Files {
     }
 }
 
+/// A file that is opened and read from a solid-state disk.
+pub(super) const IO_HINTS: IoHints = IoHints { read_seconds: 1e-4, byte_seconds: 1e-9, parallel_reads: 8, block: 4096 };
+
 impl Backend for Files {
     fn append(&self, entries: &mut [Entry<'_>]) -> Result<Range<Id>> {
         self.check_writable()?;
@@ -505,7 +508,7 @@ impl Backend for Files {
     }
 
     fn io_hints(&self) -> IoHints {
-        IoHints { read_seconds: 1e-4, byte_seconds: 1e-9, parallel_reads: 8, block: 4096 }
+        IO_HINTS
     }
 
     fn compact(&self) -> Result<()> {

@@ -268,6 +268,9 @@ impl Hdf5 {
     }
 }
 
+/// Page faults that go to a solid-state disk, as for LMDB's map.
+pub(super) const IO_HINTS: IoHints = IoHints { read_seconds: 6e-5, byte_seconds: 1e-9, parallel_reads: 8, block: 4096 };
+
 impl Backend for Hdf5 {
     fn append(&self, entries: &mut [Entry<'_>]) -> Result<Range<Id>> {
         for entry in &*entries {
@@ -439,8 +442,7 @@ impl Backend for Hdf5 {
     }
 
     fn io_hints(&self) -> IoHints {
-        // Page faults that go to a solid-state disk, as for LMDB's map.
-        IoHints { read_seconds: 6e-5, byte_seconds: 1e-9, parallel_reads: 8, block: 4096 }
+        IO_HINTS
     }
 
     fn compact(&self) -> Result<()> {

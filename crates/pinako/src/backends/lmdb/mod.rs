@@ -157,6 +157,9 @@ impl Lmdb {
     }
 }
 
+/// A page fault that goes to a solid-state disk, and what such a disk gives in a second.
+pub(super) const IO_HINTS: IoHints = IoHints { read_seconds: 6e-5, byte_seconds: 1e-9, parallel_reads: 8, block: 4096 };
+
 impl Backend for Lmdb {
     fn append(&self, entries: &mut [Entry<'_>]) -> Result<std::ops::Range<Id>> {
         for entry in entries.iter() {
@@ -301,8 +304,7 @@ impl Backend for Lmdb {
     }
 
     fn io_hints(&self) -> IoHints {
-        // A page fault that goes to a solid-state disk, and what such a disk gives in a second.
-        IoHints { read_seconds: 6e-5, byte_seconds: 1e-9, parallel_reads: 8, block: 4096 }
+        IO_HINTS
     }
 
     fn compact(&self) -> Result<()> {

@@ -255,7 +255,8 @@ async fn create(objects: &Objects) -> Result<Known> {
     }
 }
 
-fn io_hints(is_far: bool) -> IoHints {
+/// What reading costs, on a server or in a folder.
+pub(super) fn io_hints(is_far: bool) -> IoHints {
     if is_far {
         // A service in the same region: a round trip, and one connection's share of 100 MB/s.
         IoHints { read_seconds: 0.02, byte_seconds: 1e-8, parallel_reads: PARALLEL_READS, block: 1 }

@@ -299,6 +299,9 @@ fn in_batches(
     })
 }
 
+/// On loopback. One range alone takes the round trip, and each of many in a batch an eighth of that.
+pub(super) const IO_HINTS: IoHints = IoHints { read_seconds: 9e-5, byte_seconds: 1.5e-9, parallel_reads: 8, block: 1 };
+
 impl Backend for Postgres {
     fn append(&self, entries: &mut [Entry<'_>]) -> Result<Range<Id>> {
         if self.patience.is_none() {
@@ -466,8 +469,7 @@ impl Backend for Postgres {
     }
 
     fn io_hints(&self) -> IoHints {
-        // On loopback. One range alone takes the round trip, and each of many in a batch an eighth of that.
-        IoHints { read_seconds: 9e-5, byte_seconds: 1.5e-9, parallel_reads: 8, block: 1 }
+        IO_HINTS
     }
 
     fn compact(&self) -> Result<()> {

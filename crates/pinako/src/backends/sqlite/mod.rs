@@ -138,6 +138,9 @@ impl Sqlite {
     }
 }
 
+/// SQLite reads one page after the other.
+pub(super) const IO_HINTS: IoHints = IoHints { read_seconds: 3e-6, byte_seconds: 1e-10, parallel_reads: 1, block: 1 };
+
 impl Backend for Sqlite {
     fn append(&self, entries: &mut [Entry<'_>]) -> Result<Range<Id>> {
         let mut writer = self.connections.writer()?;
@@ -285,8 +288,7 @@ impl Backend for Sqlite {
     }
 
     fn io_hints(&self) -> IoHints {
-        // SQLite reads one page after the other.
-        IoHints { read_seconds: 3e-6, byte_seconds: 1e-10, parallel_reads: 1, block: 1 }
+        IO_HINTS
     }
 
     fn compact(&self) -> Result<()> {
