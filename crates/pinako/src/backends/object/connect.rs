@@ -54,7 +54,7 @@ pub(super) fn connect_url(url: &str) -> Result<Place> {
     let address = Address::parse(url)?;
     let traffic = Arc::new(Counts::default());
     // A try in which nothing moves ends early enough for another.
-    let http = Http { counts: Arc::clone(&traffic), patience: address.options.timeout / 2 };
+    let http = Http::new(Arc::clone(&traffic), address.options.timeout / 2);
     let store = match address.service {
         Service::S3 => s3(&address, http)?,
         Service::Gs => gs(&address, http)?,
@@ -111,8 +111,12 @@ impl Address {
         }
         let known = |c: char| c.is_ascii_alphanumeric() || "-_.$".contains(c);
         if !bucket.chars().all(known) || bucket.starts_with('.') {
-            return Err(Error::invalid(format!("{bucket:?} cannot be the name of a {}", bucket_is.to_lowercase()))
-                .with_hint(form));
+            // Where there is a colon, or an at sign, it may be somebody's secret.
+            let shown =
+                if bucket.contains([':', '@']) { "what stands there".to_owned() } else { format!("{bucket:?}") };
+            return Err(
+                Error::invalid(format!("{shown} cannot be the name of a {}", bucket_is.to_lowercase())).with_hint(form)
+            );
         }
         if service == Service::S3 && [EXPRESS, EXPRESS_POINT].iter().any(|end| bucket.ends_with(end)) {
             return Err(Error::unsupported(format!(
@@ -396,6 +400,8 @@ mod tests {
             ("s3:///prefix", "names no bucket"),
             ("az://?account=a", "names no container"),
             ("s3://user@bucket/a", "cannot be the name of a bucket"),
+            ("s3://key:SECRET@bucket/a", "what stands there cannot be the name of a bucket"),
+            ("s3://bucket:SECRET/a", "what stands there cannot be the name of a bucket"),
             ("s3://my bucket/a", "cannot be the name of a bucket"),
             ("s3://../a", "cannot be the name of a bucket"),
             ("s3://b/../a", "cannot be what names"),
@@ -412,6 +418,7 @@ mod tests {
             let error = Address::parse(url).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidInput, "{url}");
             assert!(error.to_string().contains(message), "{url}: {error}");
+            assert!(!error.to_string().contains("SECRET"), "{error}");
         }
         for endpoint in
             ["localhost:9000", "ftp://a", "http://", "https://a?sig=x", "9000", "http://é", "http://u:p@a", ""]

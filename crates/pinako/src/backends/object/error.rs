@@ -17,6 +17,9 @@ use crate::error::{Error, ErrorKind};
 /// How far this machine's clock may be off before requests are refused for it: the least that the services allow.
 const CLOCK_TOLERANCE_SECONDS: i64 = 300;
 
+const CHECK_ENDPOINT: &str =
+    "check that the server runs, and the endpoint: its name, its port, and whether it speaks TLS";
+
 /// Characters of a server's words that are shown.
 const WORDS: usize = 300;
 
@@ -25,6 +28,8 @@ const WORDS: usize = 300;
 pub(super) enum Cut {
     /// Nothing moved for so long.
     Stalled(Duration),
+    /// There was never a connection to it, and why the last try made none.
+    NeverReached(String),
     /// None were given, and there is no server that gives this machine any.
     NoCredentials,
     /// There can be no connections at all, and why.
@@ -35,6 +40,7 @@ impl fmt::Display for Cut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Cut::Stalled(patience) => write!(f, "nothing came from the server, or went to it, for {patience:?}"),
+            Cut::NeverReached(why) => write!(f, "no connection: {why}"),
             Cut::NoCredentials => f.write_str("there are no credentials, and no server that gives this machine any"),
             Cut::NoClient(why) => write!(f, "no connections can be made: {why}"),
         }
@@ -142,7 +148,8 @@ impl Refusal {
                 "the credentials are wrong or have expired: check the variables that give them, or log in again"
             }
             ErrorKind::Denied => {
-                "whoever these credentials stand for lacks the permission: the bucket's owner can give it"
+                "whoever these credentials stand for lacks the permission: the bucket's owner can give it; reading takes that \
+                 to list, too, or S3 says so of an object that is not there"
             }
             ErrorKind::InvalidInput => {
                 return Some(match &self.region {
@@ -210,6 +217,7 @@ pub(super) fn failed(what: &str, path: &Path, error: object_store::Error) -> Err
     if let Some(cut) = cause::<Cut>(&error) {
         let (kind, hint) = match cut {
             Cut::Stalled(_) => (ErrorKind::Transient, "a slow server may need more: add ?timeout=2m to the URL"),
+            Cut::NeverReached(_) => (ErrorKind::Transient, CHECK_ENDPOINT),
             Cut::NoCredentials => (ErrorKind::Denied, ways_to_credentials(&error)),
             Cut::NoClient(_) => (ErrorKind::Backend, "check the certificates of this system"),
         };
@@ -218,9 +226,9 @@ pub(super) fn failed(what: &str, path: &Path, error: object_store::Error) -> Err
     if let Some(http) = cause::<HttpError>(&error) {
         let why = innermost(http);
         return match http.kind() {
-            HttpErrorKind::Connect => ours(ErrorKind::Transient)
-                .with_source(format!("no connection: {why}"))
-                .with_hint("check that the server runs, and the endpoint"),
+            HttpErrorKind::Connect => {
+                ours(ErrorKind::Transient).with_source(format!("no connection: {why}")).with_hint(CHECK_ENDPOINT)
+            }
             _ => ours(ErrorKind::Transient).with_source(format!("the connection was cut off: {why}")),
         };
     }
@@ -269,7 +277,7 @@ fn cause<'a, E: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Opti
 }
 
 /// The undermost layer of `error`: those above repeat it, and tell URLs.
-fn innermost(error: &(dyn StdError + 'static)) -> String {
+pub(super) fn innermost(error: &(dyn StdError + 'static)) -> String {
     layers(error).last().map(ToString::to_string).unwrap_or_default()
 }
 

@@ -12,8 +12,8 @@ use std::error::Error as _;
 use std::future::Future;
 use std::mem;
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, LazyLock};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, LazyLock, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ use parking_lot::Mutex;
 use reqwest::redirect;
 use tokio::time::{Instant, Sleep, sleep, timeout_at};
 
-use super::error::{Cut, Refusal};
+use super::error::{Cut, Refusal, innermost};
 use crate::backend::Traffic;
 
 /// How long making a connection may take, where the patience is not shorter anyway.
@@ -37,6 +37,10 @@ const CONNECT_SECONDS: u64 = 5;
 
 /// How long a server that hands out credentials to the machines of its cloud may take: it is close by, or not there.
 const METADATA_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long a server that this handle has never reached is asked for a connection: one that is down for a moment is back by
+/// then, and who mistyped its name need not wait for the whole timeout.
+const FIRST_CONTACT: Duration = Duration::from_secs(3);
 
 /// Bytes that are handed to the connection at once: as long as one more of these goes out at times, a try is alive.
 const SLICE: usize = 64 << 10;
@@ -94,6 +98,31 @@ pub(super) struct Http {
     pub(super) counts: Arc<Counts>,
     /// How long a try lives in which nothing moves.
     pub(super) patience: Duration,
+    contact: Arc<Contact>,
+}
+
+/// Whether the server was ever reached.
+#[derive(Debug, Default)]
+struct Contact {
+    reached: AtomicBool,
+    /// When it was first tried.
+    since: OnceLock<Instant>,
+}
+
+impl Contact {
+    /// Whether it makes sense to try on, after a try that `failed`.
+    fn is_hopeless(&self, failed: &HttpError) -> bool {
+        if failed.kind() != HttpErrorKind::Connect {
+            self.reached.store(true, Relaxed);
+        }
+        !self.reached.load(Relaxed) && self.since.get().is_some_and(|since| since.elapsed() > FIRST_CONTACT)
+    }
+}
+
+impl Http {
+    pub(super) fn new(counts: Arc<Counts>, patience: Duration) -> Self {
+        Http { counts, patience, contact: Arc::default() }
+    }
 }
 
 impl HttpConnector for Http {
@@ -110,11 +139,19 @@ impl HttpService for Http {
         }
         let timeout = 2 * self.patience;
         let (mut uploads, mut until) = (0, None);
+        self.contact.since.get_or_init(Instant::now);
         loop {
             let begun = Instant::now();
             let failed = match self.attempt(request.clone(), self.patience).await {
+                Err(failed) if self.contact.is_hopeless(&failed) => {
+                    return Err(HttpError::new(HttpErrorKind::Unknown, Cut::NeverReached(innermost(&failed))));
+                }
                 Err(failed) if matches!(failed.kind(), HttpErrorKind::Connect | HttpErrorKind::Request) => failed,
-                tried => return tried,
+                Ok(answer) => {
+                    self.contact.reached.store(true, Relaxed);
+                    return Ok(answer);
+                }
+                Err(failed) => return Err(failed),
             };
             // What took longer moved for most of the time.
             if begun.elapsed() > timeout && uploads < UPLOADS {
@@ -442,6 +479,25 @@ mod tests {
         assert_eq!(told(busy(429)).kind(), ErrorKind::Transient);
         let told = told(refused(403));
         assert!(told.kind() == ErrorKind::Denied && told.source().unwrap().to_string().contains("403"), "{told:?}");
+    }
+
+    #[test]
+    fn who_was_never_reached_is_not_tried_for_the_whole_timeout_and_who_was_is() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("s3://b?anonymous=true&timeout=1m&endpoint=http://{}", listener.local_addr().unwrap());
+        drop(listener);
+        let began = Instant::now();
+        let error = get(&connect_url(&url).unwrap()).unwrap_err();
+        assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+        assert_eq!(error.kind(), ErrorKind::Transient);
+        assert!(std::error::Error::source(&error).unwrap().to_string().contains("Connection refused"), "{error:?}");
+
+        let contact = Contact::default();
+        contact.since.set(Instant::now() - 2 * FIRST_CONTACT).unwrap();
+        let refused = HttpError::new(HttpErrorKind::Connect, std::io::Error::other("refused"));
+        assert!(contact.is_hopeless(&refused));
+        assert!(!contact.is_hopeless(&HttpError::new(HttpErrorKind::Request, std::io::Error::other("cut off"))));
+        assert!(!contact.is_hopeless(&refused), "it was there before");
     }
 
     #[test]
