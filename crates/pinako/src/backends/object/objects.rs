@@ -203,19 +203,32 @@ impl Objects {
         listed.map_err(|error| failed("cannot list", folder, error))
     }
 
-    /// The least of the names under `folder`. Servers list in this order, so that one page of their list is enough.
+    /// The least of the names under `folder`, but for [what the tools of services leave](is_marker). Servers list in this
+    /// order, so that one page of their list is enough.
     pub(super) async fn first(&self, folder: &Path) -> Result<Option<Path>> {
         self.count(0, 0);
-        let mut listed = self.place.store.list(Some(folder)).take(if self.is_service { 1 } else { usize::MAX });
+        let mut listed = self.place.store.list(Some(folder));
         let mut first: Option<Path> = None;
         while let Some(object) = listed.next().await {
-            let found = object.map_err(|error| failed("cannot list", folder, error))?.location;
-            if first.as_ref().is_none_or(|first| found < *first) {
-                first = Some(found);
+            let found = object.map_err(|error| failed("cannot list", folder, error))?;
+            if is_marker(&found) {
+                continue;
+            }
+            if first.as_ref().is_none_or(|first| found.location < *first) {
+                first = Some(found.location);
+            }
+            if self.is_service {
+                break;
             }
         }
         Ok(first)
     }
+}
+
+/// Whether it is what stands for a folder where there are none, as the services' web pages and other tools make it: an
+/// empty object that has a folder's name; or what desktops leave in real ones.
+fn is_marker(object: &ObjectMeta) -> bool {
+    object.size == 0 && object.location.extension().is_none() || object.location.filename() == Some(".DS_Store")
 }
 
 fn check_length(path: &Path, expected: u64, found: u64) -> Result<()> {

@@ -98,6 +98,11 @@ fn a_manifest_that_is_none_is_an_error_that_names_it() {
     }
     replace(&service, &path, whole);
     ask_all(&service).unwrap();
+    // What a service's web page makes where somebody asks for a folder is none of the store's.
+    for marker in ["some/where/manifest", "some/where/manifest/0", "some/where/manifest/.DS_Store"] {
+        replace(&service, &ObjectPath::from(marker), Vec::new());
+    }
+    ask_all(&service).unwrap();
     replace(&service, &ObjectPath::from("some/where/manifest/0 notes.txt"), vec![1]);
     assert!(ask_all(&service).unwrap_err().to_string().contains("notes.txt"));
 }
