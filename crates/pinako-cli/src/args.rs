@@ -467,6 +467,11 @@ pub struct VacuumArgs {
     pub dry_run: bool,
 }
 
+impl VacuumArgs {
+    /// What is kept where nobody says for how long.
+    pub const KEEP: Duration = Duration::from_secs(7 * 24 * 3600);
+}
+
 /// Print a completion script for a shell
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\

@@ -331,6 +331,10 @@ pub struct Vacuumed {
     pub objects: u64,
     /// The bytes that they took.
     pub bytes: u64,
+    /// How many are needed as little, but are too young to go: who reads may be at them, who writes may be about to name them.
+    pub young_objects: u64,
+    /// The bytes that those take.
+    pub young_bytes: u64,
 }
 
 /// What went between a handle and a server.

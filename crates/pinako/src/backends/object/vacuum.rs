@@ -1,7 +1,7 @@
 //! Deletes what nobody needs any more: manifests that were superseded long ago, and parts that no manifest names which is
 //! left.
 //!
-//! There may be very many manifests, each of which says all, so not all of them are read. A part is named within a while
+//! There may be very many manifests, each of which says all, so only the oldest and the newest are read. A part is named within a while
 //! of being put, and then by every manifest until one drops it. So one that was put a while before all manifests but the
 //! oldest that is left is named by that oldest one, if by any; what is younger stays for another time.
 //!
@@ -48,14 +48,19 @@ pub(super) fn vacuum_beyond(store: &Object, keep: Duration, naming: Duration, re
     store.check_there()?;
     let objects = &*store.objects;
     let now = if rehearsal { SystemTime::now() } else { server_time(store)? };
-    let unneeded = wait_for(unneeded(objects, now.into(), keep, naming))?;
+    let Unneeded { old, young } = wait_for(unneeded(objects, now.into(), keep, naming))?;
     let staged = store.folder.as_deref().map_or(Ok(Vec::new()), |folder| staged::left_over(folder, now, keep))?;
-    let lengths = unneeded.iter().map(|object| object.size).chain(staged.iter().map(|&(_, bytes)| bytes));
-    let bytes = lengths.fold(0, u64::saturating_add);
-    let vacuumed = Vacuumed { objects: (unneeded.len() + staged.len()) as u64, bytes };
+    let sum = |objects: &[ObjectMeta]| objects.iter().map(|object| object.size).fold(0, u64::saturating_add);
+    let bytes = staged.iter().map(|&(_, bytes)| bytes).fold(sum(&old), u64::saturating_add);
+    let vacuumed = Vacuumed {
+        objects: (old.len() + staged.len()) as u64,
+        bytes,
+        young_objects: young.len() as u64,
+        young_bytes: sum(&young),
+    };
     if !rehearsal {
         // Manifests first, the oldest of them first: what is left at any moment is a whole store.
-        wait_for(objects.delete_all(unneeded.into_iter().map(|object| object.location).collect()))?;
+        wait_for(objects.delete_all(old.into_iter().map(|object| object.location).collect()))?;
         staged.iter().try_for_each(|(path, _)| staged::remove(path))?;
     }
     Ok(vacuumed)
@@ -78,8 +83,16 @@ fn server_time(store: &Object) -> Result<SystemTime> {
     Ok(found?.ok_or_else(|| Error::corrupt(format!("{probe} was put and is not there")))?.last_modified.into())
 }
 
-/// The objects that nobody needs, in the order in which they are to go.
-async fn unneeded(objects: &Objects, now: DateTime<Utc>, keep: Duration, naming: Duration) -> Result<Vec<ObjectMeta>> {
+/// The objects that the newest manifest does not name.
+struct Unneeded {
+    /// Those that nobody needs, in the order in which they are to go.
+    old: Vec<ObjectMeta>,
+    /// Those that somebody may still need.
+    young: Vec<ObjectMeta>,
+}
+
+/// Looks for the objects that the newest manifest does not name.
+async fn unneeded(objects: &Objects, now: DateTime<Utc>, keep: Duration, naming: Duration) -> Result<Unneeded> {
     let is_beyond =
         |object: &ObjectMeta, span: Duration| (now - object.last_modified).to_std().is_ok_and(|age| age > span);
     let is_old = |object: &ObjectMeta| is_beyond(object, keep);
@@ -94,19 +107,29 @@ async fn unneeded(objects: &Objects, now: DateTime<Utc>, keep: Duration, naming:
     // One is superseded when the next is made.
     let kept_from = manifests.iter().skip(1).position(|(_, next)| !is_old(next));
     let kept_from = kept_from.unwrap_or(manifests.len().saturating_sub(1));
-    let kept = manifests.split_off(kept_from);
+    let mut kept = manifests.split_off(kept_from);
 
-    let Some(&(oldest, _)) = kept.first() else { return Err(manifests::gone(objects)) };
-    let oldest = manifests::load(objects, oldest, Moment::now()).await?;
-    // Another vacuum has deleted it meanwhile.
-    let oldest = oldest.ok_or_else(|| Error::conflict("another vacuum is at work").with_hint("let that one finish"))?;
-    let named = oldest.manifest.parts().iter().flat_map(Part::files).map(|number| objects.part(number));
-    let named: HashSet<Path> = named.collect();
+    let oldest = kept.first().map(|&(number, _)| number);
+    let (Some(oldest), Some((newest, _))) = (oldest, kept.pop()) else { return Err(manifests::gone(objects)) };
+    let named = named_by(objects, oldest).await?;
+    let named_by_newest = if newest == oldest { named.clone() } else { named_by(objects, newest).await? };
     let (folder, beyond) = (objects.parts(), keep.saturating_add(naming));
-    let is_part = |object: &ObjectMeta| Objects::is_part(&folder, &object.location);
-    let parts = parts
-        .into_iter()
-        .filter(|object| is_part(object) && is_beyond(object, beyond) && !named.contains(&object.location));
-    let manifests = manifests.into_iter().map(|(_, object)| object);
-    Ok(manifests.chain(parts).chain(probes.into_iter().filter(is_old)).collect())
+    let parts = parts.into_iter().filter(|object| Objects::is_part(&folder, &object.location));
+    let (old, young): (Vec<_>, Vec<_>) = parts
+        .filter(|object| !named_by_newest.contains(&object.location))
+        .partition(|object| is_beyond(object, beyond) && !named.contains(&object.location));
+    let manifest = |(_, object)| object;
+    let probes = probes.into_iter().filter(is_old);
+    Ok(Unneeded {
+        old: manifests.into_iter().map(manifest).chain(old).chain(probes).collect(),
+        young: kept.into_iter().map(manifest).chain(young).collect(),
+    })
+}
+
+/// The parts and pieces that a manifest names.
+async fn named_by(objects: &Objects, number: u64) -> Result<HashSet<Path>> {
+    let known = manifests::load(objects, number, Moment::now()).await?;
+    // Another vacuum has deleted it meanwhile.
+    let known = known.ok_or_else(|| Error::conflict("another vacuum is at work").with_hint("let that one finish"))?;
+    Ok(known.manifest.parts().iter().flat_map(Part::files).map(|number| objects.part(number)).collect())
 }
