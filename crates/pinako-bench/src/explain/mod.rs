@@ -25,8 +25,11 @@ const USUAL_GROWTH: u32 = 8;
 /// Each way of reading is timed at least so often, and no more often than [`MOST_ROUNDS`] ...
 const FEWEST_ROUNDS: usize = 3;
 const MOST_ROUNDS: usize = 25;
-/// ... or until so many seconds are over. Ways that are predicted to take longer than that are not read by.
+/// ... or until so many seconds are over. Ways that are predicted to take longer than that are not read by, and those that
+/// do are read by once.
 pub const MEASURING_SECONDS: f64 = 2.0;
+/// After so many seconds, each was timed often enough, however seldom that was: a server may be slower than predicted.
+const MOST_SECONDS: f64 = 10.0;
 
 /// What is explained.
 #[derive(Debug, Clone, Default)]
@@ -147,6 +150,7 @@ pub fn explain(store: &Store, id: Id, region: Region, options: &Options, watch: 
         false => Vec::new(),
     };
     let mut ways = Vec::with_capacity(strategies.len().max(1));
+    let mut plans: Vec<plan::Plan> = Vec::with_capacity(strategies.len());
     for &strategy in &strategies {
         let plan = store.plan(id, region, strategy, budget(strategy, options))?;
         let runs = store.planner(&descriptor)?.arrangement.runs(plan.grown);
@@ -160,16 +164,26 @@ pub fn explain(store: &Store, id: Id, region: Region, options: &Options, watch: 
             predicted_seconds: plan.seconds(&cost),
             measured_seconds: None,
         });
+        plans.push(plan);
     }
     if !is_raw {
         ways.push(whole(&descriptor, &cost));
     }
     if options.measure {
-        measure(&mut ways, watch, &|place| match strategies.get(place) {
+        let same = |one: &plan::Plan, other: &plan::Plan| one.grown == other.grown && one.reads == other.reads;
+        let first_like = |place: usize| plans[..place].iter().position(|other| same(other, &plans[place]));
+        let timed: Vec<usize> =
+            (0..ways.len()).filter(|&place| place >= plans.len() || first_like(place).is_none()).collect();
+        measure(&mut ways, &timed, watch, &|place| match strategies.get(place) {
             Some(&strategy) => store.region_by(id, region, strategy, budget(strategy, options)),
             None => store.region(id, region),
         })
         .map_err(at_id)?;
+        for place in 0..plans.len() {
+            if let Some(other) = first_like(place) {
+                ways[place].measured_seconds = ways[other].measured_seconds;
+            }
+        }
     }
     let pixel_size = descriptor.shape.pixel_size(descriptor.sample_type);
     let region_bytes = u64::from(region.width()) * u64::from(region.height()) * pixel_size;
@@ -250,10 +264,15 @@ fn whole(descriptor: &Descriptor, cost: &Cost) -> Way {
     }
 }
 
-/// Has the region read by each of `ways`, by its place, which take turns, and notes in them how long that took.
-fn measure(ways: &mut [Way], watch: &mut Watch<'_>, read: &dyn Fn(usize) -> Result<Image>) -> Result<()> {
+/// Has the region read by those of `ways` at the places `timed`, which take turns, and notes in them how long that took.
+fn measure(
+    ways: &mut [Way],
+    timed: &[usize],
+    watch: &mut Watch<'_>,
+    read: &dyn Fn(usize) -> Result<Image>,
+) -> Result<()> {
     let mut readings = 0;
-    let mut timed = |place: usize| -> Result<(Image, f64)> {
+    let mut reading = |place: usize| -> Result<(Image, f64)> {
         if watch(readings).is_break() {
             return Err(Error::new(ErrorKind::Interrupted, "stopped before all was measured"));
         }
@@ -262,13 +281,22 @@ fn measure(ways: &mut [Way], watch: &mut Watch<'_>, read: &dyn Fn(usize) -> Resu
         let image = read(place)?;
         Ok((image, began.elapsed().as_secs_f64()))
     };
-    let mut seconds: Vec<(usize, Vec<f64>)> = (0..ways.len())
+    let mut seconds: Vec<(usize, Vec<f64>)> = timed
+        .iter()
+        .copied()
         .filter(|&place| ways[place].predicted_seconds <= MEASURING_SECONDS)
         .map(|place| (place, Vec::new()))
         .collect();
     let mut first: Option<(usize, Image)> = None;
-    for &(place, _) in &seconds {
-        let (image, _) = timed(place)?;
+    let began = Instant::now();
+    let mut slow = Vec::new();
+    for (place, seconds) in &mut seconds {
+        let place = *place;
+        let (image, took) = reading(place)?;
+        if took > MEASURING_SECONDS {
+            seconds.push(took);
+            slow.push(place);
+        }
         match &first {
             None => first = Some((place, image)),
             Some((other, expected)) if image != *expected => {
@@ -278,13 +306,14 @@ fn measure(ways: &mut [Way], watch: &mut Watch<'_>, read: &dyn Fn(usize) -> Resu
             Some(_) => {}
         }
     }
-    let began = Instant::now();
+    let over = |began: Instant, seconds: f64| began.elapsed() > Duration::from_secs_f64(seconds);
+    let rounds_began = Instant::now();
     for round in 0..MOST_ROUNDS {
-        if round >= FEWEST_ROUNDS && began.elapsed() > Duration::from_secs_f64(MEASURING_SECONDS) {
+        if round >= FEWEST_ROUNDS && over(rounds_began, MEASURING_SECONDS) || round > 0 && over(began, MOST_SECONDS) {
             break;
         }
-        for (place, seconds) in &mut seconds {
-            seconds.push(timed(*place)?.1);
+        for (place, seconds) in seconds.iter_mut().filter(|(place, _)| !slow.contains(place)) {
+            seconds.push(reading(*place)?.1);
         }
     }
     for (place, seconds) in seconds {

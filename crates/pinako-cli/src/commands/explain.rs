@@ -93,7 +93,10 @@ fn to_text(found: &Explanation, args: &ExplainArgs) -> String {
         text += &format!("\n\n{}", frontier(found));
     }
     if args.run {
-        text += "\n\nmeasured: the median, with all that is read in the cache";
+        text += "\n\nmeasured: the median";
+        if !args.store.contains("://") {
+            text += ", with all that is read in the cache";
+        }
         if args.device.is_some() {
             text += ", and the device's waiting on top";
         }
