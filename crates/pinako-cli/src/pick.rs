@@ -29,8 +29,16 @@ impl FromStr for ImagePick {
 }
 
 impl ImagePick {
+    /// The id, where one is given.
+    pub fn id(&self) -> Option<Id> {
+        match self {
+            ImagePick::Id(id) => Some(*id),
+            ImagePick::Name(_) => None,
+        }
+    }
+
     /// The id of the image that is meant, where there is such an image.
-    pub fn look_up(&self, store: &Store) -> Result<Option<Id>> {
+    fn look_up(&self, store: &Store) -> Result<Option<Id>> {
         match self {
             ImagePick::Id(id) => Ok(store.descriptors(&[*id])?.pop().flatten().map(|descriptor| descriptor.id)),
             ImagePick::Name(name) => store.find(name),

@@ -20,6 +20,29 @@ const SPINNER: &str = "{prefix} {spinner} {done} UNIT  {per_sec}  {elapsed}  {ms
 /// A bar counts so many for an image: it moves while a large one is at work.
 const STEPS: u64 = 100;
 
+/// Something that tells nothing of how far it is: a terminal shows that it lives. Ctrl-C kills it, which loses nothing.
+pub struct Waiting(ProgressBar);
+
+impl Waiting {
+    /// Shows `what` is being done, until it is dropped.
+    pub fn start(what: &'static str) -> Self {
+        let bar = match std::io::stderr().is_terminal() {
+            true => ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10)),
+            false => ProgressBar::hidden(),
+        };
+        bar.set_style(ProgressStyle::with_template("{prefix} {spinner} {elapsed}").expect("a sound template"));
+        bar.set_prefix(what);
+        bar.enable_steady_tick(Duration::from_millis(100));
+        Waiting(bar)
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
 /// A job that is shown, and that Ctrl-C stops.
 pub struct Job {
     /// What is being done: `importing`, `copying`, ...

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use pinako::{Error, ImportEncoding, ImportOptions, Imported, Result, source};
 
-use super::{durability, open_or_create, say_whose_links};
+use super::{durability, open_or_create, say_how_to_go_on, say_whose_links};
 use crate::args::ImportArgs;
 use crate::progress::{self, Job, images_text};
 use crate::report;
@@ -55,6 +55,9 @@ pub fn run(args: &ImportArgs) -> Result<ExitCode> {
         }
     }
     let synced = store.sync();
+    if let Err(error) = &outcome {
+        say_how_to_go_on(error);
+    }
     if outcome.is_ok() {
         report::say(format_args!("imported {}", progress::summary(sum.images, sum.bytes, began.elapsed())));
     }

@@ -5,18 +5,21 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use pinako::backend::{Footprint, Properties};
-use pinako::{Descriptor, Encoding, Label, Result, Store};
+use pinako::{Descriptor, Encoding, Error, ErrorKind, Label, Progress, Result, Store};
 use pinako_bench::costs::Costs;
 use pinako_bench::figures;
 use serde::Serialize;
 
 use crate::args::InfoArgs;
+use crate::progress::Job;
 use crate::report::{self, written};
 use crate::table::{self, ImageJson};
 
 /// Kinds of images, and labels, that are told apart, so that memory is bounded; the images of others are counted
 /// together.
 const MOST_GROUPS: usize = 10_000;
+/// Images between two looks at whoever waits.
+const LOOK_EVERY: u64 = 1 << 12;
 /// Rows of a table; JSON has all groups.
 const MOST_ROWS: usize = 20;
 
@@ -63,7 +66,7 @@ fn about_image(store: &Store, id: pinako::Id, json: bool) -> Result<String> {
 fn about_store(store: &Store, json: bool) -> Result<String> {
     let properties = store.properties()?;
     let footprint = store.footprint()?;
-    let groups = Groups::count(store)?;
+    let groups = Groups::count(store, properties.count)?;
     Ok(match json {
         true => to_json(&StoreJson::new(store.url(), &properties, footprint, &groups, Costs::of(store)?)),
         false => store_tables(store.url(), &properties, footprint, &groups, &Costs::of(store)?),
@@ -137,12 +140,18 @@ struct Kind {
 }
 
 impl Groups {
-    fn count(store: &Store) -> Result<Self> {
+    fn count(store: &Store, total: u64) -> Result<Self> {
         let mut groups = Groups::default();
-        for descriptor in store.scan(0) {
+        let mut job = Job::start("counting");
+        for (images, descriptor) in (0..).zip(store.scan(0)) {
             let descriptor = descriptor?;
             groups.kinds.add(Kind::of(&descriptor));
             groups.labels.add(descriptor.label);
+            if images % LOOK_EVERY == 0
+                && job.watch(Progress { images, total: Some(total), ..Progress::default() }).is_break()
+            {
+                return Err(Error::new(ErrorKind::Interrupted, "stopped before all images were counted"));
+            }
         }
         Ok(groups)
     }

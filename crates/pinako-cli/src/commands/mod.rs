@@ -70,6 +70,13 @@ fn say_whose_links(store: &Store) {
     }
 }
 
+/// Says what is left of a job that a server ended.
+fn say_how_to_go_on(error: &Error) {
+    if error.kind() == ErrorKind::Transient {
+        report::say("whole batches stay; the same command goes on after them");
+    }
+}
+
 /// What `--buffered` means.
 fn durability(buffered: bool) -> Durability {
     if buffered { Durability::Buffered } else { Durability::Full }
