@@ -37,25 +37,29 @@ impl Deferred {
 
     /// The store if there is one by now, else an empty one.
     fn as_it_is(&self) -> Result<&dyn Backend> {
-        if self.store.get().is_none() && self.location.is_vacant()? {
-            return Ok(&self.empty);
-        }
-        self.made()
+        self.opened(|| self.location.open_if_there(|mode| self.open(mode)))
     }
 
     /// The store, made if need be.
     fn made(&self) -> Result<&dyn Backend> {
+        self.opened(|| open_or_create(|mode| self.open(mode)).map(Some))
+    }
+
+    /// The store as it was opened, by `open` where it was not yet; an empty one where that finds none.
+    fn opened(&self, open: impl FnOnce() -> Result<Option<Box<dyn Backend>>>) -> Result<&dyn Backend> {
         let _opening = match self.store.get() {
             Some(store) => return Ok(&**store),
             None => self.opening.lock(),
         };
-        match self.store.get() {
-            Some(store) => Ok(&**store),
-            None => {
-                let store = open_or_create(|mode| open_at(&self.location, mode, self.durability, WRITER_PATIENCE))?;
-                Ok(&**self.store.get_or_init(|| store))
-            }
+        if self.store.get().is_none() {
+            let Some(store) = open()? else { return Ok(&self.empty) };
+            let _ = self.store.set(store);
         }
+        Ok(self.store.get().map_or(&self.empty, |store| &**store))
+    }
+
+    fn open(&self, mode: Mode) -> Result<Box<dyn Backend>> {
+        open_at(&self.location, mode, self.durability, WRITER_PATIENCE)
     }
 }
 

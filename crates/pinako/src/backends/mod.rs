@@ -161,22 +161,21 @@ impl Location {
         Ok(Location { kind: self.kind, place })
     }
 
-    /// Whether nothing stands there, or an empty folder.
-    ///
-    /// # Errors
-    /// Those of the server where there is one.
-    fn is_vacant(&self) -> Result<bool> {
+    /// Opens the store there, made whole where its creation was broken off on the disk; `None` where nothing stands
+    /// there, or an empty folder.
+    fn open_if_there<T>(&self, open: impl Fn(Mode) -> Result<T>) -> Result<Option<T>> {
+        let is_vacant = |path: &Path| match path.symlink_metadata() {
+            Ok(_) => path.read_dir().is_ok_and(|mut entries| entries.next().is_none()),
+            Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+        };
         match &self.place {
-            Place::Memory => Ok(false),
-            Place::Disk(path) => Ok(match path.symlink_metadata() {
-                Ok(_) => path.read_dir().is_ok_and(|mut entries| entries.next().is_none()),
-                Err(error) => error.kind() == std::io::ErrorKind::NotFound,
-            }),
-            Place::Server(_) => match open_at(self, Mode::Read, Durability::Full, WRITER_PATIENCE) {
-                Ok(_) => Ok(false),
-                Err(error) if error.kind() == ErrorKind::NotFound => Ok(true),
-                Err(error) => Err(error),
+            Place::Disk(path) if is_vacant(path) => Ok(None),
+            // To look what a server has is to open it.
+            Place::Server(_) => match open(Mode::Write) {
+                Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+                opened => opened.map(Some),
             },
+            Place::Disk(_) | Place::Memory => deferred::open_or_create(open).map(Some),
         }
     }
 
@@ -287,8 +286,8 @@ pub(crate) fn open_for_store(url: &str, mode: Mode, durability: Durability) -> R
 /// As [`open`], for writing or, where there is no store, for creating it.
 pub(crate) fn open_or_create_for_store(url: &str, durability: Durability) -> Result<(Box<dyn Backend>, Habits)> {
     let location = locate(url, Mode::Create)?;
-    if !location.is_vacant().map_err(|error| error.at_store(without_password(url)))? {
-        return deferred::open_or_create(|mode| open_for_store(url, mode, durability));
+    if let Some(opened) = location.open_if_there(|mode| open_for_store(url, mode, durability))? {
+        return Ok(opened);
     }
     if location.kind.is_left_out() {
         return Err(left_out(location.kind));

@@ -4,6 +4,7 @@
 #![cfg(feature = "postgres")]
 
 mod cluster;
+mod connections;
 mod cuts;
 mod damage;
 mod proxy;
