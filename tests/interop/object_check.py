@@ -44,6 +44,14 @@ def record(row):
     return row["id_offset"].to_bytes(8, "big") + fixed + link + name + attributes
 
 
+def name_hash(name):
+    """The FNV-1a hash of a name."""
+    value = 0xCBF29CE484222325
+    for byte in name.encode():
+        value = (value ^ byte) * 0x100000001B3 % 2**64
+    return value
+
+
 def rows_of(path):
     """The rows of an Arrow file, which everybody must read alike."""
     with pa.memory_map(str(path)) as file:
@@ -64,8 +72,16 @@ def images_of(folder, part):
     whole = path.read_bytes()
     assert (len(whole), whole[:8]) == (part["file_bytes"], b"ARROW1\0\0")
     rows = rows_of(path)
+    if "names" in part:
+        start = part["names"]["at"]
+        hashes = whole[start:start + 8 * part["count"]]
+        assert crc32c(hashes) == part["names"]["crc32c"]
+        assert list(struct.unpack(f"<{part['count']}Q", hashes)) == [row["name_hash"] or 0 for row in rows]
+    else:
+        assert part["named"] == len(part.get("name_hashes", []))
     at = part["head_bytes"]
     for row in rows:
+        assert row["name_hash"] == (None if row["name"] is None else name_hash(row["name"]))
         assert crc32c(record(row)) == row["descriptor_checksum"], row
         payload = row["payload"]
         if part["kind"] == "pieces":

@@ -89,6 +89,7 @@ fn columns() -> Schema {
         column("payload_length", DataType::UInt64),
         column("checksum", DataType::UInt32),
         column("descriptor_checksum", DataType::UInt32),
+        optional("name_hash", DataType::UInt64),
         optional("payload", DataType::LargeBinary),
     ])
 }

@@ -269,6 +269,7 @@ impl Rows {
             count: self.count(),
             named: self.names.len() as u64,
             name_hashes: Part::few_hashes(&self.names),
+            names: None,
             payload_bytes,
             file_bytes,
             head_bytes: 0,

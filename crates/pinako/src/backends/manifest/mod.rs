@@ -15,6 +15,7 @@ pub(crate) use id_set::IdSet;
 use std::collections::{BTreeSet, HashSet};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
+use std::ops::Range;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -80,6 +81,9 @@ pub(crate) struct Part {
     /// The hashes of the names, where they are few, so that a name is found without looking into every small part.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) name_hashes: Vec<u64>,
+    /// Where the hashes of names that are not listed stand, where they are read by themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) names: Option<NameColumn>,
     /// Bytes of their payloads.
     pub(crate) payload_bytes: u64,
     /// Length of its file.
@@ -90,6 +94,23 @@ pub(crate) struct Part {
     /// The files of a payload in pieces, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) pieces: Vec<Piece>,
+}
+
+/// The hashes of a part's names in its file: 8 bytes an image, little endian, in the images' order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NameColumn {
+    /// Where in the file they begin.
+    pub(crate) at: u64,
+    /// CRC32C of them all.
+    pub(crate) crc32c: u32,
+}
+
+impl NameColumn {
+    /// Where those of so many images are in the file.
+    pub(crate) fn range(self, images: u64) -> Option<Range<u64>> {
+        Some(self.at..self.at.checked_add(images.checked_mul(8)?)?)
+    }
 }
 
 /// One piece of a payload that is cut into several.
@@ -112,6 +133,11 @@ impl Part {
     /// Whether it has every id from its first to its last.
     pub(crate) fn is_dense(&self) -> bool {
         self.last - self.first == self.count - 1
+    }
+
+    /// Whether it has names that it does not list.
+    pub(crate) fn has_many_names(&self) -> bool {
+        self.named > self.name_hashes.len() as u64
     }
 
     /// The numbers of all its files.
@@ -336,7 +362,7 @@ impl Manifest {
         for part in commit.parts {
             let place = self.parts.len();
             self.listed_names.extend(part.name_hashes.iter().map(|&hash| (hash, place)));
-            if part.named > part.name_hashes.len() as u64 {
+            if part.has_many_names() {
                 self.many_names.push(place);
             }
             self.parts.push(part);
@@ -409,6 +435,7 @@ mod tests {
             count,
             named: 0,
             name_hashes: Vec::new(),
+            names: None,
             payload_bytes: 100,
             file_bytes: 200,
             head_bytes: 0,

@@ -10,8 +10,9 @@ use std::sync::OnceLock;
 use arrow_ipc::{Endianness, Message, MetadataVersion, Type};
 use bytes::Bytes;
 
-use super::part::{ALIGNMENT, COLUMNS, Column, Kind, PAYLOAD};
-use crate::backends::manifest::{self, IdSet, Part, name_hash};
+use super::part::{ALIGNMENT, COLUMNS, Column, Kind, NAME_HASH, PAYLOAD};
+use crate::backends::manifest::{self, IdSet, NameColumn, Part, name_hash};
+use crate::checksum::crc32c;
 use crate::descriptor::columns::Columns;
 use crate::descriptor::{Descriptor, Id, record};
 use crate::error::{Error, Result};
@@ -159,9 +160,24 @@ impl Head {
             checksum: self.small(10, row)?,
         };
         let descriptor = columns.descriptor(id)?;
+        let hash = if self.is_valid(NAME_HASH, row) { Some(self.wide(NAME_HASH, row)?) } else { None };
+        if hash != descriptor.name.as_deref().map(name_hash) {
+            return Err(corrupt("the hash that its name is found by is another's"));
+        }
         // The part does not know at which id it will stand when it is written, so the sum has the offset.
         record::check(id - self.first, &descriptor, self.small(11, row)?)?;
         Ok(descriptor)
+    }
+
+    /// Where the hashes of names are.
+    pub(super) fn name_column(&self) -> NameColumn {
+        NameColumn { at: self.columns[NAME_HASH].values.start as u64, crc32c: crc32c(self.name_hashes()) }
+    }
+
+    /// The hashes of names, 8 bytes a row.
+    pub(super) fn name_hashes(&self) -> &[u8] {
+        let start = self.columns[NAME_HASH].values.start;
+        self.slice(&(start..start + 8 * self.rows))
     }
 
     /// The id of the image named `name`, whose hash is `hash`, unless it is among the `removed`.

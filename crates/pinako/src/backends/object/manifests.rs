@@ -19,7 +19,7 @@ use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::objects::Objects;
-use crate::backends::manifest::{Commit, Kind, Manifest};
+use crate::backends::manifest::{Commit, Kind, Manifest, Part};
 use crate::backends::random;
 use crate::backends::sealed::{self, Header};
 use crate::error::{Error, Result};
@@ -88,6 +88,9 @@ impl Known {
         if let Some(part) = commit.parts.iter().find(|part| part.kind == Kind::Images) {
             return Err(Error::corrupt(format!("part {:016x} is of a kind that there is not", part.part)));
         }
+        if let Some(part) = commit.parts.iter().find(|part| !says_its_names(part)) {
+            return Err(Error::corrupt(format!("of part {:016x} it is not said where its names are", part.part)));
+        }
         let mut manifest = Manifest::default();
         manifest.apply(commit)?;
         Ok(Known { number, token, manifest: Arc::new(manifest), bytes, confirmed })
@@ -112,6 +115,12 @@ impl Known {
     pub(super) fn is_same(&self, other: &Known) -> bool {
         self.number == other.number && self.token == other.token
     }
+}
+
+/// Whether names can be looked up in a part without its whole head.
+fn says_its_names(part: &Part) -> bool {
+    let range = part.names.and_then(|names| names.range(part.count));
+    range.map_or(!part.has_many_names(), |range| range.end <= part.head_bytes)
 }
 
 /// The number of the manifest at `path`, unless it is something else.

@@ -166,7 +166,7 @@ impl Object {
             limits,
             known: RwLock::new(Arc::new(known)),
             turn: Mutex::new(()),
-            heads: Heads::new(heads::MAX_BYTES),
+            heads: Heads::new(heads::MAX_BYTES, heads::MAX_NAMES),
         })
     }
 
@@ -302,6 +302,9 @@ impl Backend for Object {
                 for Written { part, head } in written {
                     let part = part.moved(ids.start);
                     if let Ok(head) = Head::open(head, &part) {
+                        if part.has_many_names() {
+                            self.heads.keep_names(part.part, head.name_hashes());
+                        }
                         self.heads.keep(part.part, head);
                     }
                 }
@@ -341,7 +344,7 @@ impl Backend for Object {
             let manifest = Arc::clone(view.manifest());
             let parts = manifest.parts().iter().filter(|part| part.last >= next && !manifest.is_used_up(part));
             let parts: Vec<&Part> = parts.collect();
-            for some in view::in_bounds(&parts) {
+            for some in view::in_bounds(&parts, |part| part.head_bytes) {
                 let Some(heads) = view.heads(some)? else { continue 'anew };
                 for (part, head) in some.iter().zip(heads) {
                     let first = manifest.removed().first_without(part.first.max(next));

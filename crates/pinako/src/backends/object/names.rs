@@ -1,6 +1,7 @@
 //! Names: whether they are taken, and which images have them.
 //!
-//! The manifest lists the hashes of names of parts with few; what names are in others only their heads say.
+//! The manifest lists the hashes of names of parts with few; of others a column says them. Whether an image whose name has
+//! the hash is the one, its part's head tells.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -85,7 +86,8 @@ fn search(view: &mut View<'_>, names: &[(u64, &str)]) -> Result<Option<Vec<Optio
     let manifest = Arc::clone(view.manifest());
     let mut found = vec![None; names.len()];
     let mut lost = Vec::new();
-    for parts in in_bounds(&candidates(&manifest, names)) {
+    let Some(candidates) = candidates(view, &manifest, names, &mut lost)? else { return Ok(None) };
+    for parts in in_bounds(&candidates, |part| part.head_bytes) {
         let Some(heads) = view.heads(parts)? else { return Ok(None) };
         for (&part, head) in parts.iter().zip(heads) {
             let listed: HashSet<u64> = part.name_hashes.iter().copied().collect();
@@ -115,13 +117,39 @@ fn search(view: &mut View<'_>, names: &[(u64, &str)]) -> Result<Option<Vec<Optio
     }
 }
 
-/// The parts that may have one of `names`.
-fn candidates<'a>(manifest: &'a Manifest, names: &[(u64, &str)]) -> Vec<&'a Part> {
-    let listing = names.iter().flat_map(|&(hash, _)| manifest.parts_listing(hash));
-    let many = manifest.parts_of_many_names().rev();
-    let many = many.filter(|_| !names.is_empty());
-    let parts: HashMap<u64, &Part> = listing.chain(many).map(|part| (part.part, part)).collect();
+/// The parts that have a name with the hash of one of `names`, the newest first; `None` where the view goes on by another
+/// manifest. Those whose hashes cannot be read go to `lost`.
+fn candidates<'a>(
+    view: &mut View<'_>,
+    manifest: &'a Manifest,
+    names: &[(u64, &str)],
+    lost: &mut Vec<(Vec<u64>, Error)>,
+) -> Result<Option<Vec<&'a Part>>> {
+    let mut wanted: Vec<u64> = names.iter().map(|&(hash, _)| hash).collect();
+    wanted.sort_unstable();
+    let listing = wanted.iter().flat_map(|&hash| manifest.parts_listing(hash));
+    let mut parts: HashMap<u64, &Part> = listing.map(|part| (part.part, part)).collect();
+    let many = manifest.parts_of_many_names().filter(|part| !wanted.is_empty() && !manifest.is_used_up(part));
+    for some in in_bounds(&many.collect::<Vec<_>>(), |part| 8 * part.count) {
+        let Some(hashes) = view.name_hashes(some)? else { return Ok(None) };
+        for (&part, hashes) in some.iter().zip(hashes) {
+            match hashes {
+                Ok(hashes) if meet(&wanted, &hashes) => drop(parts.insert(part.part, part)),
+                Ok(_) => {}
+                Err(error) => lost.push((Vec::new(), error)),
+            }
+        }
+    }
     let mut parts: Vec<&Part> = parts.into_values().filter(|part| !manifest.is_used_up(part)).collect();
     parts.sort_unstable_by_key(|part| std::cmp::Reverse(part.first));
-    parts
+    Ok(Some(parts))
+}
+
+/// Whether two ascending lists have a number in common.
+fn meet(one: &[u64], other: &[u64]) -> bool {
+    let (few, mut many) = if one.len() < other.len() { (one, other) } else { (other, one) };
+    few.iter().any(|number| {
+        many = &many[many.partition_point(|other| other < number)..];
+        many.first() == Some(number)
+    })
 }

@@ -22,6 +22,7 @@ use arrow_schema::{ArrowError, DataType, Field, Schema};
 use bytes::Bytes;
 use object_store::PutPayload;
 
+use crate::backends::manifest::name_hash;
 use crate::descriptor::{Attributes, Descriptor, Id, record};
 use crate::error::{Error, Result};
 
@@ -46,8 +47,11 @@ pub(super) enum Kind {
 /// All in a file stands at multiples of this, its first message, too: as Arrow recommends, for those who map it.
 pub(super) const ALIGNMENT: usize = 64;
 
-/// The place of the payloads among the columns.
-pub(super) const PAYLOAD: usize = 12;
+/// The place of the hashes of names among the columns.
+pub(super) const NAME_HASH: usize = 12;
+
+/// The place of the payloads.
+pub(super) const PAYLOAD: usize = 13;
 
 /// The columns of a part, in order.
 pub(super) const COLUMNS: [Column; PAYLOAD + 1] = [
@@ -63,6 +67,7 @@ pub(super) const COLUMNS: [Column; PAYLOAD + 1] = [
     column("payload_length", Kind::Unsigned(8)),
     column("checksum", Kind::Unsigned(4)),
     column("descriptor_checksum", Kind::Unsigned(4)),
+    optional("name_hash", Kind::Unsigned(8)),
     optional("payload", Kind::LargeBinary),
 ];
 
@@ -180,6 +185,7 @@ pub(super) fn part(rows: &[(Id, &Descriptor)], payloads: Option<Vec<u8>>) -> Res
         Arc::new(numbers(|row| row.payload_length)),
         Arc::new(small(|row| row.checksum)),
         Arc::new(rows.iter().map(|(offset, row)| record::checksum(*offset, row)).collect::<UInt32Array>()),
+        Arc::new(rows.iter().map(|(_, row)| row.name.as_deref().map(name_hash)).collect::<UInt64Array>()),
         payload_column(&lengths, &payloads, nulls)?,
     ];
     write(&COLUMNS, columns, payloads)

@@ -244,7 +244,7 @@ pub(super) fn present(store: &Object, known: &Arc<Known>, ids: &[Id]) -> Result<
             let Some(place) = place_of(manifest, &parts, *id) else { continue };
             let part = parts[place];
             let length = match &heads[place] {
-                Found::Head(head) => match head.row(*id) {
+                Found::There(head) => match head.row(*id) {
                     Some(row) => head.payload_length(row).unwrap_or(0),
                     None => continue,
                 },

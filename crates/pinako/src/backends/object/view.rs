@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::Object;
 use super::head::Head;
-use super::heads::{Found, LOST};
+use super::heads::{Found, Hashes, LOST};
 use super::manifests::{self, Known, Newest};
 use crate::backends::manifest::{Manifest, Part};
 use crate::backends::runtime::{handle, wait_for};
@@ -79,8 +79,18 @@ impl<'a> View<'a> {
     /// The heads of `parts`, or what is wrong with them; `None` where one was missing because another manifest has taken
     /// the place of the view's, which goes on by that.
     pub(super) fn heads(&mut self, parts: &[&Part]) -> Result<Option<Vec<Result<Arc<Head>>>>> {
-        let heads = &self.store.heads;
-        let found = heads.of(&self.store.objects, parts)?;
+        let found = self.store.heads.of(&self.store.objects, parts)?;
+        self.there(parts, found)
+    }
+
+    /// The hashes of the names of `parts`, all of which have many, or what is wrong with them; as [`heads`](Self::heads).
+    pub(super) fn name_hashes(&mut self, parts: &[&Part]) -> Result<Option<Vec<Result<Hashes>>>> {
+        let found = self.store.heads.names_of(&self.store.objects, &self.known.manifest, parts)?;
+        self.there(parts, found)
+    }
+
+    /// What was found of `parts`, with errors for what is missing though the newest manifest names it.
+    fn there<T>(&mut self, parts: &[&Part], found: Vec<Found<T>>) -> Result<Option<Vec<Result<T>>>> {
         let mut missing = parts.iter().zip(&found).filter(|(_, found)| matches!(found, Found::Missing)).peekable();
         if missing.peek().is_some() {
             let newest = self.store.reload()?;
@@ -91,8 +101,8 @@ impl<'a> View<'a> {
             }
         }
         let found = parts.iter().zip(found).map(|(part, found)| match found {
-            Found::Head(head) => Ok(head),
-            Found::Missing => Err(heads.lose(part.part, self.gone(part.part))),
+            Found::There(there) => Ok(there),
+            Found::Missing => Err(self.store.heads.lose(part.part, self.gone(part.part))),
             Found::Lost(error) => Err(error),
         });
         Ok(Some(found.collect()))
@@ -109,13 +119,16 @@ fn names(manifest: &Manifest, number: u64) -> bool {
     manifest.parts().iter().any(|part| part.files().any(|file| file == number))
 }
 
-/// Cuts `parts` where their heads would take too much memory together.
-pub(super) fn in_bounds<'a>(parts: &'a [&'a Part]) -> impl Iterator<Item = &'a [&'a Part]> {
+/// Cuts `parts` where what is read of each, so many bytes, would take too much memory together.
+pub(super) fn in_bounds<'a, 'p>(
+    parts: &'a [&'p Part],
+    read: impl Fn(&Part) -> u64,
+) -> impl Iterator<Item = &'a [&'p Part]> {
     let mut rest = parts;
     std::iter::from_fn(move || {
         let mut bytes = 0u64;
         let fits = rest.iter().take_while(|part| {
-            bytes = bytes.saturating_add(part.head_bytes);
+            bytes = bytes.saturating_add(read(part));
             bytes <= HEADS_AT_ONCE
         });
         let count = fits.count().max(1).min(rest.len());

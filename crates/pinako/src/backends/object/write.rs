@@ -12,6 +12,7 @@ use object_store::PutPayload;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
 
+use super::head::Head;
 use super::manifests::Moment;
 use super::objects::{Objects, Put};
 use super::part::{self, File};
@@ -170,7 +171,7 @@ impl Writer {
             let (place, file_bytes, head_bytes) = self.put(file)?;
             let names: Vec<(u64, u64)> =
                 rows.iter().filter_map(|(_, row)| Some((name_hash(row.name.as_deref()?), 0))).collect();
-            let part = Part {
+            let mut part = Part {
                 part: place as u64,
                 kind: if pieces.is_empty() { Kind::Payloads } else { Kind::Pieces },
                 first,
@@ -178,11 +179,15 @@ impl Writer {
                 count: rows.len() as u64,
                 named: names.len() as u64,
                 name_hashes: Part::few_hashes(&names),
+                names: None,
                 payload_bytes: rows.iter().map(|(_, row)| row.payload_length).sum(),
                 file_bytes,
                 head_bytes,
                 pieces,
             };
+            if part.has_many_names() {
+                part.names = Some(Head::open(head.clone(), &part)?.name_column());
+            }
             drafts.push(Written { part, head });
         }
         Ok(drafts)

@@ -3,6 +3,7 @@
 
 mod damage;
 mod losses;
+mod names;
 mod rigged;
 mod upkeep;
 mod writers;
@@ -199,11 +200,11 @@ fn a_payload_longer_than_a_part_goes_in_pieces_that_are_read_anywhere() {
 fn heads_that_were_not_used_for_longest_make_room() {
     let service = Rigged::new();
     let mut store = new_store(&service, SMALL);
-    store.heads = Heads::new(20_000);
+    store.heads = Heads::new(20_000, 0);
     let all = mixed(&store);
     assert_holds(&store, &all);
     assert!((1..=20_000).contains(&store.heads.bytes()), "{}", store.heads.bytes());
-    store.heads = Heads::new(0);
+    store.heads = Heads::new(0, 0);
     assert_holds(&store, &all);
     assert_eq!(store.heads.bytes(), 0);
 }
