@@ -27,6 +27,8 @@ use object_store::client::{
 };
 use parking_lot::Mutex;
 use reqwest::redirect;
+use rustls::ClientConfig;
+use rustls_platform_verifier::BuilderVerifierExt;
 use tokio::time::{Instant, Sleep, sleep, timeout_at};
 
 use super::error::{Cut, Refusal, innermost};
@@ -83,6 +85,7 @@ impl Counts {
 /// The process's connections, which all stores share; or why there can be none.
 static CLIENT: LazyLock<Result<reqwest::Client, String>> = LazyLock::new(|| {
     reqwest::Client::builder()
+        .tls_backend_preconfigured(tls().map_err(|error| error.to_string())?)
         .user_agent(concat!("pinako/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(Duration::from_secs(CONNECT_SECONDS))
         .http1_only()
@@ -91,6 +94,13 @@ static CLIENT: LazyLock<Result<reqwest::Client, String>> = LazyLock::new(|| {
         .build()
         .map_err(|error| error.to_string())
 });
+
+/// TLS with the authorities of the system. That of reqwest itself would be whatever the process has chosen for all.
+fn tls() -> Result<ClientConfig, rustls::Error> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    Ok(config.with_platform_verifier()?.with_no_client_auth())
+}
 
 /// Makes the requests of one store.
 #[derive(Debug, Clone)]
