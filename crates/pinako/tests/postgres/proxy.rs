@@ -37,6 +37,7 @@ struct State {
     to_server: AtomicU64,
     to_client: AtomicU64,
     connections: AtomicU64,
+    ends: Mutex<Vec<TcpStream>>,
 }
 
 impl Proxy {
@@ -55,6 +56,7 @@ impl Proxy {
                 let (Ok(client), Ok(server)) = (client, TcpStream::connect(&server)) else { continue };
                 let _ = (client.set_nodelay(true), server.set_nodelay(true));
                 shared.connections.fetch_add(1, Ordering::SeqCst);
+                shared.ends.lock().unwrap().extend([client.try_clone().unwrap(), server.try_clone().unwrap()]);
                 for (from, to, way) in [(&client, &server, Way::ToServer), (&server, &client, Way::ToClient)] {
                     let (from, to, state) = (from.try_clone().unwrap(), to.try_clone().unwrap(), shared.clone());
                     thread::spawn(move || state.forward(from, to, way));
@@ -74,6 +76,13 @@ impl Proxy {
     /// After so many bytes that way, there is an accident.
     pub fn order(&self, way: Way, after: u64, accident: Accident) {
         *self.state.order.lock().unwrap() = Some((way, after, accident));
+    }
+
+    /// Cuts all connections now.
+    pub fn cut(&self) {
+        for end in self.state.ends.lock().unwrap().drain(..) {
+            let _ = end.shutdown(Shutdown::Both);
+        }
     }
 
     /// Takes the order back; whether it was not carried out yet.

@@ -1,7 +1,8 @@
 //! What readers and writers of one store have to wait for, and what they have not.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::ops::ControlFlow;
+use std::process::Stdio;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
@@ -11,8 +12,9 @@ use pinako::backends::{self, Mode};
 use pinako::conformance::assert_holds;
 use pinako::{Descriptor, Durability, ErrorKind, Id};
 
+use crate::proxy::Proxy;
 use crate::samples::{Stored, append, assert_kind, image, open};
-use crate::servers::{drop_fresh, fresh_url, psql};
+use crate::servers::{drop_fresh, fresh_url, psql, psql_session};
 
 /// Long enough for threads and processes to come to where they wait.
 const A_WHILE: Duration = Duration::from_millis(700);
@@ -134,6 +136,38 @@ fn a_reader_waits_for_a_compaction_as_long_as_for_any_statement() {
     });
     store.compact().unwrap();
     assert_holds(&*store, &images);
+    drop_fresh(&url);
+}
+
+#[test]
+fn a_compaction_whose_client_is_gone_ends() {
+    let Some(url) = fresh_url("POSTGRES") else { return };
+    let proxy = Proxy::new(&url);
+    let patience = Duration::from_secs(300);
+    let store = backends::open_with_patience(&proxy.url(&url), Mode::Create, Durability::Full, patience).unwrap();
+    append(&*store, &[image(0, 10)]).unwrap();
+    let schema = schema(&url);
+    let look = format!("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'VACUUM (FULL%{schema}%'");
+    let comes_to = |count: &str| {
+        let mut looks = (0..100).map(|_| {
+            thread::sleep(A_WHILE / 7);
+            psql(&url, &look)
+        });
+        looks.any(|found| found == count)
+    };
+    // It has to wait for somebody, as long as its patience lasts.
+    let mut other = psql_session(&url).stdin(Stdio::piped()).spawn().unwrap();
+    writeln!(other.stdin.as_mut().unwrap(), "BEGIN; LOCK TABLE {schema}.payload IN ACCESS SHARE MODE;").unwrap();
+    thread::sleep(A_WHILE);
+    thread::scope(|scope| {
+        let compaction = scope.spawn(|| store.compact());
+        assert!(comes_to("1"));
+        proxy.cut();
+        assert_kind(compaction.join().unwrap(), ErrorKind::Transient);
+        assert!(comes_to("0"), "the server goes on for nobody");
+    });
+    drop(other.stdin.take());
+    other.wait().unwrap();
     drop_fresh(&url);
 }
 

@@ -22,15 +22,20 @@ pub fn fresh_url(name: &str) -> Option<String> {
 /// Has the PostgreSQL server at `url` do `statements`, and gives the rows that it answers with, as psql prints them.
 #[allow(dead_code)]
 pub fn psql(url: &str, statements: &str) -> String {
+    let output = psql_session(url).args(["-c", statements]).output().unwrap();
+    assert!(output.status.success(), "{statements}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+}
+
+/// The command psql, which does what its input says.
+#[allow(dead_code)]
+pub fn psql_session(url: &str) -> process::Command {
     // The options after the ? are ours.
     let server = url.split('?').next().unwrap_or(url);
     let program = env::var("PINAKO_TEST_POSTGRES_BIN").map_or("psql".into(), |folder| format!("{folder}/psql"));
-    let output = process::Command::new(program)
-        .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", server, "-c", statements])
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{statements}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+    let mut command = process::Command::new(program);
+    command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", server]);
+    command
 }
 
 /// Drops what stands at a URL of [`fresh_url`], where that is in a database; other servers forget it when they end.

@@ -16,6 +16,10 @@ const OLD_VIEWS: Duration = Duration::from_secs(10);
 /// How often they are looked for.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 
+/// When a server that writes tables anew looks whether anybody waits for that. Older ones than PostgreSQL 14, and those on
+/// some systems, cannot.
+const LOOK_FOR_US: &str = "SET client_connection_check_interval = '2s'";
+
 /// A table of any size is written anew without a word.
 const NO_LIMIT: Duration = Duration::from_secs(30 * 86_400);
 
@@ -37,6 +41,7 @@ pub(super) fn compact(connection: &mut Connection, schema: &str, patience: Durat
     // It is not given back: the connection ends with this.
     let patience = millis(patience);
     connection.begin(&format!("SET statement_timeout = 0; SET lock_timeout = {patience}"), Duration::ZERO)?;
+    let _ = connection.batch(LOOK_FOR_US);
     for table in ["payload", "image", "store"] {
         connection.batch_within(&format!("VACUUM (FULL, ANALYZE) {schema}.{table}"), NO_LIMIT)?;
     }
