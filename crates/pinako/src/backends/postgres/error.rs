@@ -22,6 +22,15 @@ pub(super) fn is_name_taken(error: &Error) -> bool {
     source.is_some_and(|source| source.constraint() == Some(NAMES))
 }
 
+/// The same error; where the user may not do it, with a hint at the `rights` that it takes, which are more than reading's.
+pub(super) fn needing(rights: &str, error: Error) -> Error {
+    let source = error.source().and_then(|source| source.downcast_ref::<DbError>());
+    match source.map(DbError::code) {
+        Some(&SqlState::INSUFFICIENT_PRIVILEGE) => error.with_hint(rights),
+        _ => error,
+    }
+}
+
 /// The error for others who do not let go of what has to be locked.
 pub(super) fn busy() -> Error {
     Error::conflict("somebody else is writing to it or compacting it and did not finish in time")

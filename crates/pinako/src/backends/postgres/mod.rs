@@ -1,9 +1,9 @@
-//! `postgres://USER@HOST/DATABASE` keeps everything in two tables of a schema, which any client of PostgreSQL can read.
+//! `postgres://USER@HOST/DATABASE` keeps everything in three tables of a schema, which any client of PostgreSQL can read.
 //!
-//! The tables are [`schema`]'s: descriptors are rows of one, payloads rows of another, and a change is a transaction.
-//! What there is to it is round trips: a batch, however large, is one statement ([`sql`]), whose rows are pushed on as
-//! they come; and what a round trip takes ([`wire`]). A server may also go away at any moment: [`pool`] says how reading
-//! goes on, [`change`] how a writer finds out what became of its commit.
+//! The tables are [`schema`]'s: descriptors are rows of one, payloads rows of another, the third has what the store says
+//! of itself, and a change is a transaction. What there is to it is round trips: a batch, however large, is one statement
+//! ([`sql`]), whose rows are pushed on as they come; and what a round trip takes ([`wire`]). A server may also go away at
+//! any moment: [`pool`] says how reading goes on, [`change`] how a writer finds out what became of its commit.
 
 mod change;
 mod connection;
@@ -53,6 +53,12 @@ const LARGEST_PAGE: i64 = 8192;
 const FIRST_REMOVED: usize = 64;
 const REMOVAL: Duration = Duration::from_millis(500);
 
+/// What one must be allowed to do more than read.
+const CREATING: &str = "the owner can GRANT it; creating a store takes CREATE on the database, or on an empty schema";
+const CHANGING: &str =
+    "the owner can GRANT it; appending and removing take INSERT, UPDATE and DELETE on the tables, beside SELECT";
+const DELETING: &str = "do it as the user who created it";
+
 struct Postgres {
     pool: Pool,
     durability: Durability,
@@ -77,7 +83,9 @@ pub(crate) fn open(url: &str, mode: Mode, durability: Durability, patience: Dura
         let mut connection = pool.take()?;
         let (name, schema) = (&pool.place.schema, &pool.sql.schema);
         match mode {
-            Mode::Create => schema::create(&mut connection, name, schema)?,
+            Mode::Create => {
+                schema::create(&mut connection, name, schema).map_err(|error| error::needing(CREATING, error))?
+            }
             Mode::Read | Mode::Write => schema::check(&mut connection, name)?,
         }
     }
@@ -92,7 +100,7 @@ pub(crate) fn delete(url: &str) -> Result<()> {
     let pool = Pool::new(place, sql, settings);
     let mut connection = pool.take()?;
     schema::check(&mut connection, &pool.place.schema)?;
-    upkeep::delete(&mut connection, &pool.sql.schema)
+    upkeep::delete(&mut connection, &pool.sql.schema).map_err(|error| error::needing(DELETING, error))
 }
 
 /// The place in a batch that a row is about, by its first column.
@@ -120,7 +128,7 @@ impl Postgres {
     /// Makes a change; see [`Pool::change`].
     fn change<T>(&self, can_be_repeated: bool, work: impl FnMut(&mut Change<'_>) -> Result<T>) -> Result<T> {
         let Some(patience) = self.patience else { return Err(read_only()) };
-        self.pool.change(patience, can_be_repeated, work)
+        self.pool.change(patience, can_be_repeated, work).map_err(|error| error::needing(CHANGING, error))
     }
 
     /// Fetches those of `ids` from the place `next` on of which one row says all, and moves it on; the places of the
