@@ -1,6 +1,6 @@
 //! Servers that do not let us in or do not let us do, and places where no store is: what is said of each.
 
-use pinako::backends::Mode;
+use pinako::backends::{self, Mode};
 use pinako::conformance::assert_holds;
 use pinako::{ErrorKind, Store};
 
@@ -86,7 +86,7 @@ fn who_may_not_is_denied_and_who_may_only_read_reads() {
     let (Some(url), Some(nobody)) = (fresh_url("POSTGRES"), variable("PINAKO_TEST_POSTGRES_NO_RIGHTS")) else { return };
     let schema = url.split_once("?schema=").unwrap().1;
     let nobody = format!("{nobody}?schema={schema}");
-    assert_says(&assert_kind(open(&nobody, Mode::Create), ErrorKind::Denied), "", "GRANT");
+    assert_says(&assert_kind(open(&nobody, Mode::Create), ErrorKind::Denied), "", "CREATE on the database");
     let store = open(&url, Mode::Create).unwrap();
     let images: Vec<Stored> = (0..5).map(|id| image(id, 3000)).collect();
     append(&*store, &images).unwrap();
@@ -99,10 +99,13 @@ fn who_may_not_is_denied_and_who_may_only_read_reads() {
     );
     assert_holds(&*open(&nobody, Mode::Read).unwrap(), &images);
     let writer = open(&nobody, Mode::Write).unwrap();
-    for refused in [append(&*writer, &[image(5, 1)]).map(drop), writer.remove(&[0]).map(drop), writer.compact()] {
-        assert_kind(refused, ErrorKind::Denied);
+    let labels = writer.set_label_names(&["x".into()], None);
+    for refused in [append(&*writer, &[image(5, 1)]).map(drop), writer.remove(&[0]).map(drop), labels] {
+        assert_says(&assert_kind(refused, ErrorKind::Denied), "", "INSERT, UPDATE and DELETE");
     }
-    assert_kind(writer.set_label_names(&["x".into()], None), ErrorKind::Denied);
+    for refused in [writer.compact(), backends::delete(&nobody)] {
+        assert_says(&assert_kind(refused, ErrorKind::Denied), "", "as the user who created it");
+    }
     assert_holds(&*writer, &images);
     drop_fresh(&url);
 }
@@ -164,6 +167,22 @@ fn an_encoding_that_cannot_hold_every_name_is_refused() {
     let error = assert_kind(open(&place, Mode::Create), ErrorKind::Unsupported);
     psql(&url, &format!("DROP DATABASE {name}"));
     assert_says(&error, "LATIN1", "createdb -E UTF8");
+}
+
+#[test]
+fn where_reading_is_the_default_a_writer_says_that_it_writes() {
+    let Some(url) = variable("PINAKO_TEST_POSTGRES") else { return };
+    let name = format!("still{}", std::process::id());
+    let place = format!("{}/{name}", url.rsplit_once('/').unwrap().0);
+    psql(&url, &format!("CREATE DATABASE {name} ENCODING 'UTF8' TEMPLATE template0"));
+    psql(&url, &format!("ALTER DATABASE {name} SET default_transaction_read_only = on"));
+    let store = open(&place, Mode::Create).unwrap();
+    append(&*store, &[image(0, 3000)]).unwrap();
+    assert_holds(&*open(&place, Mode::Read).unwrap(), &[image(0, 3000)]);
+    store.compact().unwrap();
+    drop(store);
+    backends::delete(&place).unwrap();
+    psql(&url, &format!("DROP DATABASE {name} WITH (FORCE)"));
 }
 
 #[test]

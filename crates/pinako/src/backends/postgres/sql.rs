@@ -172,18 +172,21 @@ pub(super) fn millis(period: Duration) -> u128 {
 
 /// What a connection is told first: how statements are planned, how long they may take, and what a commit means.
 pub(super) fn settings(statement_timeout: Duration, durability: Durability, writes: bool) -> String {
+    // Somebody may have made reading the default, which is for those who do not say what they want.
+    let reads_only = if writes { "off" } else { "on" };
     let mut settings = format!(
         "SET statement_timeout = {}; SET lock_timeout = 0; SET client_min_messages = error; \
          SET plan_cache_mode = force_generic_plan; SET jit = off; SET enable_seqscan = off; SET enable_bitmapscan = off; \
          SET enable_hashjoin = off; SET enable_mergejoin = off; \
-         SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3; ",
+         SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3; \
+         SET default_transaction_read_only = {reads_only}; ",
         millis(statement_timeout)
     );
-    settings.push_str(match (writes, durability) {
-        (false, _) => "SET default_transaction_read_only = on",
-        (true, Durability::Buffered) => "SET synchronous_commit = off",
+    settings.push_str(match durability {
+        _ if !writes => "",
+        Durability::Buffered => "SET synchronous_commit = off",
         // Whatever else a server's owner has chosen, of replicas above all, is durable.
-        (true, Durability::Full) => {
+        Durability::Full => {
             "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
         }
     });
