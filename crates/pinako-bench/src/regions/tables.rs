@@ -147,12 +147,12 @@ impl TimeTable {
     }
 }
 
-/// Requests that a server got of the queries, where there is one.
+/// Requests that a server got of the queries, where there is one, unless each was a single request.
 fn requests(table: &TimeTable) -> Option<Table> {
     let methods = table.methods();
     let of = |row: &TimeRow, way| row.find(way).and_then(|cell| cell.played).map(|played| played.requests);
-    let any =
-        table.rows.iter().any(|row| methods.iter().any(|&way| of(row, way).is_some_and(|requests| requests > 0.0)));
+    let tells = |requests: f64| requests > 0.0 && (requests - 1.0).abs() >= 0.05;
+    let any = table.rows.iter().any(|row| methods.iter().any(|&way| of(row, way).is_some_and(tells)));
     let row = |row: &TimeRow| {
         let each = methods.iter().map(|&way| of(row, way).map_or("-".to_owned(), |requests| format!("{requests:.1}")));
         Row::plain(std::iter::once(side(row.query)).chain(each).collect())

@@ -171,11 +171,16 @@ fn a_run_that_is_stopped_leaves_nothing() {
 fn a_store_is_read_as_its_backend_does_and_not_left() {
     let folder = tempfile::tempdir().unwrap();
     let options = Options { tables: vec![4], store: Some("lmdb".to_owned()), ..tiny(&folder) };
-    let report = run(&options, &mut to_the_end).unwrap();
+    let mut report = run(&options, &mut to_the_end).unwrap();
     let Some(Source::Store(read)) = &report.source else { panic!("{:?}", report.source) };
     assert_eq!((&*read.store, read.calibrated.images), ("lmdb", 1));
     assert!(read.playing.queries > 0 && read.playing.queries == report.playing().unwrap().queries, "{read:?}");
     assert_eq!(report.main_tables().len(), 1, "no server, no requests");
+    for (requests, tables) in [(1.0, 1), (1.5, 2)] {
+        let cells = report.times.iter_mut().flat_map(|table| &mut table.rows).flat_map(|row| &mut row.cells);
+        cells.filter_map(|cell| cell.played.as_mut()).for_each(|played| played.requests = requests);
+        assert_eq!(report.main_tables().len(), tables, "{requests} requests a query");
+    }
     let left = fs::read_dir(&options.out).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     assert!(left.into_iter().all(|name| !name.starts_with("pinako-bench-")));
 
