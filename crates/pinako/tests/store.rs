@@ -5,6 +5,7 @@ mod schemes;
 use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::time::Duration;
 
 use pinako::{
     Attributes, Encoding, ErrorKind, Image, ImageFormat, NewImage, PixelEncoding, Progress, Region, SampleType, Shape,
@@ -163,6 +164,15 @@ fn linked_files_stay_where_they_are_and_changes_are_found_out() {
         std::fs::remove_file(&path).unwrap();
         let error = store.image(id).unwrap_err();
         assert!(error.to_string().contains("photo.png") && error.hint().unwrap().contains("moved"), "{error}");
+    });
+}
+
+#[test]
+fn a_vacuum_keeps_what_was_replaced_for_an_hour_at_least_whatever_the_store() {
+    let hour = Duration::from_secs(3600);
+    on_every_backend(|store, _| {
+        assert_eq!(store.vacuum(hour - Duration::from_secs(1), true).unwrap_err().kind(), ErrorKind::InvalidInput);
+        assert_eq!(store.vacuum(hour, true).unwrap().objects, 0);
     });
 }
 

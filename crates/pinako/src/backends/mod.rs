@@ -43,6 +43,10 @@ use crate::image::{SampleType, Shape};
 /// The version of the on-disk formats that this version of the library writes; see FORMAT.md.
 pub const FORMAT_VERSION: u32 = 1;
 
+/// The least time that a vacuum keeps what was replaced, which others may still be at work with. So long it is of every
+/// store, whether anything was replaced in it or not.
+const LEAST_KEPT: Duration = Duration::from_secs(3600);
+
 /// The hint for who wants a new store where there is something else.
 const OWN_PATH: &str = "a new store needs a path of its own, or an empty folder";
 
@@ -503,6 +507,15 @@ fn store_there(folder: &Path) -> Error {
 /// The error for a new store in a folder that has something else in it.
 fn not_empty(folder: &Path, found: &OsStr) -> Error {
     Error::conflict(format!("{} is not empty: there is {found:?} in it", folder.display())).with_hint(OWN_PATH)
+}
+
+/// Checks how long a vacuum is to keep what was replaced.
+pub(crate) fn check_kept(keep: Duration) -> Result<()> {
+    if keep >= LEAST_KEPT {
+        return Ok(());
+    }
+    Err(Error::invalid(format!("{keep:?} is less than the hour for which others may still be at work"))
+        .with_hint("keep what was replaced for an hour at least"))
 }
 
 /// The error for a change by a handle that only reads.

@@ -316,9 +316,10 @@ impl Store {
     /// be reading have such things, others have not.
     ///
     /// # Errors
-    /// `InvalidInput` where `keep` is too short for who may be at work.
+    /// `InvalidInput` where `keep` is less than an hour, for which others may be at work.
     pub fn vacuum(&self, keep: Duration, rehearsal: bool) -> Result<Vacuumed> {
-        self.backend.vacuum(keep, rehearsal).map_err(|error| self.here(error))
+        let vacuumed = backends::check_kept(keep).and_then(|()| self.backend.vacuum(keep, rehearsal));
+        vacuumed.map_err(|error| self.here(error))
     }
 
     /// What this store has asked of its server since it was opened; nothing where there is no server.

@@ -24,19 +24,17 @@ use super::staged;
 use crate::backend::Vacuumed;
 use crate::backends::manifest::Part;
 use crate::backends::runtime::wait_for;
-use crate::backends::{Mode, random, read_only};
+use crate::backends::{LEAST_KEPT, Mode, check_kept, random, read_only};
 use crate::error::{Error, Result};
 
 /// The least time that what was superseded is kept: before it is over, parts that were put are named, and so long is the
 /// number after that of a known manifest sure to say whether there is a newer one.
-pub(super) const LEAST: Duration = Duration::from_secs(2 * CERTAIN.as_secs());
+pub(super) const LEAST: Duration = LEAST_KEPT;
+const _: () = assert!(LEAST.as_secs() >= 2 * CERTAIN.as_secs());
 
 /// See [`Backend::vacuum`](crate::backend::Backend::vacuum).
 pub(super) fn vacuum(store: &Object, keep: Duration, rehearsal: bool) -> Result<Vacuumed> {
-    if keep < LEAST {
-        return Err(Error::invalid(format!("{keep:?} is less than the hour for which others may still be at work"))
-            .with_hint("keep what was replaced for an hour at least"));
-    }
+    check_kept(keep)?;
     vacuum_beyond(store, keep, LEAST, rehearsal)
 }
 
