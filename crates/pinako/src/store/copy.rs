@@ -27,8 +27,9 @@ use crate::error::{Error, Result};
 pub(crate) const BATCH_BYTES: u64 = 16 << 20;
 /// Images a batch: what even files, one by one, take no more than a second or so for.
 const BATCH_IMAGES: usize = 8 << 10;
-/// How many times as much goes at once to or from a server far away, where each batch costs some round trips.
-const FAR: usize = 4;
+/// How many times as much goes at once to or from a server far away, where each batch costs some round trips, and one
+/// connection moves less than several.
+const FAR: usize = 8;
 /// Bytes of a large payload that are read at once.
 const PIECE: u64 = 4 << 20;
 

@@ -1,17 +1,22 @@
 //! Merges small parts and drops removed images: new parts are put beside some old neighbours, then a manifest names them
 //! instead. Each full part has a manifest of its own: what is put is named before any vacuum could take it for left over,
-//! and a compaction that is broken off has done what it did.
+//! and a compaction that is broken off has done what it did. Some are made at once, so that one is read while another is
+//! put.
 //!
 //! Others may commit meanwhile. What they added stays, and what they removed stays removed, as long as the parts that
 //! were merged are still there to be replaced; otherwise another compaction did it, and this one begins again. The old
 //! objects stay for those who still read by an older manifest, until a vacuum.
 
 use std::collections::HashSet;
+use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::thread;
+
+use parking_lot::Mutex;
 
 use super::Object;
 use super::heads::is_loss;
-use super::manifests::Moment;
+use super::manifests::{Known, Moment};
 use super::read::{self, Wanted};
 use super::view::View;
 use super::write::{Limits, Writer, Written, cut, delete};
@@ -20,6 +25,9 @@ use crate::backends::manifest::{Commit, IdSet, Kind, Manifest, Part};
 use crate::backends::{Mode, read_only};
 use crate::descriptor::{Descriptor, Id};
 use crate::error::{ErrorKind, Result};
+
+/// How many full parts are made at once. Each takes up to twice its bytes in memory.
+const AT_ONCE: usize = 4;
 
 /// What takes the place of neighbouring parts.
 #[derive(Debug)]
@@ -44,27 +52,44 @@ pub(super) fn compact(store: &Object) -> Result<()> {
 
 /// Compacts the store as it is now, unless another compaction does so meanwhile.
 fn attempt(store: &Object) -> Result<bool> {
-    let mut view = View::settled(store)?;
-    let manifest = Arc::clone(view.manifest());
-    let mut damage = None;
-    for parts in groups(&manifest, store.limits) {
-        match renew(store, &mut view, &manifest, &parts) {
-            Ok(true) => {}
-            Ok(false) => return Ok(false),
-            // What is whole is compacted all the same.
-            Err(error) if is_loss(&error) => {
-                damage.get_or_insert(error);
+    let known = store.fresh()?;
+    let groups = groups(&known.manifest, store.limits);
+    let left = Mutex::new(groups.iter());
+    let work = || {
+        let mut damage = None;
+        while let Some(parts) = { left.lock().next() } {
+            match renew(store, &known, parts) {
+                Ok(true) => {}
+                // What is whole is compacted all the same.
+                Err(error) if is_loss(&error) => drop(damage.get_or_insert(error)),
+                ended => {
+                    *left.lock() = [].iter();
+                    return ended;
+                }
             }
+        }
+        damage.map_or(Ok(true), Err)
+    };
+    let done: Vec<Result<bool>> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..groups.len().min(AT_ONCE)).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+    });
+    let (mut is_done, mut damage) = (true, None);
+    for done in done {
+        match done {
+            Ok(done) => is_done &= done,
+            Err(error) if is_loss(&error) => damage = Some(error),
             Err(error) => return Err(error),
         }
     }
-    damage.map_or(Ok(true), Err)
+    damage.filter(|_| is_done).map_or(Ok(is_done), Err)
 }
 
 /// Puts new parts in the place of neighbouring ones, if that gains anything; gives whether those were still there.
-fn renew(store: &Object, view: &mut View<'_>, manifest: &Manifest, parts: &[&Part]) -> Result<bool> {
+fn renew(store: &Object, known: &Arc<Known>, parts: &[&Part]) -> Result<bool> {
+    let manifest = &known.manifest;
     let live: Vec<&Part> = parts.iter().copied().filter(|part| !manifest.is_used_up(part)).collect();
-    let Some(heads) = view.heads(&live)? else { return Ok(false) };
+    let Some(heads) = View::by(store, Arc::clone(known)).heads(&live)? else { return Ok(false) };
     let heads = heads.into_iter().collect::<Result<Vec<_>>>()?;
     let ids = heads.iter().flat_map(|head| (0..head.rows()).map(|row| head.id(row)));
     let ids: Vec<Id> = ids.filter(|&id| !manifest.removed().contains(id)).collect();

@@ -39,8 +39,9 @@ pub(super) struct Limits {
 }
 
 impl Limits {
+    /// Several parts go up at once, on a connection each: of what an import stores at once, four.
     pub(super) const USUAL: Limits =
-        Limits { part_bytes: 64 << 20, piece_bytes: 16 << 20, images: 1 << 16, naming: NAMING };
+        Limits { part_bytes: 32 << 20, piece_bytes: 16 << 20, images: 1 << 16, naming: NAMING };
 
     /// Checks that parts, of which the first was put after `begun`, may still be named.
     pub(super) fn check_in_time(self, begun: Moment) -> Result<()> {

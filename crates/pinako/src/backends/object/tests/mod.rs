@@ -170,6 +170,18 @@ fn what_lies_close_together_is_read_by_one_request_and_no_request_is_longer_than
 }
 
 #[test]
+fn what_an_import_stores_at_once_goes_up_in_several_parts_and_they_are_few() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open_folder_afar(folder.path(), Mode::Create, Duration::ZERO).unwrap();
+    let (_, most_bytes) = crate::store::Store::from_backend(store).batch();
+    let thumbnail = image(1, 3072).0;
+    let parts = |images: u64| write::cut(std::iter::repeat_n(&thumbnail, images as usize), Limits::USUAL).len();
+    assert!((4..=5).contains(&parts(most_bytes / 3072)), "{}", parts(most_bytes / 3072));
+    // With the manifest, less than 20 puts; to read them, a request for each head and two for each part's payloads.
+    assert!(parts(100_000) <= 12);
+}
+
+#[test]
 fn a_payload_longer_than_a_part_goes_in_pieces_that_are_read_anywhere() {
     let service = Rigged::new();
     let store = new_store(&service, SMALL);

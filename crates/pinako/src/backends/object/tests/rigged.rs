@@ -61,6 +61,11 @@ impl Rigged {
         std::mem::take(&mut self.asked.lock())
     }
 
+    /// The same, which is still to be asked.
+    pub(super) fn asked_so_far(&self) -> Vec<(Ask, Path)> {
+        self.asked.lock().clone()
+    }
+
     fn fate(&self, ask: Ask, path: &Path) -> Fate {
         self.asked.lock().push((ask, path.clone()));
         // Not held while the rule works, which may ask for something itself.
