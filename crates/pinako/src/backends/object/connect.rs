@@ -5,13 +5,15 @@
 //! and who comes first, is here.
 
 use std::env;
+use std::fmt;
 use std::path::Path as DiskPath;
 use std::sync::Arc;
 use std::time::Duration;
 
-use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, AwsCredential};
-use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
-use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
+use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey, AwsCredential};
+use object_store::azure::{AzureConfigKey, MicrosoftAzure, MicrosoftAzureBuilder};
+use object_store::gcp::{GoogleCloudStorage, GoogleCloudStorageBuilder, GoogleConfigKey};
+use object_store::list::PaginatedListStore;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{BackoffConfig, ObjectStore, RetryConfig, StaticCredentialProvider};
@@ -33,10 +35,17 @@ const EXPRESS: &str = "--x-s3";
 /// The same, of access points to such a bucket.
 const EXPRESS_POINT: &str = "--xa-s3";
 
+/// What services list by.
+pub(super) trait Pages: PaginatedListStore + fmt::Debug {}
+
+impl<T: PaginatedListStore + fmt::Debug> Pages for T {}
+
 /// A store's place, connected.
 #[derive(Debug, Clone)]
 pub(super) struct Place {
     pub(super) store: Arc<dyn ObjectStore>,
+    /// The same as one that lists a page at a time, if it is a service.
+    pub(super) pages: Option<Arc<dyn Pages>>,
     /// What the names of the store's objects begin with.
     pub(super) prefix: Path,
     pub(super) traffic: Arc<Counts>,
@@ -55,12 +64,17 @@ pub(super) fn connect_url(url: &str) -> Result<Place> {
     let traffic = Arc::new(Counts::default());
     // A try in which nothing moves ends early enough for another.
     let http = Http::new(Arc::clone(&traffic), address.options.timeout / 2);
-    let store = match address.service {
-        Service::S3 => s3(&address, http)?,
-        Service::Gs => gs(&address, http)?,
-        Service::Az => az(&address, http)?,
+    let (store, pages) = match address.service {
+        Service::S3 => both(s3(&address, http)?),
+        Service::Gs => both(gs(&address, http)?),
+        Service::Az => both(az(&address, http)?),
     };
-    Ok(Place { store, prefix: address.prefix, traffic, far: true })
+    Ok(Place { store, pages: Some(pages), prefix: address.prefix, traffic, far: true })
+}
+
+fn both<T: ObjectStore + Pages>(service: T) -> (Arc<dyn ObjectStore>, Arc<dyn Pages>) {
+    let service = Arc::new(service);
+    (service.clone(), service)
 }
 
 /// The place in the folder at `path`, which must exist. Whatever is put there is on the disk when the put returns.
@@ -74,7 +88,7 @@ pub(super) fn connect_folder(path: &DiskPath) -> Result<Place> {
     let folder = LocalFileSystem::new_with_prefix(path)
         .map_err(|error| super::error::failed("cannot open", &Path::ROOT, error))?
         .with_fsync(true);
-    Ok(Place { store: Arc::new(folder), prefix: Path::ROOT, traffic: Arc::default(), far: false })
+    Ok(Place { store: Arc::new(folder), pages: None, prefix: Path::ROOT, traffic: Arc::default(), far: false })
 }
 
 /// The services, each of which speaks a language of its own.
@@ -206,7 +220,7 @@ fn retries(timeout: Duration) -> RetryConfig {
 
 /// A store of Amazon's, or one that speaks like it. Keys are those of the profile that is named, else the environment's,
 /// else those of the default profile, else what the machine is given.
-fn s3(address: &Address, http: Http) -> Result<Arc<dyn ObjectStore>> {
+fn s3(address: &Address, http: Http) -> Result<AmazonS3> {
     let options = &address.options;
     // As `from_env`, but that what is empty says nothing, as for AWS's own tools.
     let mut builder = env::vars_os().fold(AmazonS3Builder::new(), |builder, (name, value)| {
@@ -259,11 +273,11 @@ fn s3(address: &Address, http: Http) -> Result<Arc<dyn ObjectStore>> {
     )?;
     let store =
         builder.with_bucket_name(&address.bucket).with_retry(retries(options.timeout)).with_http_connector(http);
-    Ok(Arc::new(store.build().map_err(|error| unusable("AWS", error))?))
+    store.build().map_err(|error| unusable("AWS", error))
 }
 
 /// A store of Google's.
-fn gs(address: &Address, http: Http) -> Result<Arc<dyn ObjectStore>> {
+fn gs(address: &Address, http: Http) -> Result<GoogleCloudStorage> {
     let options = &address.options;
     let mut builder = GoogleCloudStorageBuilder::from_env();
     if let Some(endpoint) = &options.endpoint {
@@ -276,11 +290,11 @@ fn gs(address: &Address, http: Http) -> Result<Arc<dyn ObjectStore>> {
     }
     let store =
         builder.with_bucket_name(&address.bucket).with_retry(retries(options.timeout)).with_http_connector(http);
-    Ok(Arc::new(store.build().map_err(|error| unusable("Google", error))?))
+    store.build().map_err(|error| unusable("Google", error))
 }
 
 /// A store of Microsoft's. `object_store` knows the environment of its libraries, here is that of the `az` command.
-fn az(address: &Address, http: Http) -> Result<Arc<dyn ObjectStore>> {
+fn az(address: &Address, http: Http) -> Result<MicrosoftAzure> {
     let options = &address.options;
     let mut builder = MicrosoftAzureBuilder::from_env();
     let connection = env::var("AZURE_STORAGE_CONNECTION_STRING").unwrap_or_default();
@@ -323,7 +337,7 @@ fn az(address: &Address, http: Http) -> Result<Arc<dyn ObjectStore>> {
     }
     let store =
         builder.with_container_name(&address.bucket).with_retry(retries(options.timeout)).with_http_connector(http);
-    Ok(Arc::new(store.build().map_err(|error| unusable("Azure", error))?))
+    store.build().map_err(|error| unusable("Azure", error))
 }
 
 /// Whether somebody logged in by `az login` on this machine.

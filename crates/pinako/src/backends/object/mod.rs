@@ -94,7 +94,7 @@ pub(crate) fn open_folder(path: &Path, mode: Mode, patience: Duration) -> Result
     if mode == Mode::Create {
         make_folder(path)?;
     }
-    let objects = Objects::new(connect_folder(path)?, false);
+    let objects = Objects::new(connect_folder(path)?);
     let store = Object::open(objects, mode, patience, Limits::USUAL)?;
     Ok(Box::new(Object { folder: Some(path.to_owned()), ..store }))
 }
@@ -107,7 +107,7 @@ pub(crate) fn open_folder_afar(path: &Path, mode: Mode, latency: Duration) -> Re
     }
     let place = connect_folder(path)?;
     let place = Place { store: afar::afar(place.store, latency), far: true, ..place };
-    Object::open(Objects::new(place, false), mode, WRITER_PATIENCE, Limits::USUAL)
+    Object::open(Objects::new(place), mode, WRITER_PATIENCE, Limits::USUAL)
 }
 
 /// Makes the folder `path`, whose name is durable: what is put into it sees to its own only.
@@ -117,13 +117,13 @@ fn make_folder(path: &Path) -> Result<()> {
 
 /// Opens or creates the store that a server has at `url`.
 pub(crate) fn open_url(url: &str, mode: Mode, patience: Duration) -> Result<Box<dyn Backend>> {
-    let objects = Objects::new(connect_url(url)?, true);
+    let objects = Objects::new(connect_url(url)?);
     Ok(Box::new(Object::open(objects, mode, patience, Limits::USUAL)?))
 }
 
 /// Deletes the store at `url`, which is a server's.
 pub(crate) fn delete(url: &str) -> Result<()> {
-    let objects = Objects::new(connect_url(url)?, true);
+    let objects = Objects::new(connect_url(url)?);
     wait_for(delete::delete(&objects))
 }
 

@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
+use object_store::list::PaginatedListOptions;
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
 use tokio::sync::Semaphore;
@@ -38,20 +39,18 @@ pub(super) enum Put {
 #[derive(Debug)]
 pub(super) struct Objects {
     place: Place,
-    /// Whether it is a service, whose listings are sorted by name and whose requests are counted where they go out.
-    is_service: bool,
     slots: Semaphore,
 }
 
 impl Objects {
     /// Those at `place`, which is a service's or a folder.
-    pub(super) fn new(place: Place, is_service: bool) -> Self {
-        Objects { place, is_service, slots: Semaphore::new(PARALLEL_READS as usize) }
+    pub(super) fn new(place: Place) -> Self {
+        Objects { place, slots: Semaphore::new(PARALLEL_READS as usize) }
     }
 
     /// Counts a request, where nobody else does: of a folder that stands for a server.
     fn count(&self, sent: usize, received: usize) {
-        if self.place.far && !self.is_service {
+        if self.place.far && self.place.pages.is_none() {
             self.place.traffic.add(sent, received);
         }
     }
@@ -203,25 +202,28 @@ impl Objects {
         listed.map_err(|error| failed("cannot list", folder, error))
     }
 
-    /// The least of the names under `folder`, but for [what the tools of services leave](is_marker). Servers list in this
-    /// order, so that one page of their list is enough.
+    /// The least of the names under `folder`, but for [what the tools of services leave](is_marker). Services list in this
+    /// order, so that the first few names are enough.
     pub(super) async fn first(&self, folder: &Path) -> Result<Option<Path>> {
-        self.count(0, 0);
-        let mut listed = self.place.store.list(Some(folder));
-        let mut first: Option<Path> = None;
-        while let Some(object) = listed.next().await {
-            let found = object.map_err(|error| failed("cannot list", folder, error))?;
-            if is_marker(&found) {
-                continue;
+        /// The markers of a store's folders, and some more.
+        const FEW: usize = 10;
+        let Some(pages) = &self.place.pages else {
+            let listed = self.list(folder).await?.into_iter();
+            return Ok(listed.filter(|object| !is_marker(object)).map(|object| object.location).min());
+        };
+        let prefix = (!folder.as_ref().is_empty()).then(|| format!("{folder}/"));
+        let mut options = PaginatedListOptions { max_keys: Some(FEW), ..PaginatedListOptions::default() };
+        loop {
+            let page = pages.list_paginated(prefix.as_deref(), options.clone()).await;
+            let page = page.map_err(|error| failed("cannot list", folder, error))?;
+            if let Some(first) = page.result.objects.into_iter().find(|object| !is_marker(object)) {
+                return Ok(Some(first.location));
             }
-            if first.as_ref().is_none_or(|first| found.location < *first) {
-                first = Some(found.location);
+            if page.page_token.is_none() {
+                return Ok(None);
             }
-            if self.is_service {
-                break;
-            }
+            options.page_token = page.page_token;
         }
-        Ok(first)
     }
 }
 

@@ -8,6 +8,8 @@ mod rigged;
 mod upkeep;
 mod writers;
 
+use std::sync::atomic::Ordering;
+
 use object_store::path::Path as ObjectPath;
 use object_store::{ObjectStore, ObjectStoreExt};
 
@@ -30,12 +32,13 @@ fn open(service: &Rigged, mode: Mode, limits: Limits) -> Result<Object> {
 }
 
 fn open_patient(service: &Rigged, mode: Mode, limits: Limits, patience: Duration) -> Result<Object> {
-    Object::open(Objects::new(place(service, true), true), mode, patience, limits)
+    Object::open(Objects::new(place(service, true)), mode, patience, limits)
 }
 
 fn place(service: &Rigged, far: bool) -> Place {
     let prefix = ObjectPath::from("some/where");
-    Place { store: Arc::new(service.clone()), prefix, traffic: Arc::default(), far }
+    let pages = far.then(|| Arc::new(service.clone()) as Arc<dyn connect::Pages>);
+    Place { store: Arc::new(service.clone()), pages, prefix, traffic: Arc::default(), far }
 }
 
 /// An empty store, whose making is not counted.
@@ -151,6 +154,23 @@ fn opening_takes_two_requests_and_an_append_one_for_its_part_and_one_for_the_man
     other.describe(&[5, 199], &mut |_, _| Ok(())).unwrap();
     assert_eq!(asked(&service), [0, 1, 0, 0]);
     assert_holds(&store, &all);
+}
+
+#[test]
+fn opening_a_store_of_many_manifests_lists_a_few() {
+    let service = Rigged::new();
+    let store = new_store(&service, Limits::USUAL);
+    let mut all = Vec::new();
+    (0..30).for_each(|seed| append(&store, vec![image(seed, 5)], &mut all));
+    let before = service.listed.load(Ordering::Relaxed);
+    let other = open(&service, Mode::Read, Limits::USUAL).unwrap();
+    assert_eq!(service.listed.load(Ordering::Relaxed) - before, 10);
+    assert_holds(&other, &all);
+    // Markers of more folders than anybody makes.
+    for number in 0..25 {
+        replace(&service, &ObjectPath::from(format!("some/where/manifest/0{number}")), Vec::new());
+    }
+    assert_holds(&open(&service, Mode::Read, Limits::USUAL).unwrap(), &all);
 }
 
 #[test]

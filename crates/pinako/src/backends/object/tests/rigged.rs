@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use async_trait::async_trait;
-use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
+use futures_util::{StreamExt, TryStreamExt};
+use object_store::list::{PaginatedListOptions, PaginatedListResult, PaginatedListStore};
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
@@ -40,11 +42,13 @@ pub(super) struct Rigged {
     pub(super) inner: Arc<InMemory>,
     asked: Arc<Mutex<Vec<(Ask, Path)>>>,
     rule: Arc<Mutex<Option<Rule>>>,
+    /// How many objects pages of lists had.
+    pub(super) listed: Arc<AtomicUsize>,
 }
 
 impl Rigged {
     pub(super) fn new() -> Self {
-        Rigged { inner: Arc::default(), asked: Arc::default(), rule: Arc::default() }
+        Rigged { inner: Arc::default(), asked: Arc::default(), rule: Arc::default(), listed: Arc::default() }
     }
 
     /// From now on `rule` says what comes of requests.
@@ -96,6 +100,24 @@ impl fmt::Debug for Rigged {
 impl fmt::Display for Rigged {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Rigged")
+    }
+}
+
+/// Lists by names, a page at a time. A token is the name that a page ends with.
+#[async_trait]
+impl PaginatedListStore for Rigged {
+    async fn list_paginated(&self, prefix: Option<&str>, options: PaginatedListOptions) -> Result<PaginatedListResult> {
+        let folder = Path::from(prefix.unwrap_or_default());
+        let mut objects: Vec<ObjectMeta> = self.list(Some(&folder)).try_collect().await?;
+        objects.sort_by(|one, other| one.location.cmp(&other.location));
+        objects.retain(|object| options.page_token.as_deref().is_none_or(|last| object.location.as_ref() > last));
+        let most = options.max_keys.unwrap_or(objects.len());
+        let is_last = objects.len() <= most;
+        objects.truncate(most);
+        let last = objects.last().filter(|_| !is_last).map(|last| last.location.to_string());
+        self.listed.fetch_add(objects.len(), Relaxed);
+        let result = ListResult { common_prefixes: Vec::new(), objects, extensions: Default::default() };
+        Ok(PaginatedListResult { result, page_token: last })
     }
 }
 

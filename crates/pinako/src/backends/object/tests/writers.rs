@@ -127,7 +127,7 @@ fn a_refusal_after_an_answer_that_was_lost_takes_nothing_back() {
 #[test]
 fn a_manifest_that_a_folder_could_not_make_durable_is_in_doubt() {
     let service = Rigged::new();
-    let objects = Objects::new(place(&service, false), false);
+    let objects = Objects::new(place(&service, false));
     let store = Object::open(objects, Mode::Create, WRITER_PATIENCE, SMALL).unwrap();
     service.rule(|ask, path| match ask {
         Ask::Put if is_manifest(path) => Fate::IsLost(cut()),
