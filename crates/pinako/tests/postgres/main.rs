@@ -4,6 +4,7 @@
 #![cfg(feature = "postgres")]
 
 mod cluster;
+mod compaction;
 mod connections;
 mod cuts;
 mod damage;

@@ -145,7 +145,8 @@ fn a_compaction_whose_client_is_gone_ends() {
     let proxy = Proxy::new(&url);
     let patience = Duration::from_secs(300);
     let store = backends::open_with_patience(&proxy.url(&url), Mode::Create, Durability::Full, patience).unwrap();
-    append(&*store, &[image(0, 10)]).unwrap();
+    append(&*store, &(0..100).map(|id| image(id, 3000)).collect::<Vec<_>>()).unwrap();
+    store.remove(&(0..100).collect::<Vec<Id>>()).unwrap();
     let schema = schema(&url);
     let look = format!("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'VACUUM (FULL%{schema}%'");
     let comes_to = |count: &str| {

@@ -286,9 +286,14 @@ impl Connection {
     }
 
     /// As [`batch`](Self::batch), where the server may say nothing for so long.
-    pub(super) fn batch_within(&mut self, statements: &str, silence: Duration) -> Result<Vec<SimpleQueryMessage>> {
+    fn batch_within(&mut self, statements: &str, silence: Duration) -> Result<Vec<SimpleQueryMessage>> {
         self.count_request();
         self.line.wait(self.client.simple_query(statements), silence)
+    }
+
+    /// Lets the server say nothing for so long from now on.
+    pub(super) fn allow_silence(&mut self, silence: Duration) {
+        self.silence = silence;
     }
 
     /// Begins a transaction by `statements`; until it is ended, the connection is of no use to others.

@@ -13,6 +13,7 @@ mod password;
 mod payload;
 mod place;
 mod pool;
+mod room;
 mod schema;
 mod sql;
 mod tls;

@@ -8,6 +8,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use super::payload::PIECE;
+use super::room::LONGEST_ROW;
 use crate::backend::Durability;
 use crate::descriptor::columns;
 
@@ -36,6 +37,10 @@ pub(super) enum Query {
     SetValue,
     /// Bytes that the tables take.
     Size,
+    /// Of each row of a table, in their order: its length, that of a value outside of it, and of its entries in indexes.
+    RoomOfStore,
+    RoomOfImages,
+    RoomOfPayloads,
     CopyImages,
     CopyPayloads,
 }
@@ -49,7 +54,7 @@ pub(super) struct Sql {
 }
 
 impl Query {
-    pub(super) const COUNT: usize = 13;
+    pub(super) const COUNT: usize = 16;
 
     const ALL: [Query; Query::COUNT] = [
         Query::FetchOne,
@@ -63,6 +68,9 @@ impl Query {
         Query::Remove,
         Query::SetValue,
         Query::Size,
+        Query::RoomOfStore,
+        Query::RoomOfImages,
+        Query::RoomOfPayloads,
         Query::CopyImages,
         Query::CopyPayloads,
     ];
@@ -160,9 +168,50 @@ fn text(query: Query, schema: &str) -> String {
             }
             text + ")::bigint"
         }
+        Query::RoomOfStore => room(schema, "store", &["key", "value", "checksum"], "value", LONG, &entry("key")),
+        Query::RoomOfImages => {
+            let entries = format!("20 + coalesce({}, 0)", entry("name"));
+            room(schema, "image", &columns::NAMES, "attributes", LONG, &entries)
+        }
+        Query::RoomOfPayloads => {
+            // Uncompressed, it stands in the row where there is room for it.
+            let long = format!(
+                "((pg_column_size(ROW(id, piece, descriptor)) + 3) & ~3) + 4 + octet_length(bytes) > {LONGEST_ROW}"
+            );
+            room(schema, "payload", &["id", "piece", "descriptor", "bytes"], "bytes", &long, "28")
+        }
         Query::CopyImages => format!("COPY {schema}.image ({}) FROM STDIN BINARY", columns::NAMES.join(", ")),
         Query::CopyPayloads => format!("COPY {schema}.payload (id, piece, descriptor, bytes) FROM STDIN BINARY"),
     }
+}
+
+/// As long as what stands in a row for a value outside of it, with a byte of its own before it.
+const POINTER: &str = "seventeen letters";
+
+/// Whether a value stands outside of its row, where it may be compressed.
+const LONG: &str = "pg_column_size({}) > 1900";
+
+/// Bytes that an index has of a text.
+fn entry(column: &str) -> String {
+    format!("((pg_column_size({column}) + 15) & ~7) + 4")
+}
+
+/// The query for the room of a table's rows, of which one column may be so `long` that it stands elsewhere, with a pointer
+/// of 18 bytes to it.
+fn room(schema: &str, table: &str, columns: &[&str], outside: &str, long: &str, entries: &str) -> String {
+    let long = long.replace("{}", outside);
+    let near: Vec<String> = columns
+        .iter()
+        .map(|&column| match column == outside {
+            true => format!("CASE WHEN {long} THEN '{POINTER}' ELSE {column} END"),
+            false => column.to_owned(),
+        })
+        .collect();
+    format!(
+        "SELECT pg_column_size(ROW({})), CASE WHEN {long} THEN pg_column_size({outside}) END, {entries}
+         FROM {schema}.{table}",
+        near.join(", ")
+    )
 }
 
 /// A period as PostgreSQL's timeouts have it, for which 0 is none.

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use tokio_postgres::SimpleQueryMessage;
 
 use super::connection::Connection;
-use super::sql::{literal, millis};
+use super::room;
+use super::sql::{Query, literal, millis};
 use crate::backend::WRITER_PATIENCE;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -20,10 +21,15 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 /// some systems, cannot.
 const LOOK_FOR_US: &str = "SET client_connection_check_interval = '2s'";
 
-/// A table of any size is written anew without a word.
+/// A table is left as it is that takes this part of what it needs more than that, or so many pages.
+const TOLERATED_SHARE: u64 = 10;
+const TOLERATED: u64 = 4;
+
+/// A table of any size is looked through, or written anew, without a word.
 const NO_LIMIT: Duration = Duration::from_secs(30 * 86_400);
 
-/// Writes the tables anew without what was removed. Readers and writers wait meanwhile, each for as long as it waits.
+/// Writes those tables anew that take more than they need, without what was removed. Readers and writers wait meanwhile,
+/// each for as long as it waits.
 ///
 /// # Errors
 /// `Denied` where the tables belong to another user, `Conflict` where others use them for longer than `patience`.
@@ -41,11 +47,37 @@ pub(super) fn compact(connection: &mut Connection, schema: &str, patience: Durat
     // It is not given back: the connection ends with this.
     let patience = millis(patience);
     connection.begin(&format!("SET statement_timeout = 0; SET lock_timeout = {patience}"), Duration::ZERO)?;
+    connection.allow_silence(NO_LIMIT);
     let _ = connection.batch(LOOK_FOR_US);
-    for table in ["payload", "image", "store"] {
-        connection.batch_within(&format!("VACUUM (FULL, ANALYZE) {schema}.{table}"), NO_LIMIT)?;
+    // Rows are looked through in the order in which they stand.
+    connection.batch(
+        "SET enable_seqscan = on; SET enable_indexscan = off; SET synchronize_seqscans = off; \
+         SET max_parallel_workers_per_gather = 0",
+    )?;
+    let tables =
+        [("payload", Query::RoomOfPayloads, 2), ("image", Query::RoomOfImages, 3), ("store", Query::RoomOfStore, 2)];
+    for (table, room, indexes) in tables {
+        if let Some(taken) = pages(connection, schema, table)? {
+            let needed = room::needed(connection, room, indexes)?;
+            if taken <= needed + needed / TOLERATED_SHARE + TOLERATED {
+                continue;
+            }
+        }
+        connection.batch(&format!("VACUUM (FULL, ANALYZE) {schema}.{table}"))?;
     }
     Ok(())
+}
+
+/// Pages that a table takes, with its long values and the indexes of both; `None` where they are not of the usual size.
+fn pages(connection: &mut Connection, schema: &str, table: &str) -> Result<Option<u64>> {
+    let table = literal(&format!("{schema}.{table}"));
+    let pages = connection.batch(&format!(
+        "SELECT sum(pg_relation_size(part)) / 8192 FROM pg_class,
+         LATERAL (SELECT pg_class.oid UNION ALL SELECT reltoastrelid
+                  UNION ALL SELECT indexrelid FROM pg_index WHERE indrelid IN (pg_class.oid, reltoastrelid)) AS parts (part)
+         WHERE pg_class.oid = {table}::regclass AND part <> 0 AND current_setting('block_size') = '8192'"
+    ))?;
+    Ok(first_value(&pages).and_then(|pages| pages.split('.').next()?.parse().ok()))
 }
 
 /// Drops the tables, and the schema if nothing else is in it. Readers and writers that are at work are waited for.
