@@ -1,0 +1,225 @@
+"""Stores for PyTorch: a dataset, and a loader whose epochs can be taken up where they were.
+
+>>> from pinako.torch import DataLoader, Dataset
+>>> loader = DataLoader(Dataset("lmdb:cifar"), batch_size=256, num_workers=4, seed=7)
+>>> for images, labels in loader:       # N,C,H,W of uint8, and N of int64
+...     ...
+
+The order of an epoch is a function of seed, epoch, rank and world size, and of nothing else: not of the number of
+workers, and not of what was read before. So ``loader.state_dict()`` is a few numbers, and a loader that they are given
+to goes on with the very next batch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.utils.data
+
+from . import _arrays, _pinako
+from ._store import Store, Url
+
+__all__ = ["Batches", "DataLoader", "Dataset", "collate"]
+
+Sample = tuple  # of the image and its label, or what the transforms made of them
+
+
+class Dataset(torch.utils.data.Dataset):  # type: ignore[type-arg, misc]
+    """The images of a store, each with its label: a map-style dataset.
+
+    An item is a tensor of C,H,W and the number of the label, -1 where there is none. The store is opened anew in each
+    process that reads: a dataset can be pickled, forked, and used by threads.
+
+    Args:
+        url: the store, or what :func:`pinako.open` takes for one.
+        transform: is given each image, a tensor of C,H,W (as :mod:`torchvision.transforms.v2` takes them).
+        target_transform: is given each label.
+        ids: of which images, in this order; unless given, of all that there are when the dataset is made.
+        options: as :func:`pinako.open` has them.
+    """
+
+    def __init__(
+        self,
+        url: Url | Store,
+        *,
+        transform: Callable[[torch.Tensor], Any] | None = None,
+        target_transform: Callable[[int], Any] | None = None,
+        ids: Any = None,
+        **options: Any,
+    ) -> None:
+        self.store = url if isinstance(url, Store) else Store(url, "r", **options)
+        self.transform = transform
+        self.target_transform = target_transform
+        # Without gaps, places are ids, and no worker has to be told any.
+        count = len(self.store)
+        self._count = count
+        self._ids = None
+        if ids is not None or count != self.store.next_id:
+            self._ids = _arrays.ids(self.store.ids if ids is None else ids)
+            self._count = len(self._ids)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: int) -> Any:
+        return self.__getitems__([index])[0]
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Any]:
+        places = np.asarray(indices, np.int64)
+        if places.size and (places.min() < -self._count or places.max() >= self._count):
+            raise IndexError(f"there are {self._count} images")
+        places = np.where(places < 0, places + self._count, places)
+        ids = places if self._ids is None else self._ids[places]
+        found = self.store[ids]
+        labels = self.store._labels_of(ids)
+        if self.transform is None and self.target_transform is None and isinstance(found, np.ndarray):
+            return _Batch(torch.from_numpy(found).permute(0, 3, 1, 2), torch.from_numpy(labels))
+        return [self._sample(image, int(label)) for image, label in zip(found, labels)]
+
+    def _sample(self, image: Any, label: int) -> Any:
+        tensor = torch.from_numpy(image).permute(2, 0, 1)
+        return (
+            tensor if self.transform is None else self.transform(tensor),
+            label if self.target_transform is None else self.target_transform(label),
+        )
+
+
+class _Batch(list):  # type: ignore[type-arg]
+    """Samples that stand in one array already."""
+
+    def __init__(self, images: torch.Tensor, labels: torch.Tensor) -> None:
+        super().__init__(zip(images, labels.tolist()))
+        self.images, self.labels = images, labels
+
+
+def collate(samples: list[Any]) -> Any:
+    """Makes tensors of samples as torch does; what stands in one already is not copied."""
+    if isinstance(samples, _Batch):
+        return samples.images.contiguous(), samples.labels
+    return torch.utils.data.default_collate(samples)
+
+
+class Batches(torch.utils.data.Sampler):  # type: ignore[type-arg, misc]
+    """Batches of places, in an order that has no state: that of the seed, the epoch, the rank and the world size.
+
+    Each rank has as many as the others. Where the images do not go round, the first of the epoch come once more, or,
+    with ``drop_last``, the last are left out.
+
+    Attributes:
+        epoch: which order comes next.
+        start: with which of its batches.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        batch_size: int,
+        *,
+        shuffle: bool = True,
+        seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+        drop_last: bool = False,
+    ) -> None:
+        if batch_size < 1 or not 0 <= rank < world_size:
+            raise ValueError(f"there are no batches of {batch_size} for rank {rank} of {world_size}")
+        self.size, self.batch_size, self.shuffle, self.seed = size, batch_size, shuffle, seed
+        self.rank, self.world_size, self.drop_last = rank, world_size, drop_last
+        self.epoch, self.start = 0, 0
+
+    @property
+    def of_rank(self) -> int:
+        """Images of an epoch that are this rank's."""
+        return self.size // self.world_size if self.drop_last else math.ceil(self.size / self.world_size)
+
+    def __len__(self) -> int:
+        """Batches of a whole epoch."""
+        return self.of_rank // self.batch_size if self.drop_last else math.ceil(self.of_rank / self.batch_size)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        epoch = self.epoch
+        for batch in range(self.start, len(self)):
+            first = batch * self.batch_size
+            places = range(first, min(first + self.batch_size, self.of_rank))
+            places = [(place * self.world_size + self.rank) % self.size for place in places]
+            yield _pinako.shuffled(self.size, self.seed, epoch, places).tolist() if self.shuffle else places
+
+
+class DataLoader(torch.utils.data.DataLoader):  # type: ignore[type-arg, misc]
+    """torch's loader with an order that can be repeated and taken up anywhere.
+
+    Iterating it is one epoch, and the next time the next one. :meth:`state_dict` may be asked for between any two
+    batches; it counts those that were given out, whatever workers have read ahead.
+
+    Args:
+        dataset: a :class:`Dataset`, or any other of map style.
+        batch_size: images a batch, of each rank.
+        shuffle: whether the order is random; else it is that of the ids.
+        seed: which random order.
+        rank, world_size: which part of each epoch; unless given, those of :mod:`torch.distributed` where that is in use.
+        drop_last: whether batches that would not be full are left out.
+        options: as of :class:`torch.utils.data.DataLoader`.
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        batch_size: int = 1,
+        *,
+        shuffle: bool = True,
+        seed: int = 0,
+        rank: int | None = None,
+        world_size: int | None = None,
+        drop_last: bool = False,
+        **options: Any,
+    ) -> None:
+        for name in ("sampler", "batch_sampler"):
+            if name in options:
+                raise TypeError(f"the order is this loader's own: {name} cannot be given")
+        distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
+        if rank is None:
+            rank = torch.distributed.get_rank() if distributed else 0
+        if world_size is None:
+            world_size = torch.distributed.get_world_size() if distributed else 1
+        self.batches = Batches(
+            len(dataset), batch_size, shuffle=shuffle, seed=seed, rank=rank, world_size=world_size, drop_last=drop_last
+        )
+        options.setdefault("collate_fn", collate)
+        super().__init__(dataset, batch_sampler=self.batches, **options)
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        for batch in super().__iter__():
+            self.batches.start += 1
+            yield batch
+        self.batches.epoch += 1
+        self.batches.start = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where it is: what :meth:`load_state_dict` takes."""
+        order = self.batches
+        return {
+            "epoch": order.epoch,
+            "step": order.start,
+            "seed": order.seed,
+            "shuffle": order.shuffle,
+            "size": order.size,
+            "batch_size": order.batch_size,
+            "world_size": order.world_size,
+            "drop_last": order.drop_last,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on where another loader was.
+
+        Raises:
+            ValueError: the other one had another order: another seed, size, batch size, world size.
+        """
+        own = self.state_dict()
+        other = {key: value for key, value in state.items() if key not in ("epoch", "step") and own.get(key) != value}
+        if other:
+            raise ValueError(f"the state is that of another order: {other}, here {({key: own.get(key) for key in other})}")
+        self.batches.epoch, self.batches.start = int(state["epoch"]), int(state["step"])

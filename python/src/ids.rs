@@ -1,0 +1,126 @@
+//! What stands between the brackets of `store[...]`, as ids.
+//!
+//! Numbers there are ids, which never change and are never given again. Where no image was removed they are places, too,
+//! as in any sequence. A slice means those of its ids that are there; a negative number counts back from the last image.
+
+use std::ops::Range;
+
+use numpy::PyReadonlyArray1;
+use pinako::{Id, Store};
+use pyo3::exceptions::{PyIndexError, PyTypeError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PySlice, PyString};
+
+use crate::errors::image_not_found;
+use crate::handle::Handle;
+
+/// What was asked for.
+pub enum Index {
+    /// One image.
+    One(Id),
+    /// Many, in this order.
+    Many(Vec<Id>),
+}
+
+impl Index {
+    pub fn of(py: Python<'_>, handle: &Handle, index: &Bound<'_, PyAny>) -> PyResult<Self> {
+        if let Ok(slice) = index.cast::<PySlice>() {
+            return of_slice(py, handle, slice).map(Index::Many);
+        }
+        if index.is_instance_of::<PyString>() || is_integer(index) {
+            return one(py, handle, index).map(Index::One);
+        }
+        many(py, handle, index).map(Index::Many)
+    }
+}
+
+/// Whether it is a whole number: Python's, or one of numpy's.
+fn is_integer(index: &Bound<'_, PyAny>) -> bool {
+    !index.is_instance_of::<PyBool>() && index.extract::<i64>().is_ok()
+}
+
+/// The one image that an id or a name means.
+pub fn one(py: Python<'_>, handle: &Handle, index: &Bound<'_, PyAny>) -> PyResult<Id> {
+    if let Ok(name) = index.cast::<PyString>() {
+        let name = &*name.to_cow()?;
+        let found = handle.run(py, |store| store.find(name))?;
+        return found.ok_or_else(|| image_not_found(py, handle, &format!("there is no image named {name:?}"), None));
+    }
+    if index.is_instance_of::<PyBool>() {
+        return Err(no_index(index));
+    }
+    let number: i64 = index.extract().map_err(|_| no_index(index))?;
+    match Id::try_from(number) {
+        Ok(id) => Ok(id),
+        Err(_) => from_the_end(py, handle, number),
+    }
+}
+
+fn no_index(index: &Bound<'_, PyAny>) -> PyErr {
+    let kind = index.get_type().name().map(|name| name.to_string()).unwrap_or_default();
+    PyTypeError::new_err(format!(
+        "images are asked for by id, by name, or by a slice, a list or an array of ids, not by {kind}"
+    ))
+}
+
+fn from_the_end(py: Python<'_>, handle: &Handle, number: i64) -> PyResult<Id> {
+    let back = number.unsigned_abs();
+    let found = handle.run(py, |store| {
+        let properties = store.properties()?;
+        Ok(match properties.count.checked_sub(back) {
+            Some(place) if properties.count == properties.next_id => Some(place),
+            Some(place) => present(store, 0..properties.next_id)?.get(place as usize).copied(),
+            None => None,
+        })
+    })?;
+    found.ok_or_else(|| PyIndexError::new_err(format!("{number} is before the first image")))
+}
+
+/// The ids of the images that are there.
+pub fn present(store: &Store, ids: Range<Id>) -> pinako::Result<Vec<Id>> {
+    store
+        .scan(ids.start)
+        .map(|found| found.map(|found| found.id))
+        .take_while(|id| !matches!(id, Ok(id) if *id >= ids.end))
+        .collect()
+}
+
+/// The ids of all images.
+pub fn all(store: &Store) -> pinako::Result<Vec<Id>> {
+    let properties = store.properties()?;
+    if properties.count == properties.next_id {
+        Ok((0..properties.next_id).collect())
+    } else {
+        present(store, 0..properties.next_id)
+    }
+}
+
+fn of_slice(py: Python<'_>, handle: &Handle, slice: &Bound<'_, PySlice>) -> PyResult<Vec<Id>> {
+    let properties = handle.run(py, |store| store.properties())?;
+    let length =
+        isize::try_from(properties.next_id).map_err(|_| PyIndexError::new_err("ids are too large for slices"))?;
+    let slice = slice.indices(length)?;
+    let ids = (0..slice.slicelength as i64).map(|place| (slice.start as i64 + place * slice.step as i64) as Id);
+    let mut ids: Vec<Id> = ids.collect();
+    if properties.count < properties.next_id && !ids.is_empty() {
+        let (first, last) = (*ids.iter().min().unwrap_or(&0), *ids.iter().max().unwrap_or(&0));
+        let there = handle.run(py, |store| present(store, first..last + 1))?;
+        ids.retain(|id| there.binary_search(id).is_ok());
+    }
+    Ok(ids)
+}
+
+/// The ids in a range, a list or an array of them.
+pub fn many(py: Python<'_>, handle: &Handle, index: &Bound<'_, PyAny>) -> PyResult<Vec<Id>> {
+    let array = py.import("pinako._arrays")?.call_method1("ids", (index,))?;
+    let array: PyReadonlyArray1<'_, i64> = array.extract()?;
+    let numbers = array.as_slice()?;
+    let mut ids = Vec::with_capacity(numbers.len());
+    for &number in numbers {
+        ids.push(match Id::try_from(number) {
+            Ok(id) => id,
+            Err(_) => from_the_end(py, handle, number)?,
+        });
+    }
+    Ok(ids)
+}

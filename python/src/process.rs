@@ -1,0 +1,82 @@
+//! What belongs to one process, and must not be torn apart when it forks.
+//!
+//! A fork copies memory but no threads: locks that others hold stay locked for ever in the child, a thread pool has no
+//! threads, and a database that both have open is not safe in either. So every call takes part in [`at_work`], and
+//! Python has [`before_fork`] called first: it waits until no call is at work and closes all stores. Parent and child open
+//! them again when they are used next.
+
+use std::cell::RefCell;
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
+
+use pinako::{Error, ErrorKind, Result};
+use rayon::ThreadPool;
+
+use crate::handle::Handle;
+
+/// Read-locked by calls, write-locked by a fork. The standard library's lock hands itself over to nobody: what threads
+/// waited for it in the parent does not matter to the child.
+static CALLS: RwLock<()> = RwLock::new(());
+
+/// All handles there are.
+static HANDLES: Mutex<Vec<Weak<Handle>>> = Mutex::new(Vec::new());
+
+/// The thread pool, and the process that it has its threads in.
+static POOL: Mutex<Option<(u32, &'static ThreadPool)>> = Mutex::new(None);
+
+thread_local! {
+    /// What keeps calls away while this thread forks.
+    static FORKING: RefCell<Option<RwLockWriteGuard<'static, ()>>> = const { RefCell::new(None) };
+}
+
+/// Keeps forks away for as long as it is held. Nothing that holds it calls into Python.
+pub fn at_work() -> RwLockReadGuard<'static, ()> {
+    CALLS.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Has forks close `handle`.
+pub fn register(handle: Weak<Handle>) {
+    let mut handles = lock(&HANDLES);
+    handles.retain(|handle| handle.strong_count() > 0);
+    handles.push(handle);
+}
+
+/// Runs `work` where parallel work goes to this process's threads.
+///
+/// # Errors
+/// `Backend` where the system has no threads left.
+pub fn in_pool<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    pool()?.install(work)
+}
+
+pub fn pool() -> Result<&'static ThreadPool> {
+    let mut pool = lock(&POOL);
+    if let Some((process, pool)) = *pool
+        && process == std::process::id()
+    {
+        return Ok(pool);
+    }
+    let made = rayon::ThreadPoolBuilder::new().thread_name(|number| format!("pinako-{number}")).build();
+    let made = made.map_err(|error| Error::new(ErrorKind::Backend, "cannot start threads").with_source(error))?;
+    // That of the parent has no threads that could be ended, and one a process is not too many to leave behind.
+    let made: &'static ThreadPool = Box::leak(Box::new(made));
+    *pool = Some((std::process::id(), made));
+    Ok(made)
+}
+
+/// Waits until no call is at work, keeps others away, and closes all stores that can be opened again.
+pub fn before_fork() {
+    let guard = CALLS.write().unwrap_or_else(PoisonError::into_inner);
+    for handle in lock(&HANDLES).iter().filter_map(Weak::upgrade) {
+        handle.park();
+    }
+    FORKING.set(Some(guard));
+}
+
+/// Lets calls go on, in the parent as in the child.
+pub fn after_fork() {
+    FORKING.take();
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,249 @@
+//! The class that `pinako.Store` is made of: what is fast here, and what Python does not see of it there.
+
+use std::sync::Arc;
+
+use numpy::{IntoPyArray, PyArray1, PyUntypedArray, PyUntypedArrayMethods};
+use pinako::{Descriptor, ErrorKind, Id, Label};
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyString};
+
+use crate::arrays::{self, Bytes};
+use crate::errors;
+use crate::handle::{Handle, Mode, Opening};
+use crate::ids::{self, Index};
+
+/// What stands for no label in an array of them.
+const NO_LABEL: Label = -1;
+
+/// Images in a place that keeps them.
+#[pyclass(subclass, frozen, module = "pinako._pinako")]
+pub struct Store {
+    pub handle: Arc<Handle>,
+}
+
+#[pymethods]
+impl Store {
+    #[new]
+    #[pyo3(signature = (url, mode, verify_checksums, max_image_bytes, buffered))]
+    fn new(
+        py: Python<'_>,
+        url: String,
+        mode: &str,
+        verify_checksums: bool,
+        max_image_bytes: u64,
+        buffered: bool,
+    ) -> PyResult<Self> {
+        let known = Mode::ALL.into_iter().find(|known| known.name() == mode);
+        let mode = known.ok_or_else(|| {
+            PyValueError::new_err(format!(
+                "the mode is \"r\" to read, \"a\" to append, or \"w\" to make a new store, not {mode:?}"
+            ))
+        })?;
+        let opening = Opening { url, mode, verify_checksums, max_image_bytes, buffered };
+        Ok(Store { handle: Handle::open(py, opening)? })
+    }
+
+    fn close(&self, py: Python<'_>) {
+        self.handle.close(py);
+    }
+
+    #[getter]
+    fn closed(&self) -> bool {
+        self.handle.is_closed()
+    }
+
+    /// What it was opened with, in the order of `new`.
+    #[getter]
+    fn _opening(&self) -> (&str, &str, bool, u64, bool) {
+        let Opening { url, mode, verify_checksums, max_image_bytes, buffered } = self.handle.opening();
+        (url, mode.name(), *verify_checksums, *max_image_bytes, *buffered)
+    }
+
+    #[getter]
+    fn url(&self, py: Python<'_>) -> PyResult<String> {
+        self.handle.run(py, |store| Ok(store.url().to_owned()))
+    }
+
+    fn __len__(&self, py: Python<'_>) -> PyResult<usize> {
+        self.handle.run(py, |store| store.count().map(|count| count as usize))
+    }
+
+    fn __getitem__<'py>(&self, py: Python<'py>, index: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        match Index::of(py, &self.handle, index)? {
+            Index::One(id) => {
+                let image = self.handle.run(py, |store| store.image(id))?;
+                Ok(arrays::from_image(py, &image)?.into_any())
+            }
+            Index::Many(ids) => self.many(py, &ids),
+        }
+    }
+
+    fn __contains__(&self, py: Python<'_>, index: &Bound<'_, PyAny>) -> PyResult<bool> {
+        if let Ok(name) = index.cast::<PyString>() {
+            let name = &*name.to_cow()?;
+            return self.handle.run(py, |store| Ok(store.find(name)?.is_some()));
+        }
+        let Ok(id) = index.extract::<Id>() else { return Ok(false) };
+        self.handle.run(py, |store| Ok(store.descriptors(&[id])?.iter().any(Option::is_some)))
+    }
+
+    /// Decodes the images into `out`, a C-contiguous array of N,H,W,C.
+    fn _take_into(&self, py: Python<'_>, index: &Bound<'_, PyAny>, out: &Bound<'_, PyUntypedArray>) -> PyResult<()> {
+        let ids = ids::many(py, &self.handle, index)?;
+        let Some(&first) = ids.first() else {
+            return match out.len() {
+                0 => Ok(()),
+                _ => Err(PyValueError::new_err(format!("out has the shape {:?}, for no images", out.shape()))),
+            };
+        };
+        let like = self.handle.run(py, |store| store.descriptor(first))?;
+        check_out(out, ids.len(), &like)?;
+        match self.fill_alike(py, &ids, out)? {
+            true => Ok(()),
+            false => {
+                Err(PyValueError::new_err("the images are not of one shape and type: one array does not take them"))
+            }
+        }
+    }
+
+    /// What is known of an image: the values of an `Info`.
+    fn _info<'py>(&self, py: Python<'py>, index: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
+        let id = ids::one(py, &self.handle, index)?;
+        let found = self.handle.run(py, |store| store.descriptor(id))?;
+        let Descriptor { shape, sample_type, encoding, .. } = found;
+        let info = PyDict::new(py);
+        info.set_item("id", found.id)?;
+        info.set_item("name", found.name)?;
+        info.set_item("label", found.label)?;
+        info.set_item("shape", (shape.height(), shape.width(), shape.channels()))?;
+        info.set_item("dtype", arrays::dtype_name(sample_type))?;
+        info.set_item("encoding", encoding.to_string())?;
+        info.set_item("attributes", found.attributes.as_ref().map(pinako::Attributes::as_str))?;
+        info.set_item("payload_length", found.payload_length)?;
+        info.set_item("checksum", found.checksum)?;
+        Ok(info)
+    }
+
+    fn find<'py>(&self, py: Python<'py>, name: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        if let Ok(name) = name.cast::<PyString>() {
+            let name = &*name.to_cow()?;
+            let found = self.handle.run(py, |store| store.find(name))?;
+            return Ok(found.into_pyobject(py)?.into_any());
+        }
+        let names: Vec<String> = name.extract()?;
+        let found = self.handle.run_parallel(py, |store| {
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            store.find_all(&names)
+        })?;
+        Ok(PyList::new(py, found)?.into_any())
+    }
+
+    #[getter]
+    fn ids<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray1<i64>>> {
+        let ids = self.handle.run_parallel(py, |store| ids::all(store))?;
+        Ok(ids.into_iter().map(|id| id as i64).collect::<Vec<_>>().into_pyarray(py))
+    }
+
+    #[getter]
+    fn labels<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray1<i64>>> {
+        let labels = self.handle.run_parallel(py, |store| {
+            let labels = store.scan(0).map(|found| found.map(|found| found.label.unwrap_or(NO_LABEL)));
+            labels.collect::<pinako::Result<Vec<Label>>>()
+        })?;
+        Ok(labels.into_pyarray(py))
+    }
+
+    /// The labels of these images.
+    fn _labels_of<'py>(&self, py: Python<'py>, index: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyArray1<i64>>> {
+        let ids = ids::many(py, &self.handle, index)?;
+        let found = self.handle.run_parallel(py, |store| store.descriptors(&ids))?;
+        let labels = found.into_iter().zip(&ids).map(|(found, &id)| match found {
+            Some(found) => Ok(found.label.unwrap_or(NO_LABEL)),
+            None => Err(errors::image_not_found(py, &self.handle, "there is no such image", Some(id))),
+        });
+        Ok(labels.collect::<PyResult<Vec<_>>>()?.into_pyarray(py))
+    }
+
+    #[getter]
+    fn label_names(&self, py: Python<'_>) -> PyResult<Vec<String>> {
+        self.handle.run(py, |store| store.label_names())
+    }
+
+    #[setter]
+    fn set_label_names(&self, py: Python<'_>, names: Vec<String>) -> PyResult<()> {
+        self.handle.run(py, |store| store.set_label_names(&names))
+    }
+
+    #[getter]
+    fn next_id(&self, py: Python<'_>) -> PyResult<Id> {
+        self.handle.run(py, |store| Ok(store.properties()?.next_id))
+    }
+
+    /// Bytes on the disk, and of payload.
+    #[getter]
+    fn footprint(&self, py: Python<'_>) -> PyResult<(u64, u64)> {
+        self.handle.run(py, |store| store.footprint().map(|found| (found.disk_bytes, found.payload_bytes)))
+    }
+}
+
+impl Store {
+    /// One array where the images have one shape and type, a list of arrays where they have not.
+    pub fn many<'py>(&self, py: Python<'py>, ids: &[Id]) -> PyResult<Bound<'py, PyAny>> {
+        let Some(&first) = ids.first() else { return Ok(PyList::empty(py).into_any()) };
+        let like = self.handle.run(py, |store| store.descriptor(first))?;
+        let [height, width, channels] = arrays::dims(like.shape);
+        let array = arrays::empty(py, like.sample_type, &[ids.len(), height, width, channels])?;
+        match self.fill_alike(py, ids, &array)? {
+            true => Ok(array.into_any()),
+            false => {
+                drop(array);
+                let images = self.handle.run_parallel(py, |store| store.images(ids))?;
+                let images = images.iter().map(|image| arrays::from_image(py, image)).collect::<PyResult<Vec<_>>>()?;
+                Ok(PyList::new(py, images)?.into_any())
+            }
+        }
+    }
+}
+
+impl Store {
+    /// Decodes images of one shape and type into `out`, which is made for them. Whether they are of one shape and type.
+    fn fill_alike(&self, py: Python<'_>, ids: &[Id], out: &Bound<'_, PyUntypedArray>) -> PyResult<bool> {
+        let bytes = Bytes::of(out);
+        self.handle.run_parallel(py, |store| {
+            // SAFETY: the caller has the array, which is new or was lent for this.
+            match store.images_into(ids, unsafe { bytes.as_mut_slice() }) {
+                Ok(()) => Ok(true),
+                Err(error) if error.kind() == ErrorKind::InvalidInput => {
+                    let found = store.descriptors(ids)?;
+                    let mut kinds = found.iter().flatten().map(|found| (found.shape, found.sample_type));
+                    let first = kinds.next();
+                    if kinds.all(|kind| Some(kind) == first) { Err(error) } else { Ok(false) }
+                }
+                Err(error) => Err(error),
+            }
+        })
+    }
+}
+
+/// Checks that `out` is an array for `count` images like this one.
+fn check_out(out: &Bound<'_, PyUntypedArray>, count: usize, like: &Descriptor) -> PyResult<()> {
+    let [height, width, channels] = arrays::dims(like.shape);
+    let expected = [count, height, width, channels];
+    if out.shape() != expected {
+        return Err(PyValueError::new_err(format!(
+            "out has the shape {:?}, {count} images of image {}'s shape take {expected:?}",
+            out.shape(),
+            like.id
+        )));
+    }
+    if arrays::sample_type(&out.dtype()) != Some(like.sample_type) {
+        return Err(PyTypeError::new_err(format!(
+            "out is of {}, image {} of {}",
+            out.dtype(),
+            like.id,
+            arrays::dtype_name(like.sample_type)
+        )));
+    }
+    Ok(())
+}
