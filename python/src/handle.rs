@@ -78,7 +78,7 @@ pub struct Handle {
 
 #[derive(Debug)]
 enum State {
-    Open(Store),
+    Open(Box<Store>),
     /// For a fork.
     Parked,
     Closed,
@@ -101,7 +101,7 @@ impl Handle {
         let opened = py.detach(|| {
             let _at_work = process::at_work();
             let store = opening.open()?;
-            let handle = Arc::new(Handle { opening, state: RwLock::new(State::Open(store)) });
+            let handle = Arc::new(Handle { opening, state: RwLock::new(State::Open(Box::new(store))) });
             process::register(Arc::downgrade(&handle));
             Ok(handle)
         });
@@ -140,7 +140,7 @@ impl Handle {
             }
             let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
             if matches!(*state, State::Parked) {
-                *state = State::Open(self.opening.open_again()?);
+                *state = State::Open(Box::new(self.opening.open_again()?));
             }
         }
     }

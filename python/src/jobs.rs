@@ -23,14 +23,13 @@ use crate::store::Store;
 /// Time between two looks at a job.
 const TICK: Duration = Duration::from_millis(50);
 
+/// A problem: the image's id and name, and an exception.
+type Found = (Option<u64>, Option<String>, Py<PyAny>);
+
 #[pymethods]
 impl Store {
-    /// Problems as (id, name, exception).
-    fn _verify(
-        &self,
-        py: Python<'_>,
-        progress: Option<Bound<'_, PyAny>>,
-    ) -> PyResult<Vec<(Option<u64>, Option<String>, Py<PyAny>)>> {
+    /// What is not sound.
+    fn _verify(&self, py: Python<'_>, progress: Option<Bound<'_, PyAny>>) -> PyResult<Vec<Found>> {
         let problems = watched(py, progress, |go_on| {
             self.handle.with(|store| {
                 let mut problems: Vec<Problem> = Vec::new();

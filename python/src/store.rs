@@ -141,7 +141,7 @@ impl Store {
 
     #[getter]
     fn ids<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray1<i64>>> {
-        let ids = self.handle.run_parallel(py, |store| ids::all(store))?;
+        let ids = self.handle.run_parallel(py, ids::all)?;
         Ok(ids.into_iter().map(|id| id as i64).collect::<Vec<_>>().into_pyarray(py))
     }
 
