@@ -68,6 +68,10 @@ impl Store {
         Ok((ids.start, ids.end))
     }
 
+    /// Removes images, all or none: one by id or name, or many as between the brackets of `store[...]`. Ids that are not
+    /// there count for nothing.
+    ///
+    /// Returns: how many were removed.
     fn remove(&self, py: Python<'_>, index: &Bound<'_, PyAny>) -> PyResult<u64> {
         let ids = match ids::Index::of(py, &self.handle, index)? {
             ids::Index::One(id) => vec![id],
@@ -76,6 +80,7 @@ impl Store {
         self.handle.run(py, |store| store.remove(&ids))
     }
 
+    /// Gives back the space of removed images, and merges what many small appends left behind.
     fn compact(&self, py: Python<'_>) -> PyResult<()> {
         self.handle.run_parallel(py, pinako::Store::compact)
     }
@@ -86,6 +91,7 @@ impl Store {
         Ok((gone.objects, gone.bytes))
     }
 
+    /// Makes everything safe on the disk that was appended to a store opened with `buffered=True`.
     fn sync(&self, py: Python<'_>) -> PyResult<()> {
         self.handle.run(py, pinako::Store::sync)
     }

@@ -17,17 +17,24 @@ use crate::store::Store;
 
 #[pymethods]
 impl Store {
-    #[pyo3(signature = (index, x, y, width, height))]
+    /// A rectangle of an image, with its upper left corner at column x and row y: an array of height, width, channels.
+    ///
+    /// Of images stored raw, no more is read than it takes. Raises an `InvalidInputError` (a `ValueError`) where it is not
+    /// inside of the image.
+    ///
+    /// >>> store.region("earth", 4000, 1200, 400, 300).shape
+    /// (300, 400, 3)
+    #[pyo3(signature = (image, x, y, width, height))]
     fn region<'py>(
         &self,
         py: Python<'py>,
-        index: &Bound<'py, PyAny>,
+        image: &Bound<'py, PyAny>,
         x: i64,
         y: i64,
         width: i64,
         height: i64,
     ) -> PyResult<Bound<'py, PyUntypedArray>> {
-        let id = ids::one(py, &self.handle, index)?;
+        let id = ids::one(py, &self.handle, image)?;
         let region = region(py, [x, y, width, height])?;
         let like = self.handle.run(py, |store| {
             let found = store.descriptor(id)?;
@@ -42,6 +49,8 @@ impl Store {
         Ok(array)
     }
 
+    /// Many rectangles at once, given as (image, x, y, width, height), planned together and read on all cores: one array of
+    /// N,H,W,C where they are of one size, else a list.
     fn regions<'py>(&self, py: Python<'py>, regions: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let mut wanted: Vec<(Id, Region)> = Vec::new();
         for one in regions.try_iter()? {

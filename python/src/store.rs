@@ -44,10 +44,12 @@ impl Store {
         Ok(Store { handle: Handle::open(py, opening)? })
     }
 
+    /// Closes the store; once more does nothing. What is asked of it after that is a `ValueError`.
     fn close(&self, py: Python<'_>) {
         self.handle.close(py);
     }
 
+    /// Whether it was closed.
     #[getter]
     fn closed(&self) -> bool {
         self.handle.is_closed()
@@ -60,6 +62,7 @@ impl Store {
         (url, mode.name(), *verify_checksums, *max_image_bytes, *buffered)
     }
 
+    /// Its URL; one that was opened by a path has the scheme of its kind here.
     #[getter]
     fn url(&self, py: Python<'_>) -> PyResult<String> {
         self.handle.run(py, |store| Ok(store.url().to_owned()))
@@ -125,6 +128,10 @@ impl Store {
         Ok(info)
     }
 
+    /// The id of the image of a name, or None; of a list of names, a list of them.
+    ///
+    /// >>> store.find("tom")
+    /// 10
     fn find<'py>(&self, py: Python<'py>, name: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         if let Ok(name) = name.cast::<PyString>() {
             let name = &*name.to_cow()?;
@@ -139,12 +146,14 @@ impl Store {
         Ok(PyList::new(py, found)?.into_any())
     }
 
+    /// The ids of all images, ascending: an array of int64.
     #[getter]
     fn ids<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray1<i64>>> {
         let ids = self.handle.run_parallel(py, ids::all)?;
         Ok(ids.into_iter().map(|id| id as i64).collect::<Vec<_>>().into_pyarray(py))
     }
 
+    /// The labels of all images, in the order of their ids: an array of int64, -1 where there is none.
     #[getter]
     fn labels<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray1<i64>>> {
         let labels = self.handle.run_parallel(py, |store| {
@@ -165,6 +174,7 @@ impl Store {
         Ok(labels.collect::<PyResult<Vec<_>>>()?.into_pyarray(py))
     }
 
+    /// The names of the labels 0, 1, 2, ...; may be empty. Can be set.
     #[getter]
     fn label_names(&self, py: Python<'_>) -> PyResult<Vec<String>> {
         self.handle.run(py, |store| store.label_names())
@@ -175,12 +185,13 @@ impl Store {
         self.handle.run(py, |store| store.set_label_names(&names))
     }
 
+    /// The id that the next image will get.
     #[getter]
     fn next_id(&self, py: Python<'_>) -> PyResult<Id> {
         self.handle.run(py, |store| Ok(store.properties()?.next_id))
     }
 
-    /// Bytes on the disk, and of payload.
+    /// Bytes that the store takes on the disk, and bytes of its payloads.
     #[getter]
     fn footprint(&self, py: Python<'_>) -> PyResult<(u64, u64)> {
         self.handle.run(py, |store| store.footprint().map(|found| (found.disk_bytes, found.payload_bytes)))
