@@ -14,8 +14,13 @@ use crate::descriptor::{Descriptor, Id, Link};
 use crate::error::{Error, Result};
 use crate::image::Image;
 
-/// Images a chunk.
+/// Most images a chunk.
 pub(super) const CHUNK: usize = 256;
+
+/// Least images a chunk, and how many chunks each core should have where there are fewer images: to decode a few photographs
+/// takes long enough to be shared.
+const LEAST_CHUNK: usize = 8;
+const CHUNKS_A_CORE: usize = 4;
 
 /// Seconds a read takes, *t1*, from which on a store is far away: less is a disk's.
 const FAR: f64 = 1e-3;
@@ -26,9 +31,13 @@ impl Store {
         self.backend.io_hints().read_seconds >= FAR
     }
 
-    /// Images a chunk, of `count` that are asked for at once; `near` is how many where the store is not far.
+    /// Images a chunk, of `count` that are asked for at once; `near` is how many at most where the store is not far.
     pub(crate) fn chunk(&self, count: usize, near: usize) -> usize {
-        if self.is_far() { count.div_ceil(rayon::current_num_threads()).max(near) } else { near }
+        let cores = rayon::current_num_threads();
+        match self.is_far() {
+            true => count.div_ceil(cores).max(near),
+            false => count.div_ceil(cores * CHUNKS_A_CORE).clamp(LEAST_CHUNK.min(near), near),
+        }
     }
 
     /// One image.
