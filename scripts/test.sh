@@ -13,6 +13,8 @@ cargo build --workspace && cargo test --workspace --no-fail-fast 2>&1 | tee "$lo
 rust=$?
 "${PYTHON:-python3}" -m pytest tests/interop -q -rs -p no:cacheprovider 2>&1 | tee -a "$log"
 python=$?
+{ scripts/test-python.sh 2>&1; } | tee -a "$log"
+package=$?
 
 awk '
     /^test result:/ { passed += $4; failed += $6; skipped += $8 }
@@ -25,4 +27,4 @@ awk '
     }
     END { printf "\n%d passed, %d failed, %d skipped\n", passed, failed, skipped }
 ' "$log"
-[ "$rust" -eq 0 ] && [ "$python" -eq 0 ]
+[ "$rust" -eq 0 ] && [ "$python" -eq 0 ] && [ "$package" -eq 0 ]
