@@ -20,6 +20,8 @@ def ids(index: Any) -> npt.NDArray[np.int64]:
         raise TypeError("an array of bools is no list of ids: write store.ids[mask]")
     if array.size == 0 and array.ndim == 1:
         return np.empty(0, np.int64)
+    if array.dtype == object and array.size and all(type(one) is int for one in array.flat):
+        raise IndexError(f"there is no image {max(array.flat, key=abs)}")
     if array.dtype.kind not in "iu":
         kind = type(index).__name__ if array.ndim == 0 or array.dtype == object else f"{type(index).__name__} of {array.dtype}"
         raise TypeError(

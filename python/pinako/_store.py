@@ -41,7 +41,7 @@ class Info:
     shape: tuple[int, int, int]
     #: The type of its samples.
     dtype: np.dtype[Any]
-    #: How it is stored: ``raw``, ``raw, hilbert:64``, ``png``, ``kept jpeg``, ...
+    #: How it is stored: ``raw:row``, ``raw:hilbert:64``, ``png``, ``kept:jpeg``, ...
     encoding: str
     #: What else was said of it.
     attributes: dict[str, Any] | None
@@ -102,9 +102,10 @@ class Store(_pinako.Store):
         max_image_bytes: int = 512 << 20,
         buffered: bool = False,
     ) -> Store:
-        return super().__new__(cls, os.fspath(url), mode, verify_checksums, max_image_bytes, buffered)
+        return super().__new__(cls, os.fspath(url), mode, verify_checksums, max_image_bytes, buffered, False)
 
     def __enter__(self) -> Store:
+        self._check_open()
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -114,11 +115,16 @@ class Store(_pinako.Store):
         return f"<pinako.Store {'closed' if self.closed else self.url}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
+        self._check_open()
         url, mode, verify_checksums, max_image_bytes, buffered = self._opening
         if url == "memory:":
             raise TypeError("a store in memory is no other process's: it cannot be pickled")
         options = (verify_checksums, max_image_bytes, buffered)
         return _open_again, (type(self), url, "a" if mode == "w" else mode, options)
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise ValueError("the store is closed")
 
     def __iter__(self) -> Iterator[npt.NDArray[Any]]:
         ids = self.ids
@@ -289,8 +295,9 @@ class Store(_pinako.Store):
 
 
 def _open_again(cls: type[Store], url: str, mode: str, options: tuple[bool, int, bool]) -> Store:
-    verify_checksums, max_image_bytes, buffered = options
-    return cls(url, mode, verify_checksums=verify_checksums, max_image_bytes=max_image_bytes, buffered=buffered)
+    # It is opened when it is used: who only passes a pickle on may not be where the store is.
+    store: Store = _pinako.Store.__new__(cls, url, mode, *options, True)
+    return store
 
 
 def _prepared(images: Any) -> list[Any]:
@@ -308,7 +315,10 @@ def _prepared(images: Any) -> list[Any]:
         if isinstance(image, (bytes, bytearray, memoryview)):
             prepared.append(bytes(image))
         else:
-            prepared.append(_arrays.pixels(image, f"images[{place}]"))
+            array = _arrays.pixels(image, f"images[{place}]")
+            if array.ndim not in (2, 3):
+                raise ValueError(f"images[{place}] has {array.ndim} dimensions, not H,W,C or H,W")
+            prepared.append(array)
     return prepared
 
 

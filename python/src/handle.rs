@@ -1,5 +1,7 @@
-//! A store as Python holds it: open, closed for good, or closed for a fork until it is used again.
+//! A store as Python holds it: open, closed for good, or closed until it is used again: for a fork, or since it came from
+//! another process.
 
+use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use pinako::{Durability, OpenOptions, Store};
@@ -60,12 +62,26 @@ impl Opening {
         }
     }
 
-    /// Opens it once more.
+    /// Opens it once more. A store that was to be made may still have no images, and so not be there.
     fn open_again(&self) -> pinako::Result<Store> {
         match self.mode {
-            Mode::Create => self.options().open(&self.url),
+            Mode::Create => self.options().open_or_create(&self.url),
             _ => self.open(),
         }
+    }
+}
+
+/// The same place, whatever folder the process is in when it opens the store again.
+fn absolute(url: String) -> String {
+    let (scheme, path) = match url.split_once(':') {
+        Some((scheme @ ("files" | "lmdb" | "hdf5" | "sqlite" | "object"), path)) => (scheme, path),
+        Some(_) => return url,
+        None => ("", url.as_str()),
+    };
+    match std::path::absolute(path).ok().as_deref().and_then(Path::to_str) {
+        Some(path) if scheme.is_empty() => path.to_owned(),
+        Some(path) => format!("{scheme}:{path}"),
+        None => url,
     }
 }
 
@@ -79,7 +95,7 @@ pub struct Handle {
 #[derive(Debug)]
 enum State {
     Open(Box<Store>),
-    /// For a fork.
+    /// Until it is used.
     Parked,
     Closed,
 }
@@ -97,11 +113,13 @@ impl From<pinako::Error> for Failure {
 }
 
 impl Handle {
-    pub fn open(py: Python<'_>, opening: Opening) -> PyResult<Arc<Self>> {
+    /// Opens the store; or, where `later`, has it opened by the first who uses it.
+    pub fn open(py: Python<'_>, opening: Opening, later: bool) -> PyResult<Arc<Self>> {
         let opened = py.detach(|| {
             let _at_work = process::at_work();
-            let store = opening.open()?;
-            let handle = Arc::new(Handle { opening, state: RwLock::new(State::Open(Box::new(store))) });
+            let opening = Opening { url: absolute(opening.url), ..opening };
+            let state = if later { State::Parked } else { State::Open(Box::new(opening.open()?)) };
+            let handle = Arc::new(Handle { opening, state: RwLock::new(state) });
             process::register(Arc::downgrade(&handle));
             Ok(handle)
         });

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use numpy::PyReadonlyArray1;
 use pinako::{Id, Store};
-use pyo3::exceptions::{PyIndexError, PyTypeError};
+use pyo3::exceptions::{PyIndexError, PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PySlice, PyString};
 
@@ -36,7 +36,12 @@ impl Index {
 
 /// Whether it is a whole number: Python's, or one of numpy's.
 fn is_integer(index: &Bound<'_, PyAny>) -> bool {
-    !index.is_instance_of::<PyBool>() && index.extract::<i64>().is_ok()
+    !index.is_instance_of::<PyBool>() && (index.extract::<i64>().is_ok() || is_huge(index))
+}
+
+/// Whether it is a whole number that no id can be.
+fn is_huge(index: &Bound<'_, PyAny>) -> bool {
+    index.extract::<i64>().is_err_and(|error| error.is_instance_of::<PyOverflowError>(index.py()))
 }
 
 /// The one image that an id or a name means.
@@ -48,6 +53,9 @@ pub fn one(py: Python<'_>, handle: &Handle, index: &Bound<'_, PyAny>) -> PyResul
     }
     if index.is_instance_of::<PyBool>() {
         return Err(no_index(index));
+    }
+    if is_huge(index) {
+        return Err(image_not_found(py, handle, &format!("there is no image {index}"), None));
     }
     let number: i64 = index.extract().map_err(|_| no_index(index))?;
     match Id::try_from(number) {

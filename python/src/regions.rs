@@ -55,10 +55,14 @@ impl Store {
         let mut wanted: Vec<(Id, Region)> = Vec::new();
         for one in regions.try_iter()? {
             let one = one?;
-            let (index, x, y, width, height): (Bound<'py, PyAny>, i64, i64, i64, i64) = one
-                .extract()
-                .map_err(|_| PyTypeError::new_err("regions are asked for as (image, x, y, width, height)"))?;
-            wanted.push((ids::one(py, &self.handle, &index)?, region(py, [x, y, width, height])?));
+            let wrong = || PyTypeError::new_err("regions are asked for as (image, x, y, width, height)");
+            let five: Vec<_> = one.try_iter().and_then(Iterator::collect::<PyResult<_>>).map_err(|_| wrong())?;
+            let [index, place @ ..] = <[_; 5]>::try_from(five).map_err(|_| wrong())?;
+            let mut numbers = [0_i64; 4];
+            for (number, given) in numbers.iter_mut().zip(&place) {
+                *number = given.extract().map_err(|_| wrong())?;
+            }
+            wanted.push((ids::one(py, &self.handle, &index)?, region(py, numbers)?));
         }
         let images = self.handle.run_parallel(py, |store| store.regions(&wanted))?;
         let Some(first) = images.first() else { return Ok(PyList::empty(py).into_any()) };

@@ -25,7 +25,7 @@ pub struct Store {
 #[pymethods]
 impl Store {
     #[new]
-    #[pyo3(signature = (url, mode, verify_checksums, max_image_bytes, buffered))]
+    #[pyo3(signature = (url, mode, verify_checksums, max_image_bytes, buffered, later))]
     fn new(
         py: Python<'_>,
         url: String,
@@ -33,6 +33,7 @@ impl Store {
         verify_checksums: bool,
         max_image_bytes: u64,
         buffered: bool,
+        later: bool,
     ) -> PyResult<Self> {
         let known = Mode::ALL.into_iter().find(|known| known.name() == mode);
         let mode = known.ok_or_else(|| {
@@ -41,7 +42,7 @@ impl Store {
             ))
         })?;
         let opening = Opening { url, mode, verify_checksums, max_image_bytes, buffered };
-        Ok(Store { handle: Handle::open(py, opening)? })
+        Ok(Store { handle: Handle::open(py, opening, later)? })
     }
 
     /// Closes the store; once more does nothing. What is asked of it after that is a `ValueError`.
@@ -87,7 +88,7 @@ impl Store {
             let name = &*name.to_cow()?;
             return self.handle.run(py, |store| Ok(store.find(name)?.is_some()));
         }
-        let Ok(id) = index.extract::<Id>() else { return Ok(false) };
+        let Ok(id) = index.extract::<Id>() else { return self.handle.run(py, |_| Ok(false)) };
         self.handle.run(py, |store| Ok(store.descriptors(&[id])?.iter().any(Option::is_some)))
     }
 

@@ -1,0 +1,31 @@
+"""What workers of torch's loaders find by its name."""
+
+from __future__ import annotations
+
+
+class Doubled:
+    """A transform."""
+
+    def __call__(self, image):
+        return image.float() * 2
+
+
+class Known:
+    """A transform that cuts the first rows."""
+
+    def __init__(self, rows):
+        self.rows = rows
+
+    def __call__(self, image):
+        return image[:, : self.rows]
+
+    @staticmethod
+    def memory(label):
+        """Kilobytes that this process alone has in memory."""
+        with open("/proc/self/smaps_rollup") as lines:
+            return next(int(line.split()[1]) for line in lines if line.startswith("Anonymous"))
+
+
+def ones(label):
+    """A transform of labels."""
+    return label, 1

@@ -1,0 +1,217 @@
+"""One store in many processes and threads: the same images, no deadlock, no handle left open."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import threading
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from samples import forked, pictures, sums
+
+import pinako
+
+#: Nothing here takes longer, unless it waits for ever.
+PATIENCE = 60
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+
+
+@pytest.fixture
+def store(url):
+    with pinako.open(url, "w") as store:
+        store.append(pictures(20), labels=range(20), names=[f"{n}" for n in range(20)])
+        yield store
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_processes_see_the_same(store, method):
+    if method not in multiprocessing.get_all_start_methods():
+        pytest.skip(f"this system has no {method}")
+    parts = np.array_split(np.arange(20), 4)
+    wanted = [sums(store, part) for part in parts]
+    context = multiprocessing.get_context(method)
+    with ProcessPoolExecutor(2, mp_context=context) as pool:
+        waiting = [pool.submit(sums, store, part) for part in parts]
+        # The parent goes on reading meanwhile.
+        assert sums(store, parts[0]) == wanted[0]
+        assert [one.result(PATIENCE) for one in waiting] == wanted
+
+
+def test_threads_see_the_same(store):
+    parts = np.array_split(np.arange(20), 4)
+    wanted = [sums(store, part) for part in parts]
+    with ThreadPoolExecutor(4) as pool:
+        waiting = [pool.submit(sums, store, parts[n % 4]) for n in range(16)]
+        assert [one.result(PATIENCE) for one in waiting] == wanted * 4
+
+
+def test_a_fork_inherits_an_open_store(store):
+    images = store[:]
+    assert forked(lambda: np.testing.assert_array_equal(store[:], images))
+    np.testing.assert_array_equal(store[:], images)
+    # One that did not read before, either.
+    assert forked(lambda: np.testing.assert_array_equal(store["3"], images[3]))
+
+
+def test_a_fork_in_a_fork(store):
+    images = store[:]
+
+    def child():
+        np.testing.assert_array_equal(store[:], images)
+        assert forked(lambda: np.testing.assert_array_equal(store[[1, 2]], images[1:3]))
+        np.testing.assert_array_equal(store[3], images[3])
+
+    assert forked(child, PATIENCE)
+    assert store.verify() == []
+
+
+def test_a_fork_that_appends(store):
+    assert forked(lambda: store.append(pictures(2, seed=1), names=["x", "y"]))
+    assert len(store) == 22 and "y" in store
+    assert store.append(pictures(1)) == range(22, 23)
+    assert store.verify() == []
+
+
+def test_a_fork_before_the_first_image(url):
+    """Such a store is not on the disk yet, in any mode."""
+    for mode in ("w", "a"):
+        with pinako.open(f"{url}-{mode}", mode) as store:
+            assert forked(lambda: len(store))
+            assert len(store) == 0
+            assert store.append(pictures(1)) == range(1)
+            assert forked(lambda: store[0])
+
+
+def test_forks_while_threads_read(store):
+    images = store[:]
+    stop, failed = threading.Event(), []
+
+    def read():
+        try:
+            while not stop.is_set():
+                np.testing.assert_array_equal(store[5:9], images[5:9])
+                store[0]
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=read) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(8):
+            assert forked(lambda: np.testing.assert_array_equal(store[:], images), PATIENCE)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(PATIENCE)
+    assert not failed and not any(thread.is_alive() for thread in threads)
+
+
+def test_forks_by_many_threads_at_once(store):
+    images = store[:]
+    with ThreadPoolExecutor(3) as pool:
+        check = lambda: np.testing.assert_array_equal(store[:], images)  # noqa: E731
+        waiting = [pool.submit(forked, check, PATIENCE) for _ in range(6)]
+        assert all(one.result(2 * PATIENCE) for one in waiting)
+
+
+def test_a_fork_while_a_job_tells(store):
+    children = []
+    store.verify(progress=lambda done, total: children.append(forked(lambda: store[0])))
+    assert children and all(children)
+
+
+def test_a_closed_store_stays_closed_in_a_fork(store):
+    store.close()
+
+    def child():
+        with pytest.raises(ValueError, match="closed"):
+            store[0]
+
+    assert forked(child)
+    assert store.closed
+
+
+def test_closing_in_a_fork_is_the_fork_s_own(store):
+    assert forked(store.close)
+    assert not store.closed and len(store) == 20
+
+
+def handles():
+    """The files that this process has open."""
+    found = {}
+    for number in os.listdir("/proc/self/fd"):
+        try:
+            found[int(number)] = os.readlink(f"/proc/self/fd/{number}")
+        except OSError:
+            pass
+    return found
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="there is no /proc here")
+def test_no_handle_is_left_open(store):
+    def use(times):
+        for _ in range(times):
+            with pinako.open(store.url) as other:
+                other[:]
+                pickle.loads(pickle.dumps(other))[0]
+                assert forked(lambda: other[0])
+                other[1]
+
+    store[:]
+    use(2)  # what the process keeps for good, it has now
+    before = handles()
+    use(5)
+    assert sorted(handles().values()) == sorted(before.values())
+    store.close()
+    folder = store._opening[0].split(":", 1)[1]
+    assert not [name for name in handles().values() if name.startswith(folder)]
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="there is no /proc here")
+def test_a_fork_has_no_handle_of_its_parent_s_store(store):
+    store[:]
+    folder = store._opening[0].split(":", 1)[1]
+
+    def child():
+        assert not [name for name in handles().values() if name.startswith(folder)]
+
+    assert forked(child)
+
+
+def test_memory_goes_with_a_fork():
+    images = pictures(4)
+    with pinako.open("memory:", "w") as store:
+        store.append(images)
+
+        def child():
+            np.testing.assert_array_equal(store[:], images)
+            store.append(images)
+            assert len(store) == 8
+
+        assert forked(child)
+        assert len(store) == 4
+        np.testing.assert_array_equal(store[:], images)
+
+
+def test_opening_and_forking_at_once(store):
+    stop = threading.Event()
+
+    def reopen():
+        while not stop.is_set():
+            with pinako.open(store.url) as other:
+                other[0]
+
+    thread = threading.Thread(target=reopen)
+    thread.start()
+    try:
+        for _ in range(5):
+            assert forked(lambda: store[0], PATIENCE)
+    finally:
+        stop.set()
+        thread.join(PATIENCE)
+    assert not thread.is_alive()
