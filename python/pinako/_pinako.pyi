@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import Self
 
 __version__: str
 
@@ -27,7 +28,7 @@ def bench_stores(
 class Store:
     def __new__(
         cls, url: str, mode: str, verify_checksums: bool, max_image_bytes: int, buffered: bool, later: bool
-    ) -> Any: ...
+    ) -> Self: ...
     def close(self) -> None: ...
     def __len__(self) -> int: ...
     def __getitem__(self, index: Any) -> Any: ...

@@ -201,16 +201,17 @@ class Store(_pinako.Store):
         range(10, 11)
         """
         prepared = _prepared(images)
-        each = [
-            _one_each(labels, len(prepared), "labels"),
-            _one_each(names, len(prepared), "names"),
-            _one_each(attributes, len(prepared), "attributes"),
-        ]
-        if each[0] is not None:
-            each[0] = [None if label is None else _label(label) for label in each[0]]
-        if each[2] is not None:
-            each[2] = [None if one is None else json.dumps(one) for one in each[2]]
-        return range(*self._append(prepared, *each, encoding))
+        labels = _one_each(labels, len(prepared), "labels")
+        names = _one_each(names, len(prepared), "names")
+        attributes = _one_each(attributes, len(prepared), "attributes")
+        first, end = self._append(
+            prepared,
+            None if labels is None else [None if label is None else _label(label) for label in labels],
+            names,
+            None if attributes is None else [None if one is None else json.dumps(one) for one in attributes],
+            encoding,
+        )
+        return range(first, end)
 
     def explain(
         self,
@@ -296,8 +297,7 @@ class Store(_pinako.Store):
 
 def _open_again(cls: type[Store], url: str, mode: str, options: tuple[bool, int, bool]) -> Store:
     # It is opened when it is used: who only passes a pickle on may not be where the store is.
-    store: Store = _pinako.Store.__new__(cls, url, mode, *options, True)
-    return store
+    return _pinako.Store.__new__(cls, url, mode, *options, True)
 
 
 def _prepared(images: Any) -> list[Any]:
@@ -310,7 +310,7 @@ def _prepared(images: Any) -> list[Any]:
             hint = ": is it one image, or many of one channel? Write images[None], or images[..., None]"
             raise ValueError(f"images has {array.ndim} dimensions, not N,H,W,C{hint if array.ndim == 3 else ''}")
         return list(array)
-    prepared = []
+    prepared: list[Any] = []
     for place, image in enumerate(images):
         if isinstance(image, (bytes, bytearray, memoryview)):
             prepared.append(bytes(image))

@@ -41,13 +41,13 @@ def stores(
         seed: makes other images up, and reads others at random.
         progress: told from time to time how many images are done, and of how many.
     """
-    path = [None if one is None else os.fspath(one) for one in (data, folder)]
     found: dict[str, Any] = json.loads(
         _pinako.bench_stores(
             os.fspath(out),
             None if counts is None else list(counts),
             None if backends is None else list(backends),
-            *path,
+            None if data is None else os.fspath(data),
+            None if folder is None else os.fspath(folder),
             repetitions,
             seed,
             progress,

@@ -25,10 +25,8 @@ from ._store import Store, Url
 
 __all__ = ["Batches", "DataLoader", "Dataset", "collate"]
 
-Sample = tuple  # of the image and its label, or what the transforms made of them
 
-
-class Dataset(torch.utils.data.Dataset):  # type: ignore[type-arg, misc]
+class Dataset(torch.utils.data.Dataset[Any]):
     """The images of a store, each with its label: a map-style dataset.
 
     An item is a tensor of C,H,W and the number of the label, -1 where there is none. The store is opened anew in each
@@ -69,7 +67,7 @@ class Dataset(torch.utils.data.Dataset):  # type: ignore[type-arg, misc]
         return self.__getitems__([index])[0]
 
     def __getitems__(self, indices: Sequence[int]) -> list[Any]:
-        places = np.asarray(indices, np.int64)
+        places = _arrays.ids(indices)
         if places.size and (places.min() < -self._count or places.max() >= self._count):
             raise IndexError(f"there are {self._count} images")
         places = np.where(places < 0, places + self._count, places)
@@ -103,7 +101,7 @@ def collate(samples: list[Any]) -> Any:
     return torch.utils.data.default_collate(samples)
 
 
-class Batches(torch.utils.data.Sampler):  # type: ignore[type-arg, misc]
+class Batches(torch.utils.data.Sampler[list[int]]):
     """Batches of places, in an order that has no state: that of the seed, the epoch, the rank and the world size.
 
     Each rank has as many as the others. Where the images do not go round, the first of the epoch come once more, or,
@@ -127,6 +125,8 @@ class Batches(torch.utils.data.Sampler):  # type: ignore[type-arg, misc]
     ) -> None:
         if batch_size < 1 or not 0 <= rank < world_size:
             raise ValueError(f"there are no batches of {batch_size} for rank {rank} of {world_size}")
+        if not 0 <= seed < 1 << 64:
+            raise ValueError(f"a seed is a number of 64 bits, not {seed}")
         self.size, self.batch_size, self.shuffle, self.seed = size, batch_size, shuffle, seed
         self.rank, self.world_size, self.drop_last = rank, world_size, drop_last
         self.epoch, self.start = 0, 0
@@ -144,12 +144,12 @@ class Batches(torch.utils.data.Sampler):  # type: ignore[type-arg, misc]
         epoch = self.epoch
         for batch in range(self.start, len(self)):
             first = batch * self.batch_size
-            places = range(first, min(first + self.batch_size, self.of_rank))
-            places = [(place * self.world_size + self.rank) % self.size for place in places]
+            of_rank = range(first, min(first + self.batch_size, self.of_rank))
+            places = [(place * self.world_size + self.rank) % self.size for place in of_rank]
             yield _pinako.shuffled(self.size, self.seed, epoch, places).tolist() if self.shuffle else places
 
 
-class DataLoader(torch.utils.data.DataLoader):  # type: ignore[type-arg, misc]
+class DataLoader(torch.utils.data.DataLoader[Any]):
     """torch's loader with an order that can be repeated and taken up anywhere.
 
     Iterating it is one epoch, and the next time the next one. :meth:`state_dict` may be asked for between any two
@@ -219,7 +219,11 @@ class DataLoader(torch.utils.data.DataLoader):  # type: ignore[type-arg, misc]
             ValueError: the other one had another order: another seed, size, batch size, world size.
         """
         own = self.state_dict()
-        other = {key: value for key, value in state.items() if key not in ("epoch", "step") and own.get(key) != value}
-        if other:
-            raise ValueError(f"the state is that of another order: {other}, here {({key: own.get(key) for key in other})}")
-        self.batches.epoch, self.batches.start = int(state["epoch"]), int(state["step"])
+        order = [key for key in own if key not in ("epoch", "step")]
+        if any(state.get(key) != own[key] for key in order):
+            given, here = ({key: one.get(key) for key in order if state.get(key) != own[key]} for one in (state, own))
+            raise ValueError(f"the state is that of another order: {given}, here {here}")
+        epoch, step = state.get("epoch", -1), state.get("step", -1)
+        if epoch < 0 or not 0 <= step <= len(self.batches):
+            raise ValueError(f"there is no batch {step} of epoch {epoch}: an epoch has {len(self.batches)}")
+        self.batches.epoch, self.batches.start = epoch, step

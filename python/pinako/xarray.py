@@ -29,7 +29,7 @@ CHUNK = 1024
 _SCHEMES = ("files:", "hdf5:", "lmdb:", "object:", "sqlite:", "postgres://", "postgresql://")
 
 
-class _Window(BackendArray):  # type: ignore[misc]
+class _Window(BackendArray):
     """An image as an array of y, x and channel, of which only what is asked for is read."""
 
     def __init__(self, store: Store, image: int) -> None:
@@ -52,8 +52,7 @@ class _Window(BackendArray):  # type: ignore[misc]
 def _span(key: Any, length: int) -> tuple[tuple[int, int], Any]:
     """Where what ``key`` asks for begins, and how long it is; and the key within it."""
     if not isinstance(key, slice):
-        start = int(key) + (length if key < 0 else 0)
-        return (start, 1), 0
+        return (range(length)[key], 1), 0
     places = range(length)[key]
     if len(places) == 0:
         return (0, 0), slice(0, 0)
@@ -62,7 +61,7 @@ def _span(key: Any, length: int) -> tuple[tuple[int, int], Any]:
     return (first, last - first + 1), backward
 
 
-class PinakoBackend(BackendEntrypoint):  # type: ignore[misc]
+class PinakoBackend(BackendEntrypoint):
     """``xarray.open_dataset(url, engine="pinako", image=0)``: one image of a store as the variable ``image``."""
 
     description = "Large images in Pinako stores, read by regions"
@@ -95,7 +94,8 @@ class PinakoBackend(BackendEntrypoint):  # type: ignore[misc]
         attributes = {key: value for key, value in known.items() if value is not None}
         dropped = [drop_variables] if isinstance(drop_variables, str) else list(drop_variables or ())
         dataset = xarray.Dataset({} if "image" in dropped else {"image": variable}, attrs=attributes)
-        dataset.set_close(store.close)
+        if store is not filename_or_obj:
+            dataset.set_close(store.close)
         return dataset
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:

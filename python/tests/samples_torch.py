@@ -21,7 +21,9 @@ class Known:
 
     @staticmethod
     def memory(label):
-        """Kilobytes that this process alone has in memory."""
+        """Kilobytes that this process alone has in memory; it takes long to tell, and is told of each 1000th image."""
+        if label % 1000:
+            return 0
         with open("/proc/self/smaps_rollup") as lines:
             return next(int(line.split()[1]) for line in lines if line.startswith("Anonymous"))
 
