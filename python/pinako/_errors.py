@@ -6,6 +6,8 @@ FileNotFoundError`` do what one expects.
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class PinakoError(Exception):
     """Something went wrong. The text says what, with which store, image or file, and often what to do.
@@ -29,6 +31,16 @@ class PinakoError(Exception):
     def __str__(self) -> str:
         message = str(self.args[0]) if self.args else ""
         return f"{message}\nhint: {self.hint}" if self.hint else message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Distributed pickles exceptions in a way of its own, unless they say how: it fails where there are two bases.
+        return _made, (type(self), self.args, self.hint, self.store, self.image)
+
+
+def _made(
+    cls: type[PinakoError], arguments: tuple[str], hint: str | None, store: str | None, image: int | None
+) -> PinakoError:
+    return cls(*arguments, hint=hint, store=store, image=image)
 
 
 class NotFoundError(PinakoError, LookupError):

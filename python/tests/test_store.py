@@ -356,6 +356,7 @@ def test_errors_are_what_numpy_and_the_system_would_raise():
             error = getattr(pinako, name)
             assert issubclass(error, pinako.PinakoError) and error.__doc__
             assert all(issubclass(error, base) for base in bases.get(error, ()))
+            assert str(pickle.loads(pickle.dumps(error()))) == ""
             made = error("what", hint="do so", store="lmdb:x", image=3)
             again = pickle.loads(pickle.dumps(made))
             for one in (made, again):
