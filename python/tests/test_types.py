@@ -65,8 +65,9 @@ def mypy(folder, *arguments):
 def test_the_package_is_typed(tmp_path):
     assert (FOLDER / "py.typed").exists()
     # What stands on other packages can be checked where these are.
-    absent = [f"{name}.py" for name in ("torch", "xarray") if importlib.util.find_spec(name) is None]
-    said = mypy(tmp_path, *(str(path) for path in FOLDER.glob("*.py") if path.name not in absent))
+    absent = [name for name in ("torch", "xarray") if importlib.util.find_spec(name) is None]
+    modules = [path.stem for path in FOLDER.glob("*.py") if path.stem not in (*absent, "__init__")]
+    said = mypy(tmp_path, "-m", "pinako", *(word for name in modules for word in ("-m", f"pinako.{name}")))
     assert said.startswith("Success"), said
 
 
