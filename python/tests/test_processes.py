@@ -20,13 +20,6 @@ PATIENCE = 60
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 
 
-@pytest.fixture(autouse=True)
-def forked_object_stores_hang(request):
-    params = getattr(getattr(request.node, "callspec", None), "params", {})
-    if params.get("kind") == "object":
-        pytest.xfail("a fork has no threads to speak with object stores")
-
-
 @pytest.fixture
 def store(url):
     with pinako.open(url, "w") as store:

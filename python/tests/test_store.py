@@ -325,8 +325,6 @@ def test_pickles_open_when_they_are_used(tmp_path):
 
 
 def test_the_working_folder_may_change(tmp_path, monkeypatch, kind):
-    if kind == "object":
-        pytest.xfail("a fork has no threads to speak with object stores")
     monkeypatch.chdir(tmp_path)
     with pinako.open(f"{kind}:here", "w") as store:
         store.append(pictures(3))

@@ -1,11 +1,12 @@
-//! Where object stores do their waiting: one runtime for the process, with threads of its own.
+//! Where object stores do their waiting: one runtime for the process, with threads of its own. A fork has none of its
+//! parent's threads, and so gets a runtime of its own.
 //!
 //! The waist is synchronous, so a call hands its whole batch over as one future and blocks until that is done. It may be
 //! called from anywhere, also from a program that has a runtime of its own, in which nobody may block on another.
 
 use std::future::Future;
-use std::sync::LazyLock;
-use std::thread;
+use std::sync::{Mutex, PoisonError};
+use std::{process, thread};
 
 use tokio::runtime::{Builder, Handle, Runtime};
 
@@ -14,9 +15,8 @@ use crate::error::{Error, Result};
 /// Threads of the runtime: they move bytes from sockets, and decrypt them.
 const THREADS: usize = 2;
 
-static RUNTIME: LazyLock<std::io::Result<Runtime>> = LazyLock::new(|| {
-    Builder::new_multi_thread().worker_threads(THREADS).thread_name("pinako-io").enable_io().enable_time().build()
-});
+/// The runtime, and the process that has its threads.
+static RUNTIME: Mutex<Option<(u32, &'static Runtime)>> = Mutex::new(None);
 
 /// Runs `future` to its end, in this thread; what it spawns runs in the runtime's.
 ///
@@ -42,10 +42,19 @@ pub(super) fn handle() -> Result<Handle> {
 }
 
 fn runtime() -> Result<&'static Runtime> {
-    RUNTIME.as_ref().map_err(|error| {
-        let error = std::io::Error::new(error.kind(), error.to_string());
-        Error::io("cannot start the threads that speak with servers", error)
-    })
+    let mut runtime = RUNTIME.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((process, runtime)) = *runtime
+        && process == process::id()
+    {
+        return Ok(runtime);
+    }
+    let mut builder = Builder::new_multi_thread();
+    let made = builder.worker_threads(THREADS).thread_name("pinako-io").enable_io().enable_time().build();
+    let made = made.map_err(|error| Error::io("cannot start the threads that speak with servers", error))?;
+    // That of the parent has no threads that could be ended, and one a process is not too many to leave behind.
+    let made: &'static Runtime = Box::leak(Box::new(made));
+    *runtime = Some((process::id(), made));
+    Ok(made)
 }
 
 #[cfg(test)]
