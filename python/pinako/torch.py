@@ -152,8 +152,9 @@ class Batches(torch.utils.data.Sampler[list[int]]):
 class DataLoader(torch.utils.data.DataLoader[Any]):
     """torch's loader with an order that can be repeated and taken up anywhere.
 
-    Iterating it is one epoch, and the next time the next one. :meth:`state_dict` may be asked for between any two
-    batches; it counts those that were given out, whatever workers have read ahead.
+    Iterating it to the end is one epoch, and the next time the next one; an epoch that was left is begun again.
+    :meth:`state_dict` may be asked for between any two batches; it counts those that were given out, whatever workers
+    have read ahead. Whoever is given it goes on with the next batch of that epoch.
 
     Args:
         dataset: a :class:`Dataset`, or any other of map style.
@@ -188,10 +189,21 @@ class DataLoader(torch.utils.data.DataLoader[Any]):
         self.batches = Batches(
             len(dataset), batch_size, shuffle=shuffle, seed=seed, rank=rank, world_size=world_size, drop_last=drop_last
         )
+        self._goes_on = False
         options.setdefault("collate_fn", collate)
         super().__init__(dataset, batch_sampler=self.batches, **options)
 
+    def set_epoch(self, epoch: int) -> None:
+        """Goes to the beginning of an epoch: each time the loader is iterated to its end, the next one comes by itself."""
+        if epoch < 0:
+            raise ValueError(f"there is no epoch {epoch}")
+        self.batches.epoch, self.batches.start, self._goes_on = epoch, 0, False
+
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        # An epoch that was left is begun again: ranks of which one took a look at a batch would part ways otherwise.
+        if not self._goes_on:
+            self.batches.start = 0
+        self._goes_on = False
         for batch in super().__iter__():
             self.batches.start += 1
             yield batch
@@ -226,4 +238,4 @@ class DataLoader(torch.utils.data.DataLoader[Any]):
         epoch, step = state.get("epoch", -1), state.get("step", -1)
         if epoch < 0 or not 0 <= step <= len(self.batches):
             raise ValueError(f"there is no batch {step} of epoch {epoch}: an epoch has {len(self.batches)}")
-        self.batches.epoch, self.batches.start = epoch, step
+        self.batches.epoch, self.batches.start, self._goes_on = epoch, step, True

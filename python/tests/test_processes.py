@@ -6,11 +6,12 @@ import multiprocessing
 import os
 import pickle
 import threading
+import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from samples import forked, pictures, sums
+from samples import ON_DISK, forked, pictures, sums
 
 import pinako
 
@@ -18,6 +19,22 @@ import pinako
 PATIENCE = 60
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+
+
+#: Servers that the repository's tests start, and where they say that these are.
+SERVERS = {"s3": "PINAKO_TEST_S3", "postgres": "PINAKO_TEST_POSTGRES"}
+
+
+@pytest.fixture(params=[*sorted(ON_DISK), *SERVERS])
+def url(request, tmp_path):
+    """Where a store of each kind is to be: on the disk, and on the servers that run."""
+    if request.param in ON_DISK:
+        return f"{request.param}:{tmp_path / ON_DISK[request.param]}"
+    server = os.environ.get(SERVERS[request.param])
+    if server is None:
+        pytest.skip(f"no server for {request.param}: start the tests by scripts/servers.py")
+    own = f"python_{os.getpid()}_{time.time_ns()}"
+    return f"{server}?schema={own}" if request.param == "postgres" else f"{server}/{own}"
 
 
 @pytest.fixture

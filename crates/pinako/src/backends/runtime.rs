@@ -1,5 +1,4 @@
-//! Where object stores do their waiting: one runtime for the process, with threads of its own. A fork has none of its
-//! parent's threads, and so gets a runtime of its own.
+//! Where object stores do their waiting: one runtime for the process, with threads of its own.
 //!
 //! The waist is synchronous, so a call hands its whole batch over as one future and blocks until that is done. It may be
 //! called from anywhere, also from a program that has a runtime of its own, in which nobody may block on another.
@@ -15,8 +14,31 @@ use crate::error::{Error, Result};
 /// Threads of the runtime: they move bytes from sockets, and decrypt them.
 const THREADS: usize = 2;
 
-/// The runtime, and the process that has its threads.
-static RUNTIME: Mutex<Option<(u32, &'static Runtime)>> = Mutex::new(None);
+static RUNTIME: OfProcess<Runtime> = OfProcess::new();
+
+/// What a process makes once, and a fork of it once more: a fork has no threads of its parent's, and what goes on in those
+/// goes on nowhere in it.
+pub(super) struct OfProcess<T: 'static>(Mutex<Option<(u32, &'static T)>>);
+
+impl<T: Send + Sync> OfProcess<T> {
+    pub(super) const fn new() -> Self {
+        OfProcess(Mutex::new(None))
+    }
+
+    /// This process's, which is made by `make` where there is none yet.
+    pub(super) fn get<E>(&self, make: impl FnOnce() -> Result<T, E>) -> Result<&'static T, E> {
+        let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((process, value)) = *current
+            && process == process::id()
+        {
+            return Ok(value);
+        }
+        // The parent's has nothing left that could be ended, and one a process is not too many to leave behind.
+        let value: &'static T = Box::leak(Box::new(make()?));
+        *current = Some((process::id(), value));
+        Ok(value)
+    }
+}
 
 /// Runs `future` to its end, in this thread; what it spawns runs in the runtime's.
 ///
@@ -42,19 +64,11 @@ pub(super) fn handle() -> Result<Handle> {
 }
 
 fn runtime() -> Result<&'static Runtime> {
-    let mut runtime = RUNTIME.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some((process, runtime)) = *runtime
-        && process == process::id()
-    {
-        return Ok(runtime);
-    }
-    let mut builder = Builder::new_multi_thread();
-    let made = builder.worker_threads(THREADS).thread_name("pinako-io").enable_io().enable_time().build();
-    let made = made.map_err(|error| Error::io("cannot start the threads that speak with servers", error))?;
-    // That of the parent has no threads that could be ended, and one a process is not too many to leave behind.
-    let made: &'static Runtime = Box::leak(Box::new(made));
-    *runtime = Some((process::id(), made));
-    Ok(made)
+    RUNTIME.get(|| {
+        let mut builder = Builder::new_multi_thread();
+        let made = builder.worker_threads(THREADS).thread_name("pinako-io").enable_io().enable_time().build();
+        made.map_err(|error| Error::io("cannot start the threads that speak with servers", error))
+    })
 }
 
 #[cfg(test)]

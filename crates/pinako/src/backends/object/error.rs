@@ -33,7 +33,7 @@ pub(super) enum Cut {
     /// None were given, and there is no server that gives this machine any.
     NoCredentials,
     /// There can be no connections at all, and why.
-    NoClient(&'static str),
+    NoClient(String),
 }
 
 impl fmt::Display for Cut {

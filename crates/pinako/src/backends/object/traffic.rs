@@ -13,7 +13,7 @@ use std::future::Future;
 use std::mem;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, LazyLock, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -33,6 +33,7 @@ use tokio::time::{Instant, Sleep, sleep, timeout_at};
 
 use super::error::{Cut, Refusal, innermost};
 use crate::backend::Traffic;
+use crate::backends::runtime::OfProcess;
 
 /// How long making a connection may take, where the patience is not shorter anyway.
 const CONNECT_SECONDS: u64 = 5;
@@ -82,8 +83,10 @@ impl Counts {
     }
 }
 
-/// The process's connections, which all stores share; or why there can be none.
-static CLIENT: LazyLock<Result<reqwest::Client, String>> = LazyLock::new(|| {
+/// The process's connections, which all stores share.
+static CLIENT: OfProcess<reqwest::Client> = OfProcess::new();
+
+fn client() -> Result<reqwest::Client, String> {
     reqwest::Client::builder()
         .tls_backend_preconfigured(tls().map_err(|error| error.to_string())?)
         .user_agent(concat!("pinako/", env!("CARGO_PKG_VERSION")))
@@ -93,7 +96,7 @@ static CLIENT: LazyLock<Result<reqwest::Client, String>> = LazyLock::new(|| {
         .redirect(redirect::Policy::none())
         .build()
         .map_err(|error| error.to_string())
-});
+}
 
 /// TLS with the authorities of the system. That of reqwest itself would be whatever the process has chosen for all.
 fn tls() -> Result<ClientConfig, rustls::Error> {
@@ -194,7 +197,8 @@ fn hands_out_credentials(host: &str) -> bool {
 
 impl Http {
     async fn attempt(&self, request: HttpRequest, patience: Duration) -> Result<HttpResponse, HttpError> {
-        let client = CLIENT.as_ref().map_err(|why| HttpError::new(HttpErrorKind::Unknown, Cut::NoClient(why)))?;
+        let client = CLIENT.get(client);
+        let client = client.map_err(|why| HttpError::new(HttpErrorKind::Unknown, Cut::NoClient(why)))?;
         self.counts.requests.fetch_add(1, Relaxed);
         let (parts, body) = request.into_parts();
         let url = reqwest::Url::parse(&parts.uri.to_string());
