@@ -20,6 +20,9 @@ The sides:
   sqlite3                          Python's sqlite3, a row an image, one transaction
   psycopg                          a row an image, loaded by COPY BINARY, read by id = any(...) and by prepared statement
   psycopg-external                 the same, with the pixels' column uncompressed (STORAGE EXTERNAL)
+  ffcv                             FFCV's loader, raw pixels, in order, once it has compiled itself; where it is installed
+                                   (pip install ffcv torch numba; Debian: libopencv-dev libturbojpeg0-dev)
+  package-lmdb                     Pinako's Python package, where that is installed (pip install ./python)
   pinako-files, -lmdb, -hdf5, -sqlite, -postgres
   bare-postgres                    tokio-postgres' own prepared statement for one payload of pinako-postgres' store, and
                                    nothing else: what one round trip takes
@@ -28,6 +31,7 @@ The sides:
 """
 import argparse
 import csv
+import importlib.util
 import json
 import os
 import pathlib
@@ -272,6 +276,83 @@ class PsycopgExternal(Psycopg):
     STORAGE = "EXTERNAL"
 
 
+class Package:
+    """Pinako from Python: what its Python users get."""
+
+    def __init__(self, folder):
+        self.url = f"lmdb:{folder}"
+
+    def store(self, images, labels):
+        import pinako
+
+        with pinako.open(self.url, "w") as store:
+            store.append(images, labels=labels)
+
+    def open(self):
+        import pinako
+
+        self.images = pinako.open(self.url)
+
+    def close(self):
+        self.images.close()
+
+    def one(self, i):
+        return self.images[i]
+
+    def read_all(self, count, out):
+        return self.images.take(range(count), out=out)
+
+
+class Ffcv:
+    """FFCV's loader, which has all in memory and hands out the same few buffers again and again."""
+
+    BATCH = 512
+
+    def __init__(self, folder):
+        self.file = f"{folder}.beton"
+        self.loader = None
+
+    def store(self, images, labels):
+        from ffcv.fields import IntField, RGBImageField
+        from ffcv.writer import DatasetWriter
+
+        class Samples:
+            def __len__(self):
+                return len(images)
+
+            def __getitem__(self, i):
+                return images[i], int(labels[i])
+
+        writer = DatasetWriter(self.file, {"image": RGBImageField(write_mode="raw"), "label": IntField()}, num_workers=2)
+        writer.from_indexed_dataset(Samples())
+        os.sync()
+
+    def open(self):
+        from ffcv.fields.decoders import IntDecoder, SimpleRGBImageDecoder
+        from ffcv.loader import Loader, OrderOption
+
+        # Once a process: it compiles itself when it is used first.
+        self.loader = self.loader or Loader(
+            self.file,
+            batch_size=self.BATCH,
+            num_workers=2,
+            order=OrderOption.SEQUENTIAL,
+            os_cache=True,
+            drop_last=False,
+            pipelines={"image": [SimpleRGBImageDecoder()], "label": [IntDecoder()]},
+        )
+
+    def close(self):
+        pass
+
+    def read_all(self, count, out):
+        start = 0
+        for images, _ in self.loader:
+            out[start : start + len(images)] = images
+            start += len(images)
+        return out
+
+
 SERVER = os.environ.get("PINAKO_TEST_POSTGRES")
 
 
@@ -282,6 +363,9 @@ def schema(folder):
 
 PEERS = {"seed-png": SeedPng, "seed-lmdb": SeedLmdb, "seed-hdf5": SeedHdf5, "lmdb": Lmdb, "sqlite3": Sqlite3}
 OURS = ["files", "lmdb", "hdf5", "sqlite"]
+for module, side, peer in [("ffcv", "ffcv", Ffcv), ("pinako", "package-lmdb", Package)]:
+    if importlib.util.find_spec(module):
+        PEERS[side] = peer
 if SERVER:
     PEERS |= {"psycopg": Psycopg, "psycopg-external": PsycopgExternal}
     OURS += ["postgres"]
@@ -293,6 +377,8 @@ def operations(side):
         return ["store"]
     if side == "bare-postgres":
         return ["read_one"]
+    if side == "ffcv":
+        return ["store", "read_all"]
     return [operation for operation in OPERATIONS if not side.startswith(("psycopg", "pinako-postgres")) or operation != "cold_one"]
 
 
