@@ -65,7 +65,6 @@ class PinakoBackend(BackendEntrypoint):
     """``xarray.open_dataset(url, engine="pinako", image=0)``: one image of a store as the variable ``image``."""
 
     description = "Large images in Pinako stores, read by regions"
-    url = "https://github.com/pinako/pinako"
     open_dataset_parameters = ("filename_or_obj", "drop_variables", "image")
 
     def open_dataset(
