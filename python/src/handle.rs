@@ -1,10 +1,9 @@
 //! A store as Python holds it: open, closed for good, or closed until it is used again: for a fork, or since it came from
 //! another process.
 
-use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use pinako::{Durability, OpenOptions, Store};
+use pinako::{Durability, OpenOptions, Store, backends};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
@@ -71,20 +70,6 @@ impl Opening {
     }
 }
 
-/// The same place, whatever folder the process is in when it opens the store again.
-fn absolute(url: String) -> String {
-    let (scheme, path) = match url.split_once(':') {
-        Some((scheme @ ("files" | "lmdb" | "hdf5" | "sqlite" | "object"), path)) => (scheme, path),
-        Some(_) => return url,
-        None => ("", url.as_str()),
-    };
-    match std::path::absolute(path).ok().as_deref().and_then(Path::to_str) {
-        Some(path) if scheme.is_empty() => path.to_owned(),
-        Some(path) => format!("{scheme}:{path}"),
-        None => url,
-    }
-}
-
 /// A store, and how to open it again.
 #[derive(Debug)]
 pub struct Handle {
@@ -117,7 +102,9 @@ impl Handle {
     pub fn open(py: Python<'_>, opening: Opening, later: bool) -> PyResult<Arc<Self>> {
         let opened = py.detach(|| {
             let _at_work = process::at_work();
-            let opening = Opening { url: absolute(opening.url), ..opening };
+            // Whatever folder the process is in when it opens the store again. What is wrong with it, opening it says.
+            let url = backends::absolute_url(&opening.url).unwrap_or(opening.url);
+            let opening = Opening { url, ..opening };
             let state = if later { State::Parked } else { State::Open(Box::new(opening.open()?)) };
             let handle = Arc::new(Handle { opening, state: RwLock::new(state) });
             process::register(Arc::downgrade(&handle));

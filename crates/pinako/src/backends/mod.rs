@@ -1,4 +1,4 @@
-//! The places that keep images, and which URL means which: the only place that knows what was left out of a build.
+//! The places that keep images, and how they are opened: the only place that knows what was left out of a build.
 
 mod boot;
 pub(crate) mod cost_file;
@@ -8,6 +8,7 @@ mod folder;
 #[cfg(feature = "hdf5")]
 mod hdf5;
 mod lmdb;
+mod location;
 // Without one of the backends that keep a manifest, what only that one needs is not used.
 #[cfg_attr(not(all(feature = "hdf5", feature = "cloud")), allow(dead_code))]
 mod manifest;
@@ -27,6 +28,7 @@ mod sqlite;
 mod writer_lock;
 
 pub(crate) use cost_file::CostFile;
+pub use location::{absolute_url, without_password};
 pub use memory::Memory;
 
 use std::ffi::OsStr;
@@ -39,6 +41,7 @@ use crate::descriptor::{Descriptor, Id};
 use crate::encoding::PixelEncoding;
 use crate::error::{Error, ErrorKind, Result};
 use crate::image::{SampleType, Shape};
+use location::{Kind, Location, Place, absolute, unknown_scheme};
 
 /// The version of the on-disk formats that this version of the library writes; see FORMAT.md.
 pub const FORMAT_VERSION: u32 = 1;
@@ -61,44 +64,7 @@ pub enum Mode {
     Create,
 }
 
-/// The kinds of stores.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Memory,
-    Files,
-    Lmdb,
-    Hdf5,
-    Sqlite,
-    Postgres,
-    /// Object stores, of which a folder may be one.
-    Object,
-}
-
 impl Kind {
-    const ON_DISK: [Kind; 5] = [Kind::Files, Kind::Lmdb, Kind::Hdf5, Kind::Sqlite, Kind::Object];
-
-    /// The schemes of URLs of servers, which begin with them and `://`.
-    const ON_SERVERS: [(&str, Kind); 5] = [
-        ("postgres", Kind::Postgres),
-        ("postgresql", Kind::Postgres),
-        ("s3", Kind::Object),
-        ("gs", Kind::Object),
-        ("az", Kind::Object),
-    ];
-
-    /// The scheme of URLs of this kind where it is on the disk, or the first of those where it is not.
-    fn scheme(self) -> &'static str {
-        match self {
-            Kind::Memory => "memory",
-            Kind::Files => "files",
-            Kind::Lmdb => "lmdb",
-            Kind::Hdf5 => "hdf5",
-            Kind::Sqlite => "sqlite",
-            Kind::Postgres => "postgres",
-            Kind::Object => "object",
-        }
-    }
-
     /// Whether this build has no such backend.
     fn is_left_out(self) -> bool {
         match self {
@@ -139,32 +105,7 @@ impl Kind {
     }
 }
 
-/// A URL, taken apart: which backend, and where.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Location {
-    kind: Kind,
-    place: Place,
-}
-
-/// Where a store is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Place {
-    Memory,
-    Disk(PathBuf),
-    /// The whole URL.
-    Server(String),
-}
-
 impl Location {
-    /// The same place, whatever folder the process is in later.
-    fn absolute(&self) -> Result<Self> {
-        let place = match &self.place {
-            Place::Disk(path) => Place::Disk(absolute(path)?),
-            place => place.clone(),
-        };
-        Ok(Location { kind: self.kind, place })
-    }
-
     /// Opens the store there, made whole where its creation was broken off on the disk; `None` where nothing stands
     /// there, or an empty folder.
     fn open_if_there<T>(&self, open: impl Fn(Mode) -> Result<T>) -> Result<Option<T>> {
@@ -234,10 +175,6 @@ pub(crate) struct Habits {
     pub(crate) pixel_encoding: PixelEncoding,
     /// Where what reads cost is kept.
     pub(crate) cost_file: Option<CostFile>,
-}
-
-fn absolute(path: &Path) -> Result<PathBuf> {
-    std::path::absolute(path).map_err(|error| Error::io(format!("cannot tell where {} is", path.display()), error))
 }
 
 /// Opens or creates the backend that `url` means: `memory:`, `files:DIR`, `lmdb:DIR`, `hdf5:DIR`, `sqlite:FILE`,
@@ -365,18 +302,8 @@ pub fn delete(url: &str) -> Result<()> {
 
 /// Which backend `url` means: its scheme says it, or what stands at a bare path; a new bare path is LMDB's.
 fn locate(url: &str, mode: Mode) -> Result<Location> {
-    let Some((scheme, path)) = url.split_once(':') else { return recognise(Path::new(url), mode) };
-    if (scheme, path) == ("memory", "") {
-        return Ok(Location { kind: Kind::Memory, place: Place::Memory });
-    }
-    if let Some(&(_, kind)) = Kind::ON_SERVERS.iter().find(|(known, _)| *known == scheme && path.starts_with("//")) {
-        return Ok(Location { kind, place: Place::Server(url.to_owned()) });
-    }
-    match Kind::ON_DISK.into_iter().find(|kind| kind.scheme() == scheme) {
-        Some(_) if path.is_empty() => {
-            Err(Error::invalid(format!("{url:?} names no path")).with_hint(format!("write {scheme}:PATH")))
-        }
-        Some(kind) => Ok(Location { kind, place: Place::Disk(path.into()) }),
+    match Location::of_scheme(url)? {
+        Some(location) => Ok(location),
         None => recognise(Path::new(url), mode),
     }
 }
@@ -414,15 +341,15 @@ fn recognise(path: &Path, mode: Mode) -> Result<Location> {
         }));
     }
     if mode == Mode::Create {
-        return match path.to_str().and_then(|text| text.split_once(':')) {
+        return match path.to_str().and_then(unknown_scheme) {
             // Or a slip of the pen would make a folder of that name.
-            Some((scheme, _)) if !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
+            Some(scheme) => {
                 Err(Error::unsupported(format!("{scheme}: is no kind of store that this version knows"))
                     .with_hint(format!(
                         "write files:, lmdb:, hdf5:, sqlite: or object:, postgres://, s3://, gs:// or az://, or ./{name} if it is a path"
                     )))
             }
-            _ => Ok(Location { kind: Kind::Lmdb, place: Place::Disk(path.to_owned()) }),
+            None => Ok(Location { kind: Kind::Lmdb, place: Place::Disk(path.to_owned()) }),
         };
     }
     Err(no_store(path))
@@ -460,36 +387,6 @@ fn left_out(kind: Kind) -> Error {
     };
     Error::new(ErrorKind::FeatureDisabled, format!("this build of Pinako has no {stores} stores"))
         .with_hint(format!("build it with the cargo feature {feature:?}"))
-}
-
-/// The URL of a server as it may be shown. Characters that a password should not have as they are may stand in it.
-pub fn without_password(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let (place, options) = rest.split_once('?').map_or((rest, None), |(place, options)| (place, Some(options)));
-    let secret = rest.rfind('@').and_then(|at| rest[..at].find(':').map(|colon| colon + 1..at));
-    let mut shown = match secret {
-        Some(secret) if secret.end <= place.len() => {
-            format!("{scheme}://{}***{}", &place[..secret.start], &place[secret.end..])
-        }
-        // What looks like options may be the rest of a password.
-        Some(secret) => return format!("{scheme}://{}***", &rest[..secret.start]),
-        None => format!("{scheme}://{place}"),
-    };
-    let options = options.into_iter().flat_map(|options| options.split('&'));
-    for (option, separator) in options.zip(std::iter::once('?').chain(std::iter::repeat('&'))) {
-        shown.push(separator);
-        match option.split_once('=') {
-            Some((name, _)) if may_be_secret(name) => shown.extend([name, "=***"]),
-            _ => shown.push_str(option),
-        }
-    }
-    shown
-}
-
-/// Whether an option of that name may be meant to be a password.
-fn may_be_secret(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    name.contains('%') || name.starts_with("pas") && name != "passfile" || name.starts_with("pw")
 }
 
 /// The error for what a creation left at `path` that was killed.
@@ -568,29 +465,6 @@ mod tests {
                 [before, deferred.io_hints()],
                 [open(&url, Mode::Read, Durability::Full).unwrap().io_hints(); 2]
             );
-        }
-    }
-
-    #[test]
-    fn no_password_is_shown_wherever_it_stands() {
-        for (url, shown) in [
-            ("postgres://ann@h:5432/db?schema=x", "postgres://ann@h:5432/db?schema=x"),
-            ("postgres://ann:secret@h:5432/db?a=b", "postgres://ann:***@h:5432/db?a=b"),
-            ("postgres://ann:se@cret@h", "postgres://ann:***@h"),
-            ("postgres://ann:se/cret@h/db", "postgres://ann:***@h/db"),
-            ("postgres://h/db?user=ann&password=secret&x=y", "postgres://h/db?user=ann&password=***&x=y"),
-            ("postgres://h?password=secret", "postgres://h?password=***"),
-            ("postgres://ann:p?secret@h/db", "postgres://ann:***"),
-            ("postgres://ann:p?a&b=secret@h/db", "postgres://ann:***"),
-            ("postgres://ann:p/se?cret@h/db", "postgres://ann:***"),
-            ("postgres://h:5432/db?password=a@secret", "postgres://h:***"),
-            ("postgres://h/db?passw%6frd=secret", "postgres://h/db?passw%6frd=***"),
-            ("postgres://h/db?Pasword=secret&PWD=x", "postgres://h/db?Pasword=***&PWD=***"),
-            ("postgres://h/db?passfile=/x&user=ann@home", "postgres://h/db?passfile=/x&user=ann@home"),
-            ("s3://bucket/prefix?endpoint=https://ann:secret@h", "s3://bucket/prefix?endpoint=https:***"),
-            ("s3://bucket/prefix", "s3://bucket/prefix"),
-        ] {
-            assert_eq!(without_password(url), shown);
         }
     }
 }
