@@ -139,7 +139,7 @@ pub fn calibrate(url: &str, options: &Options, watch: &mut Watch<'_>) -> Result<
         (store.url().to_owned(), Costs::of(&store)?, store.cost()?, images)
     };
     // What a server's machine has in its memory is not ours to make it forget.
-    let path = store.split_once(':').filter(|_| !store.contains("://")).map(|(_, path)| path);
+    let path = store.split_once(':').filter(|_| !backends::is_on_server(&store)).map(|(_, path)| path);
     let cannot =
         |error| Error::io(format!("cannot make the system forget what is in {}", path.unwrap_or_default()), error);
     let files =

@@ -7,7 +7,7 @@ use pinako::{Error, ErrorKind, Result, backends};
 /// The URL of a store of its own for `folder`, of the backend of that name, or on a server beside the store that its URL
 /// would mean: under the names of the folder and the one above it, which no other run has.
 pub(crate) fn url(backend: &str, folder: &Path) -> Result<String> {
-    match is_on_server(backend) {
+    match backends::is_on_server(backend) {
         true => beside(backend, folder),
         false => Ok(format!("{backend}:{}", text(&folder.join("store"))?)),
     }
@@ -15,12 +15,7 @@ pub(crate) fn url(backend: &str, folder: &Path) -> Result<String> {
 
 /// Deletes what a server has of that store; what is in the folder goes with it.
 pub(crate) fn delete(backend: &str, folder: &Path) -> Result<()> {
-    if is_on_server(backend) { backends::delete(&beside(backend, folder)?) } else { Ok(()) }
-}
-
-/// Whether the name of a backend is the URL of a server.
-pub(crate) fn is_on_server(backend: &str) -> bool {
-    backend.contains("://")
+    if backends::is_on_server(backend) { backends::delete(&beside(backend, folder)?) } else { Ok(()) }
 }
 
 /// Beside the store that `url` would mean, on its server.

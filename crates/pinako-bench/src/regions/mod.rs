@@ -130,6 +130,7 @@ impl Options {
             return Err(invalid("a store is measured, a device is predicted: not both at once"));
         }
         if let Some(store) = options.store.as_deref().filter(|store| !stores::Options::is_backend(store)) {
+            let store = backends::without_password(store);
             return Err(invalid(format!("{store:?} is no kind of store")).with_hint(format!(
                 "choose from {}, object, or give the URL of a server",
                 stores::Options::BACKENDS.join(", ")

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use pinako::{Durability, Result, Store};
+use pinako::{Durability, Result, Store, backends};
 
 use crate::scratch;
 
@@ -38,7 +38,7 @@ impl Contender {
     pub(super) fn of_backend(name: &str) -> Self {
         let [of_start, of_delete] = [name.to_owned(), name.to_owned()];
         Contender {
-            is_on_server: scratch::is_on_server(name),
+            is_on_server: backends::is_on_server(name),
             delete: Some(Box::new(move |folder| scratch::delete(&of_delete, folder))),
             ..Self::new(name_of(name), move |folder, opening| start(&scratch::url(&of_start, folder)?, opening))
         }

@@ -22,7 +22,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use pinako::{Error, ErrorKind, Result};
+use pinako::{Error, ErrorKind, Result, backends};
 
 use self::contender::Contender;
 use self::data::SourceImages;
@@ -76,7 +76,7 @@ impl Options {
 
     /// Whether `name` is that of a backend that can be compared, or the URL of a server that may have such.
     pub fn is_backend(name: &str) -> bool {
-        Self::BACKENDS.contains(&name) || name == "object" || name.contains("://")
+        Self::BACKENDS.contains(&name) || name == "object" || backends::is_on_server(name)
     }
 
     /// All backends at all of its counts, with a report in the folder `out`.
@@ -117,11 +117,13 @@ impl Options {
         for name in &self.backends {
             if !Self::is_backend(name) {
                 let hint = format!("choose from {}, object, or give the URL of a server", Self::BACKENDS.join(", "));
+                let name = backends::without_password(name);
                 return Err(invalid(format!("{name:?} is no backend that can be compared")).with_hint(hint));
             }
             if !seen.contains(name) {
                 if let Some(other) = seen.iter().find(|other| name_of(other) == name_of(name)) {
-                    return Err(invalid(format!("{other} and {name} would have the same name in the report")));
+                    let [one, other] = [name, other].map(|url| backends::without_password(url));
+                    return Err(invalid(format!("{other} and {one} would have the same name in the report")));
                 }
                 seen.push(name.clone());
             }

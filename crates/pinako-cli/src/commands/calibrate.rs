@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use pinako::{Progress, Result, Store};
+use pinako::{Progress, Result, Store, backends};
 use pinako_bench::calibrate::{self, Options, Report};
 use pinako_bench::figures;
 
@@ -33,7 +33,7 @@ fn to_text(found: &Report) -> String {
     let percent = |part: f64| format!("{:.0} %", part * 100.0);
     let how = match found.is_cold {
         true => "cold",
-        false if found.store.contains("://") => "over the network, from whatever the server had in memory",
+        false if backends::is_on_server(&found.store) => "over the network, from whatever the server had in memory",
         false => "from memory: its file system does not forget, so these are no times of a disk",
     };
     let pairs = [

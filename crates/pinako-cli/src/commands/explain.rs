@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use pinako::export::{FileFormat, write_file};
 use pinako::plan::Budget;
-use pinako::{Error, ErrorKind, ImageFormat, Progress, Result};
+use pinako::{Error, ErrorKind, ImageFormat, Progress, Result, backends};
 use pinako_bench::explain::{self, Explanation, MEASURING_SECONDS, Options, Way};
 use pinako_bench::figures;
 
@@ -94,7 +94,7 @@ fn to_text(found: &Explanation, args: &ExplainArgs) -> String {
     }
     if args.run {
         text += "\n\nmeasured: the median";
-        if !args.store.contains("://") {
+        if !backends::is_on_server(&args.store) {
             text += ", with all that is read in the cache";
         }
         if args.device.is_some() {

@@ -17,7 +17,7 @@ mod verify;
 
 use std::process::ExitCode;
 
-use pinako::{Durability, Error, ErrorKind, OpenOptions, Result, Store};
+use pinako::{Durability, Error, ErrorKind, OpenOptions, Result, Store, backends};
 
 use crate::args::{Args, Command, DecodeArgs};
 use crate::report;
@@ -65,7 +65,7 @@ fn open_or_create(options: &OpenOptions, url: &str) -> Result<Store> {
 
 /// Says what links in `store` mean where others reach it from other machines.
 fn say_whose_links(store: &Store) {
-    if store.url().contains("://") {
+    if backends::is_on_server(store.url()) {
         report::say("the links are paths on this machine: others need the files at the same places");
     }
 }

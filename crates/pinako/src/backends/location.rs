@@ -111,6 +111,11 @@ pub fn absolute_url(url: &str) -> Result<String> {
     Ok(format!("{scheme}{text}"))
 }
 
+/// Whether `url` is that of a store on a server.
+pub fn is_on_server(url: &str) -> bool {
+    matches!(Location::of_scheme(url), Ok(Some(Location { place: Place::Server(_), .. })))
+}
+
 /// The scheme of a URL that no kind of store is known to have, if that is what `text` looks like, and not a bare path.
 pub(super) fn unknown_scheme(text: &str) -> Option<&str> {
     let (scheme, rest) = text.split_once(':')?;
@@ -168,6 +173,16 @@ mod tests {
             assert_eq!(absolute_url(url).unwrap(), url);
         }
         assert!(absolute_url("lmdb:").unwrap_err().to_string().contains("names no path"));
+    }
+
+    #[test]
+    fn a_path_that_looks_like_a_url_is_on_no_server() {
+        for url in ["postgres://h/db", "postgresql://h", "s3://bucket/a", "gs://bucket", "az://box"] {
+            assert!(is_on_server(url), "{url}");
+        }
+        for url in ["object:/a", "files:/a://b", "/a://b", "new://x", "s3:b", "memory:", "lmdb:", ""] {
+            assert!(!is_on_server(url), "{url}");
+        }
     }
 
     #[test]

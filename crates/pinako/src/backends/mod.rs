@@ -28,7 +28,7 @@ mod sqlite;
 mod writer_lock;
 
 pub(crate) use cost_file::CostFile;
-pub use location::{absolute_url, without_password};
+pub use location::{absolute_url, is_on_server, without_password};
 pub use memory::Memory;
 
 use std::ffi::OsStr;
