@@ -459,8 +459,8 @@ pub struct VacuumArgs {
     pub store: String,
 
     /// Keep what was replaced less than so long ago: an hour at least; what was left behind stays an hour more
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "7d")]
-    pub keep: Duration,
+    #[arg(long, value_name = "TIME", default_value_t = VacuumArgs::KEEP.into())]
+    pub keep: humantime::Duration,
 
     /// Only say what would be deleted, by this machine's clock instead of the server's; writes nothing
     #[arg(long)]

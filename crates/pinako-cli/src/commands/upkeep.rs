@@ -110,7 +110,7 @@ pub fn compact(args: &CompactArgs) -> Result<ExitCode> {
 pub fn vacuum(args: &VacuumArgs) -> Result<ExitCode> {
     let store = if args.dry_run { Store::options().open_read_only(&args.store)? } else { Store::open(&args.store)? };
     let waiting = Waiting::start("vacuuming");
-    let gone = store.vacuum(args.keep, args.dry_run)?;
+    let gone = store.vacuum(*args.keep, args.dry_run)?;
     drop(waiting);
     let text = |objects: u64, bytes: u64| {
         let plural = if objects == 1 { "" } else { "s" };
