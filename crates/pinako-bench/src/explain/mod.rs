@@ -171,18 +171,18 @@ pub fn explain(store: &Store, id: Id, region: Region, options: &Options, watch: 
     }
     if options.measure {
         let same = |one: &plan::Plan, other: &plan::Plan| one.grown == other.grown && one.reads == other.reads;
-        let first_like = |place: usize| plans[..place].iter().position(|other| same(other, &plans[place]));
-        let timed: Vec<usize> =
-            (0..ways.len()).filter(|&place| place >= plans.len() || first_like(place).is_none()).collect();
+        // The first way that reads the same, which may be that at the place itself: it is timed for all.
+        let firsts: Vec<usize> = (0..ways.len())
+            .map(|place| plans[..place].iter().position(|other| same(other, &plans[place])).unwrap_or(place))
+            .collect();
+        let timed: Vec<usize> = (0..ways.len()).filter(|&place| firsts[place] == place).collect();
         measure(&mut ways, &timed, watch, &|place| match strategies.get(place) {
             Some(&strategy) => store.region_by(id, region, strategy, budget(strategy, options)),
             None => store.region(id, region),
         })
         .map_err(at_id)?;
-        for place in 0..plans.len() {
-            if let Some(other) = first_like(place) {
-                ways[place].measured_seconds = ways[other].measured_seconds;
-            }
+        for (place, first) in firsts.into_iter().enumerate() {
+            ways[place].measured_seconds = ways[first].measured_seconds;
         }
     }
     let pixel_size = descriptor.shape.pixel_size(descriptor.sample_type);
