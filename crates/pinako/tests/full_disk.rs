@@ -1,51 +1,20 @@
 //! A disk that runs full during an append costs that append and nothing else, and the error says what to do.
-//!
-//! The disk is a small tmpfs, which only root can mount: elsewhere these tests skip themselves, but not in CI.
+
+#[path = "../src/backends/small_disk.rs"]
+mod small_disk;
 
 use std::fs;
-use std::path::PathBuf;
-use std::process::Command;
 
 use pinako::backend::{Backend, Entry, Payload};
 use pinako::backends::{self, Mode};
 use pinako::conformance::{assert_holds, pattern};
 use pinako::{Descriptor, Durability, Encoding, Error, ErrorKind, ImageFormat, Layout, SampleType, Shape};
-use tempfile::TempDir;
 
-/// A file system of its own, unmounted in the end.
-struct SmallDisk {
-    folder: TempDir,
-}
+use small_disk::SmallDisk;
 
-const DISK_BYTES: usize = 32 << 20;
+const DISK_MEGABYTES: u64 = 32;
 /// What is freed after the disk ran full.
 const FILLER_BYTES: usize = 12 << 20;
-
-impl SmallDisk {
-    fn mount(scheme: &str) -> Option<SmallDisk> {
-        let folder = tempfile::tempdir().unwrap();
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={DISK_BYTES}"), "tmpfs"])
-            .arg(folder.path())
-            .output();
-        if mounted.as_ref().is_ok_and(|output| output.status.success()) {
-            return Some(SmallDisk { folder });
-        }
-        assert!(std::env::var_os("CI").is_none(), "a small disk must be mounted in CI: {mounted:?}");
-        eprintln!("skipped: a full disk under {scheme}: cannot mount a tmpfs");
-        None
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(self.folder.path()).status();
-    }
-}
 
 /// Some 600 KB of images, one of them streamed.
 fn batch(number: u64) -> Vec<(Descriptor, Vec<u8>)> {
@@ -106,7 +75,7 @@ fn assert_says_what_to_do(error: &Error) {
 }
 
 fn survives_a_full_disk(scheme: &str) {
-    let Some(disk) = SmallDisk::mount(scheme) else { return };
+    let Some(disk) = SmallDisk::mount(DISK_MEGABYTES) else { return };
     let url = format!("{scheme}:{}", disk.path("store").display());
     let open = |mode| backends::open(&url, mode, Durability::Full).unwrap();
     let filler = disk.path("filler");

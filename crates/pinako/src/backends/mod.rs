@@ -24,6 +24,8 @@ mod read_ahead;
 #[cfg(feature = "cloud")]
 mod runtime;
 mod sealed;
+#[cfg(test)]
+mod small_disk;
 mod sqlite;
 mod writer_lock;
 

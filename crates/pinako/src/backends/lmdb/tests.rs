@@ -16,6 +16,7 @@ use super::payload::PIECE;
 use super::*;
 use crate::backend::{Payload, WRITER_PATIENCE};
 use crate::backends::folder::faults;
+use crate::backends::small_disk::SmallDisk;
 use crate::conformance::pattern;
 use crate::descriptor::Descriptor;
 use crate::{Encoding, ErrorKind, ImageFormat, SampleType, Shape, Store};
@@ -414,48 +415,14 @@ fn a_store_that_another_process_has_open_is_not_compacted() {
     assert_eq!(payload(&*store, 0).unwrap().unwrap(), vec![1; 5000]);
 }
 
-/// A small file system that can be filled and made read-only, which only root can mount; unmounted in the end.
-struct Disk(TempDir);
-
-impl Disk {
-    fn mount(megabytes: u64) -> Option<Disk> {
-        let folder = tempfile::tempdir().unwrap();
-        let size = format!("size={megabytes}m");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(folder.path()).output();
-        if mounted.as_ref().is_ok_and(|output| output.status.success()) {
-            return Some(Disk(folder));
-        }
-        assert!(std::env::var_os("CI").is_none(), "a disk must be mounted in CI: {mounted:?}");
-        eprintln!("skipped: a file system of its own: cannot mount a tmpfs");
-        None
-    }
-
-    /// Leaves no room at all.
-    fn fill(&self) {
-        let mut file = File::create(self.0.path().join("full")).unwrap();
-        while file.write_all(&[0; 4096]).is_ok() {}
-    }
-
-    fn make_read_only(&self) {
-        let status = Command::new("mount").args(["-o", "remount,ro"]).arg(self.0.path()).status();
-        assert!(status.unwrap().success());
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
-    }
-}
-
 #[test]
 fn a_store_on_a_read_only_file_system_can_be_read() {
-    let Some(disk) = Disk::mount(16) else { return };
-    let path = disk.0.path().join("store");
+    let Some(disk) = SmallDisk::mount(16) else { return };
+    let path = disk.path("store");
     let store = open(&path, Mode::Create).unwrap();
     append(&*store, &[vec![4; 5000]]).unwrap();
     drop(store);
-    disk.make_read_only();
+    disk.set_read_only(true);
     assert_eq!(open(&path, Mode::Write).unwrap_err().kind(), ErrorKind::Denied);
     let store = open(&path, Mode::Read).unwrap();
     assert_eq!(payload(&*store, 0).unwrap().unwrap(), vec![4; 5000]);
@@ -466,8 +433,8 @@ fn a_store_on_a_read_only_file_system_can_be_read() {
 
 #[test]
 fn on_a_full_disk_a_store_can_be_read_and_fails_clearly_to_be_written() {
-    let Some(disk) = Disk::mount(4) else { return };
-    let path = disk.0.path().join("store");
+    let Some(disk) = SmallDisk::mount(4) else { return };
+    let path = disk.path("store");
     append(&*open(&path, Mode::Create).unwrap(), &[vec![4; 5000]]).unwrap();
     fs::remove_file(path.join(LOCK_FILE)).unwrap(); // as in a copy that was made without it
     disk.fill();
@@ -475,14 +442,14 @@ fn on_a_full_disk_a_store_can_be_read_and_fails_clearly_to_be_written() {
     assert!(error.hint().unwrap().contains("free some space"), "{error}");
     let store = open(&path, Mode::Read).unwrap();
     assert_eq!(payload(&*store, 0).unwrap().unwrap(), vec![4; 5000]);
-    let error = open(&disk.0.path().join("new"), Mode::Create).unwrap_err();
+    let error = open(&disk.path("new"), Mode::Create).unwrap_err();
     assert!(error.hint().unwrap().contains("free some space"), "{error}");
 }
 
 #[test]
 fn an_append_that_fills_the_disk_says_so_and_gives_its_room_back() {
-    let Some(disk) = Disk::mount(8) else { return };
-    let store = open(&disk.0.path().join("store"), Mode::Create).unwrap();
+    let Some(disk) = SmallDisk::mount(8) else { return };
+    let store = open(&disk.path("store"), Mode::Create).unwrap();
     append(&*store, &[vec![1; 1 << 20]]).unwrap();
     let error = append(&*store, &[vec![2; 9 << 20]]).unwrap_err();
     assert!(error.hint().unwrap().contains("free some space"), "{error}");
@@ -494,8 +461,8 @@ fn an_append_that_fills_the_disk_says_so_and_gives_its_room_back() {
 #[test]
 fn an_append_that_fills_the_disk_before_it_is_committed_says_so() {
     for megabytes in [20, 22, 24] {
-        let Some(disk) = Disk::mount(megabytes) else { return };
-        let store = open(&disk.0.path().join("store"), Mode::Create).unwrap();
+        let Some(disk) = SmallDisk::mount(megabytes) else { return };
+        let store = open(&disk.path("store"), Mode::Create).unwrap();
         // LMDB keeps 16 MiB of changed pages and writes the others while more is put: here the disk takes none of a
         // write, there a part of one.
         let error = append(&*store, &vec![vec![1; 3000]; 20_000]).unwrap_err();
