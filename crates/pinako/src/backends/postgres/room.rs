@@ -4,6 +4,10 @@
 //! can be depends on how long rows are. So rows are placed here as `VACUUM FULL` places them: in their order, each on the
 //! last page where it fits there, else on a new one. For that they are looked through, without the long values that stand
 //! outside them; of the indexes, an estimate does.
+//!
+//! No sum over the rows would do. Rows of 3100 bytes leave a quarter of their pages empty, rows of 4000 bytes 2 %; and where
+//! each counts as a part of a page of its like, rows of 4000, 30 and 2600 bytes in turn make 16 % less than they take. A
+//! tenth is tolerated: a compact table would be written anew each time.
 
 use super::connection::Connection;
 use super::image::value;
