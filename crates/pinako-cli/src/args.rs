@@ -18,7 +18,7 @@ use crate::pick::{ImagePick, LabelPick};
 pub use bench::{BenchArgs, BenchRegionsArgs, BenchStoresArgs, Experiment};
 pub use regions::{CalibrateArgs, ExplainArgs, RelayoutArgs};
 
-const EXIT_CODES: &str = "\
+const STORES_AND_EXIT_CODES: &str = "\
 Stores:
   lmdb:DIR  files:DIR  hdf5:DIR  sqlite:FILE  object:DIR, or the path of a store, whatever kind it
   is of. A new store at a bare path is LMDB's.
@@ -34,7 +34,7 @@ Exit codes:
 
 /// Stores millions of images, or a few enormous ones, and gives back any of them, fast.
 #[derive(Debug, Parser)]
-#[command(name = "pinako", version, max_term_width = 100, arg_required_else_help = true, after_help = EXIT_CODES)]
+#[command(name = "pinako", version, max_term_width = 100, arg_required_else_help = true, after_help = STORES_AND_EXIT_CODES)]
 #[command(disable_help_subcommand = true)]
 pub struct Args {
     #[command(subcommand)]

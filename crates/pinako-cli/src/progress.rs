@@ -26,14 +26,7 @@ pub struct Waiting(ProgressBar);
 impl Waiting {
     /// Shows `what` is being done, until it is dropped.
     pub fn start(what: &'static str) -> Self {
-        let bar = match std::io::stderr().is_terminal() {
-            true => ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10)),
-            false => ProgressBar::hidden(),
-        };
-        bar.set_style(ProgressStyle::with_template("{prefix} {spinner} {elapsed}").expect("a sound template"));
-        bar.set_prefix(what);
-        bar.enable_steady_tick(Duration::from_millis(100));
-        Waiting(bar)
+        Waiting(bar(what, ProgressStyle::with_template("{prefix} {spinner} {elapsed}").expect("a sound template")))
     }
 }
 
@@ -65,13 +58,7 @@ impl Job {
     /// Starts the clock of a job on something else.
     pub fn counting(what: &'static str, unit: &'static str) -> Self {
         interrupt::listen();
-        let bar = match std::io::stderr().is_terminal() {
-            true => ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10)),
-            false => ProgressBar::hidden(),
-        };
-        bar.set_style(style(SPINNER, unit));
-        bar.set_prefix(what);
-        bar.enable_steady_tick(Duration::from_millis(100)); // which then is what draws
+        let bar = bar(what, style(SPINNER, unit));
         let now = Instant::now();
         Job { what: what.to_owned(), unit, bar, started: now, last_line: now, first: None }
     }
@@ -121,6 +108,18 @@ impl Drop for Job {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
     }
+}
+
+/// A bar on a terminal, and none elsewhere, of which nobody knows yet how long it gets.
+fn bar(what: &'static str, style: ProgressStyle) -> ProgressBar {
+    let bar = match std::io::stderr().is_terminal() {
+        true => ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10)),
+        false => ProgressBar::hidden(),
+    };
+    bar.set_style(style);
+    bar.set_prefix(what);
+    bar.enable_steady_tick(Duration::from_millis(100)); // which then is what draws
+    bar
 }
 
 fn position(progress: Progress) -> u64 {

@@ -92,7 +92,18 @@ fn is_broken_pipe(error: &Error) -> bool {
         .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
 }
 
-/// The standard output, buffered; flush it with [`done`].
+/// Writes all of `bytes` to the standard output.
+pub fn print(bytes: &[u8]) -> pinako::Result<()> {
+    let mut out = output();
+    written(out.write_all(bytes).and_then(|()| out.flush()))
+}
+
+/// The same of a line, which gets its end.
+pub fn print_line(line: &str) -> pinako::Result<()> {
+    print(format!("{line}\n").as_bytes())
+}
+
+/// The standard output, buffered: it has to be flushed, or a failure would not be told.
 pub fn output() -> io::BufWriter<io::StdoutLock<'static>> {
     io::BufWriter::new(io::stdout().lock())
 }

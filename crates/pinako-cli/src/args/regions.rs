@@ -13,11 +13,10 @@ use crate::pick::ImagePick;
 ///
 /// A read costs t1 seconds however short it is, and a byte t2. So it may pay to read what is between two pieces of the
 /// rectangle, too, and to throw it away. Strategies: exact reads every piece by itself, where pieces in the same block of the
-/// device are one read; grow:N grows the rectangle to
-/// multiples of 2^N pixels; paper is grow:N with the N that CS-TR-3991 finds best at these costs; optimal, which all
-/// commands use, reads over those gaps that are cheaper to read than to leave out. What it chose from is shown below: for
-/// some numbers of reads, from all pieces by themselves down to a single read, the fewest bytes that these take; all of
-/// them are in --json.
+/// device are one read; grow:N grows the rectangle to multiples of 2^N pixels; paper is grow:N with the N that CS-TR-3991
+/// finds best at these costs; optimal, which all commands use, reads over those gaps that are cheaper to read than to leave
+/// out. What it chose from is shown below: for some numbers of reads, from all pieces by themselves down to a single read,
+/// the fewest bytes that these take; all of them are in --json.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -80,7 +79,8 @@ pub struct ExplainArgs {
 /// made to forget. Two figures say how well they foretell what was measured.
 ///
 /// What was found is kept beside the store, in STORE/.cost.json or FILE-cost.json, or for one on a server in your own cache,
-/// ~/.cache/pinako/cost, and used by whoever opens it from then on. It is true of the disk that the store is on: calibrate a store again that was moved to another.
+/// ~/.cache/pinako/cost, and used by whoever opens it from then on. It is true of the disk that the store is on: calibrate a
+/// store again that was moved to another.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -1,6 +1,5 @@
 //! `pinako calibrate`
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use pinako::{Progress, Result, Store, backends};
@@ -9,7 +8,7 @@ use pinako_bench::figures;
 
 use crate::args::CalibrateArgs;
 use crate::progress::Job;
-use crate::report::{self, written};
+use crate::report;
 use crate::table;
 
 pub fn run(args: &CalibrateArgs) -> Result<ExitCode> {
@@ -17,12 +16,11 @@ pub fn run(args: &CalibrateArgs) -> Result<ExitCode> {
     let mut job = Job::counting("measuring", "reads");
     let options = Options { seconds: args.seconds, ..Options::default() };
     let found = calibrate::calibrate(&args.store, &options, &mut |reads| {
-        job.watch(Progress { images: reads, total: None, bytes: 0, percent: None })
+        job.watch(Progress { images: reads, ..Progress::default() })
     })?;
     job.finish();
     let text = if args.json { table::to_json_line(&found) } else { to_text(&found) };
-    let mut out = report::output();
-    written(writeln!(out, "{text}").and_then(|()| out.flush()))?;
+    report::print_line(&text)?;
     let file = Store::options().open_read_only(&args.store)?.keep_calibration(&found.calibration())?;
     report::say(format_args!("regions are planned by this from now on; it is kept in {}", file.display()));
     Ok(ExitCode::SUCCESS)

@@ -1,6 +1,5 @@
 //! `pinako completions`
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use clap::CommandFactory;
@@ -12,7 +11,6 @@ use crate::report;
 pub fn run(args: &CompletionsArgs) -> Result<ExitCode> {
     let mut script = Vec::new(); // `generate` panics where it cannot write
     clap_complete::generate(args.shell, &mut Args::command(), "pinako", &mut script);
-    let mut out = report::output();
-    report::written(out.write_all(&script).and_then(|()| out.flush()))?;
+    report::print(&script)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,6 +1,5 @@
 //! `pinako explain`
 
-use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::ExitCode;
@@ -13,7 +12,7 @@ use pinako_bench::figures;
 
 use crate::args::ExplainArgs;
 use crate::progress::Job;
-use crate::report::{self, written};
+use crate::report;
 use crate::table;
 
 /// About so many plans of the frontier are shown; JSON has them all.
@@ -35,7 +34,7 @@ pub fn run(args: &ExplainArgs) -> Result<ExitCode> {
     let found = match args.run {
         true => {
             let mut job = Job::counting("measuring", "readings");
-            let watch = &mut |readings| job.watch(Progress { images: readings, total: None, bytes: 0, percent: None });
+            let watch = &mut |readings| job.watch(Progress { images: readings, ..Progress::default() });
             explain::explain(&store, id, args.region, &options, watch)?
         }
         false => explain::explain(&store, id, args.region, &options, &mut |_| ControlFlow::Continue(()))?,
@@ -53,8 +52,7 @@ pub fn run(args: &ExplainArgs) -> Result<ExitCode> {
         true => table::to_json_line(&found),
         false => to_text(&found, args),
     };
-    let mut out = report::output();
-    written(writeln!(out, "{text}").and_then(|()| out.flush()))?;
+    report::print_line(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,13 +1,12 @@
 //! `pinako get`
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use pinako::export::{FileFormat, image_file, write_file};
 use pinako::{Error, ErrorKind, ImageFormat, Result};
 
 use crate::args::GetArgs;
-use crate::report::{self, written};
+use crate::report;
 
 pub fn run(args: &GetArgs) -> Result<ExitCode> {
     if args.output.is_none() && report::output_is_terminal() {
@@ -26,10 +25,7 @@ pub fn run(args: &GetArgs) -> Result<ExitCode> {
     };
     match &args.output {
         Some(file) => write_file(file, &bytes)?,
-        None => {
-            let mut out = report::output();
-            written(out.write_all(&bytes).and_then(|()| out.flush()))?;
-        }
+        None => report::print(&bytes)?,
     }
     Ok(ExitCode::SUCCESS)
 }

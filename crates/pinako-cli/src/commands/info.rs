@@ -1,7 +1,6 @@
 //! `pinako info`
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::process::ExitCode;
 
 use pinako::backend::{Footprint, Properties};
@@ -12,7 +11,7 @@ use serde::Serialize;
 
 use crate::args::InfoArgs;
 use crate::progress::Job;
-use crate::report::{self, written};
+use crate::report;
 use crate::table::{self, ImageJson};
 
 /// Kinds of images, and labels, that are told apart, so that memory is bounded; the images of others are counted
@@ -29,8 +28,7 @@ pub fn run(args: &InfoArgs) -> Result<ExitCode> {
         Some(image) => about_image(&store, image.resolve(&store)?, args.json)?,
         None => about_store(&store, args.json)?,
     };
-    let mut out = report::output();
-    written(writeln!(out, "{}", text.trim_end()).and_then(|()| out.flush()))?;
+    report::print_line(text.trim_end())?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,16 +1,15 @@
 //! `pinako relayout`
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use pinako::{Progress, Result, Store};
 
 use crate::args::RelayoutArgs;
 use crate::progress::Job;
-use crate::report::{self, written};
+use crate::report;
 
 pub fn run(args: &RelayoutArgs) -> Result<ExitCode> {
-    let store = Store::options().open(&args.store)?;
+    let store = Store::open(&args.store)?;
     // All are looked up first: one that is not there must not be found out when others have changed. And an image that is
     // named twice has another id by then.
     let mut ids = Vec::new();
@@ -20,13 +19,12 @@ pub fn run(args: &RelayoutArgs) -> Result<ExitCode> {
             ids.push(id);
         }
     }
-    let mut out = report::output();
     let mut job = Job::start("relayout");
     let total = Some(ids.len() as u64);
     for (images, id) in ids.into_iter().enumerate() {
         let done = Progress { images: images as u64, total, ..Progress::default() };
         let id = store.relayout(id, args.layout, &mut |at| job.watch(Progress { percent: at.percent, ..done }))?;
-        job.bar().suspend(|| written(writeln!(out, "{id}").and_then(|()| out.flush())))?;
+        job.bar().suspend(|| report::print_line(&id.to_string()))?;
     }
     Ok(ExitCode::SUCCESS)
 }

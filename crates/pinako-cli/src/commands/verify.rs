@@ -1,6 +1,5 @@
 //! `pinako verify`
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use pinako::store::Problem;
@@ -9,7 +8,7 @@ use serde::Serialize;
 
 use crate::args::VerifyArgs;
 use crate::progress::{self, Job, images_text};
-use crate::report::{self, written};
+use crate::report;
 use crate::table;
 
 /// A problem as `--json` shows it.
@@ -54,6 +53,5 @@ fn show(problem: &Problem, json: bool) -> Result<()> {
             None => report::printable(&text),
         },
     };
-    let mut out = report::output();
-    written(writeln!(out, "{line}").and_then(|()| out.flush()))
+    report::print_line(&line)
 }

@@ -3,7 +3,6 @@
 mod regions;
 mod stores;
 
-use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -13,7 +12,7 @@ use serde::Serialize;
 
 use crate::args::{BenchArgs, Experiment};
 use crate::progress::Job;
-use crate::report::{self, written};
+use crate::report;
 use crate::table;
 
 pub fn run(args: &BenchArgs) -> Result<ExitCode> {
@@ -34,8 +33,7 @@ fn finish<R: Serialize>(
 ) -> Result<ExitCode> {
     let took = job.finish();
     let text = if json { table::to_json_line(found) } else { to_text(found) };
-    let mut output = report::output();
-    written(writeln!(output, "{text}").and_then(|()| output.flush()))?;
+    report::print_line(&text)?;
     let seconds = figures::seconds(took.as_secs_f64());
     report::say(format_args!("{measured} in {seconds}; the report is in {}", out.display()));
     Ok(ExitCode::SUCCESS)

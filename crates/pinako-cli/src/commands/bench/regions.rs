@@ -24,7 +24,7 @@ pub fn run(args: &BenchRegionsArgs) -> Result<ExitCode> {
     let mut job = Job::counting("measuring", "queries");
     let found = regions::run(&options, &mut |progress| {
         job.step(progress.step);
-        job.watch(Progress { images: progress.queries, total: None, ..Progress::default() })
+        job.watch(Progress { images: progress.queries, ..Progress::default() })
     })?;
     super::finish(job, "done", &found, args.json, to_text, &args.out)
 }
