@@ -204,7 +204,10 @@ impl Region {
     }
 
     /// The shape of the image that the region of an image with `channels` channels is.
-    pub(crate) fn shape(self, channels: u16) -> Result<Shape> {
+    ///
+    /// # Errors
+    /// As [`Shape::new`].
+    pub fn shape(self, channels: u16) -> Result<Shape> {
         Shape::new(self.height, self.width, channels)
     }
 

@@ -95,6 +95,10 @@ fn regions_are_crops(store: &Store) {
             }
         }
         prop_assert!(store.regions(&asked).unwrap() == expected);
+        let bytes = expected.iter().flat_map(Image::bytes).copied().collect::<Vec<u8>>();
+        let mut out = vec![0; bytes.len()];
+        store.regions_into(&asked, &mut out).unwrap();
+        prop_assert!(out == bytes);
         prop_assert_eq!(store.region(asked[0].0, asked[0].1).unwrap(), expected[0].clone());
         Ok(())
     });
@@ -189,7 +193,9 @@ fn only_what_is_planned_is_read_and_shared_bytes_once() {
         let planned = requests(plan::Strategy::Optimal);
         counts.reset();
         store.regions(&both.collect::<Vec<_>>()).unwrap();
-        assert_eq!((counts.reads(), counts.calls(Operation::Read)), (planned, 1), "{layout}");
+        let mut reads = counts.reads(); // by several threads
+        reads.sort_by_key(|read| (read.id, read.range.start));
+        assert_eq!(reads, planned, "{layout}");
         assert!(counts.bytes_read() < image.bytes().len() as u64, "{layout}");
     }
 }
@@ -249,7 +255,7 @@ fn a_backend_that_gives_too_little_or_nothing_is_an_error_and_no_wrong_pixel() {
             (Operation::Read, &mut || exact(&store, id)),
             (Operation::Fetch, &mut || store.image(id).map(drop)),
             (Operation::Fetch, &mut || store.payload(id).map(drop)),
-            (Operation::Fetch, &mut || store.images_into(&[id, id + 1], &mut whole)),
+            (Operation::Fetch, &mut || store.images_into(&[id, id + 1], &mut whole).map(drop)),
             (Operation::Describe, &mut || store.region(id, region).map(drop)),
         ];
         for (number, (operation, read)) in ways.iter_mut().enumerate() {
@@ -282,5 +288,8 @@ fn regions_that_are_not_there_are_refused() {
     assert_eq!(store.region(id + 1, "0,0,1,1".parse().unwrap()).unwrap_err().kind(), ErrorKind::NotFound);
     let error = store.region_into(id, "0,0,2,2".parse().unwrap(), &mut [0; 11]).unwrap_err();
     assert!(error.to_string().contains("11 bytes for a region of 12"), "{error}");
+    let error = store.regions_into(&[(id, "0,0,2,2".parse().unwrap()); 3], &mut [0; 35]).unwrap_err();
+    assert!(error.to_string().contains("35 bytes for regions of 36"), "{error}");
     assert_eq!(store.regions(&[]).unwrap(), []);
+    store.regions_into(&[], &mut []).unwrap();
 }

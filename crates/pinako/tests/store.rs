@@ -74,10 +74,12 @@ fn images_of_all_kinds_share_a_store_and_come_back() {
 fn many_images_of_one_shape_fill_a_buffer_in_the_order_asked() {
     on_every_backend(|store, _| {
         let images: Vec<Image> = (0..600).map(|seed| image(seed, 4, 4, 3, SampleType::U8)).collect();
-        store.append(images.iter().map(NewImage::pixels)).unwrap();
+        let label = |id: u64| (!id.is_multiple_of(3)).then_some(id as i64 * 5);
+        store.append(images.iter().zip(0..).map(|(image, id)| NewImage::pixels(image).label(label(id)))).unwrap();
         let ids: Vec<u64> = (0..2000).map(|i| i * 7 % 600).collect();
         let mut out = vec![0; ids.len() * 48];
-        store.images_into(&ids, &mut out).unwrap();
+        let labels = store.images_into(&ids, &mut out).unwrap();
+        assert!(labels.into_iter().eq(ids.iter().map(|&id| label(id))));
         for (id, bytes) in ids.iter().zip(out.chunks(48)) {
             assert_eq!(bytes, images[*id as usize].bytes());
         }

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::Store;
 use super::pushed::Pushed;
 use crate::checksum;
-use crate::descriptor::{Descriptor, Id, Link};
+use crate::descriptor::{Descriptor, Id, Label, Link};
 use crate::error::{Error, Result};
 use crate::image::Image;
 
@@ -71,14 +71,14 @@ impl Store {
     }
 
     /// Many images of one shape and sample type, one after another into `out`, in the order asked, read and decoded in
-    /// parallel without further copies.
+    /// parallel without further copies. Gives their labels, which are read with them anyway.
     ///
     /// # Errors
     /// `InvalidInput` where they do not agree in shape and sample type, or `out` has not exactly their bytes; else as
     /// [`image`](Self::image).
-    pub fn images_into(&self, ids: &[Id], out: &mut [u8]) -> Result<()> {
+    pub fn images_into(&self, ids: &[Id], out: &mut [u8]) -> Result<Vec<Option<Label>>> {
         let Some(&first) = ids.first() else {
-            return if out.is_empty() { Ok(()) } else { Err(self.here(wrong_buffer(out.len(), 0, 0))) };
+            return if out.is_empty() { Ok(Vec::new()) } else { Err(self.here(wrong_buffer(out.len(), 0, 0))) };
         };
         let like = self.descriptor(first)?;
         let length = usize::try_from(like.image_bytes()).ok();
@@ -86,7 +86,8 @@ impl Store {
             return Err(self.here(wrong_buffer(out.len(), ids.len(), like.image_bytes())));
         };
         let chunk = self.chunk(ids.len(), CHUNK);
-        ids.par_chunks(chunk).zip(out.par_chunks_mut(chunk * length)).try_for_each(|(ids, out)| {
+        let labels = ids.par_chunks(chunk).zip(out.par_chunks_mut(chunk * length)).map(|(ids, out)| {
+            let mut labels = vec![None; ids.len()];
             self.fetch(ids, |place, descriptor, payload| {
                 if !alike(&descriptor, &like) {
                     return Err(Error::invalid(format!(
@@ -95,9 +96,12 @@ impl Store {
                     ))
                     .at_id(descriptor.id));
                 }
+                labels[place] = descriptor.label;
                 self.decoder.decode_into(&descriptor, payload, &mut out[place * length..(place + 1) * length])
-            })
-        })
+            })?;
+            Ok(labels)
+        });
+        Ok(labels.collect::<Result<Vec<_>>>()?.concat())
     }
 
     /// The stored bytes of one image.

@@ -9,6 +9,9 @@
 use std::ops::Range;
 use std::time::Instant;
 
+use parking_lot::Mutex;
+use rayon::prelude::*;
+
 use super::Store;
 use super::pushed::Pushed;
 use crate::backend::ReadRequest;
@@ -18,6 +21,9 @@ use crate::error::{Error, Result};
 use crate::image::{Image, Region};
 use crate::layout::Arrangement;
 use crate::plan::{Budget, Plan, Planner, Strategy, Timed, Together};
+
+/// Most reads that a core does at a time.
+const READS: usize = 64;
 
 impl Store {
     /// A rectangle of one image. Of raw payloads only what the optimal plan asks for is read; its checksum, which is that
@@ -36,46 +42,69 @@ impl Store {
     /// A rectangle of one image into `out`: row-major, channels last, native endian.
     ///
     /// # Errors
-    /// `InvalidInput` where `out` has not exactly its bytes; else as [`region`](Self::region).
+    /// As [`regions_into`](Self::regions_into).
     pub fn region_into(&self, id: Id, region: Region, out: &mut [u8]) -> Result<()> {
-        let descriptor = self.descriptor(id)?;
-        let expected = self.region_bytes(&descriptor, region)?;
-        if out.len() != expected {
-            return Err(self.here(
-                Error::invalid(format!("a buffer of {} bytes for a region of {expected}", out.len())).at_id(id),
-            ));
-        }
-        let reading = self.read_regions(&[descriptor], &[(0, region)], Planner::optimal, &mut [out])?;
-        self.learn(reading);
-        Ok(())
+        self.regions_into(&[(id, region)], out)
     }
 
-    /// Many rectangles, in the order asked. Those of one image are planned together, so that what several of them have is
-    /// read once.
+    /// Many rectangles, in the order asked, read on all cores. Those of one image are planned together, so that what
+    /// several of them have is read once.
     ///
     /// # Errors
     /// As [`region`](Self::region).
     pub fn regions(&self, regions: &[(Id, Region)]) -> Result<Vec<Image>> {
-        let mut ids: Vec<Id> = regions.iter().map(|&(id, _)| id).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        let descriptors = self.descriptors(&ids)?.into_iter().zip(&ids);
-        let descriptors = descriptors.map(|(descriptor, &id)| descriptor.ok_or_else(|| self.no_image(id)));
-        let descriptors: Vec<Descriptor> = descriptors.collect::<Result<_>>()?;
-        let wanted: Vec<(usize, Region)> =
-            regions.iter().map(|&(id, region)| (ids.partition_point(|&other| other < id), region)).collect();
-        let mut pixels = Vec::with_capacity(wanted.len());
-        for &(image, region) in &wanted {
-            pixels.push(vec![0; self.region_bytes(&descriptors[image], region)?]);
-        }
-        let mut out: Vec<&mut [u8]> = pixels.iter_mut().map(Vec::as_mut_slice).collect();
-        let reading = self.read_regions(&descriptors, &wanted, Planner::optimal, &mut out)?;
-        self.learn(reading);
-        let images = wanted.iter().zip(pixels).map(|(&(image, region), pixels)| {
-            let Descriptor { shape, sample_type, .. } = descriptors[image];
+        let wanted = self.wanted(regions)?;
+        let mut pixels: Vec<Vec<u8>> = wanted.lengths.iter().map(|&length| vec![0; length]).collect();
+        self.read_wanted(&wanted, pixels.iter_mut().map(Vec::as_mut_slice))?;
+        let images = wanted.regions.iter().zip(pixels).map(|(&(image, region), pixels)| {
+            let Descriptor { shape, sample_type, .. } = wanted.images[image];
             Image::from_bytes(region.shape(shape.channels())?, sample_type, pixels)
         });
         images.collect()
+    }
+
+    /// Many rectangles, one after another into `out`, as [`regions`](Self::regions) reads them.
+    ///
+    /// # Errors
+    /// `InvalidInput` where `out` has not exactly their bytes; else as [`region`](Self::region).
+    pub fn regions_into(&self, regions: &[(Id, Region)], out: &mut [u8]) -> Result<()> {
+        let wanted = self.wanted(regions)?;
+        let expected = wanted.lengths.iter().try_fold(0_usize, |sum, &length| sum.checked_add(length));
+        if expected != Some(out.len()) {
+            let expected: u128 = wanted.lengths.iter().map(|&length| length as u128).sum();
+            let wrong =
+                |what: &str| Error::invalid(format!("a buffer of {} bytes for {what} of {expected}", out.len()));
+            return Err(self.here(match regions {
+                [(id, _)] => wrong("a region").at_id(*id),
+                _ => wrong("regions"),
+            }));
+        }
+        let mut rest = out;
+        let out = wanted.lengths.iter().map(|&length| rest.split_off_mut(..length).unwrap_or_default());
+        self.read_wanted(&wanted, out)
+    }
+
+    /// Looks at what is asked for: the images, which are there, and that the regions are inside of them.
+    fn wanted(&self, regions: &[(Id, Region)]) -> Result<Wanted> {
+        let mut ids: Vec<Id> = regions.iter().map(|&(id, _)| id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let images = self.descriptors(&ids)?.into_iter().zip(&ids);
+        let images = images.map(|(descriptor, &id)| descriptor.ok_or_else(|| self.no_image(id)));
+        let images: Vec<Descriptor> = images.collect::<Result<_>>()?;
+        let regions: Vec<(usize, Region)> =
+            regions.iter().map(|&(id, region)| (ids.partition_point(|&other| other < id), region)).collect();
+        let lengths = regions.iter().map(|&(image, region)| self.region_bytes(&images[image], region));
+        Ok(Wanted { lengths: lengths.collect::<Result<_>>()?, images, regions })
+    }
+
+    /// Reads all that is wanted by the best plans, and learns from how long it took.
+    fn read_wanted<'a>(&self, wanted: &Wanted, out: impl Iterator<Item = &'a mut [u8]>) -> Result<()> {
+        let out: Vec<Mutex<&mut [u8]>> = out.map(Mutex::new).collect();
+        for reading in self.read_regions(&wanted.images, &wanted.regions, Planner::optimal, &out)? {
+            self.learn(reading);
+        }
+        Ok(())
     }
 
     /// A rectangle of one image, read as `strategy` says: for experiments. By the costs
@@ -92,7 +121,7 @@ impl Store {
             let anywhere = 0..u64::MAX;
             Ok(Together { reads, spans: vec![anywhere] })
         };
-        self.read_regions(&[descriptor], &[(0, region)], choose, &mut [&mut pixels])?;
+        self.read_regions(&[descriptor], &[(0, region)], choose, &[Mutex::new(&mut pixels)])?;
         Image::from_bytes(shape, sample, pixels)
     }
 
@@ -132,45 +161,84 @@ impl Store {
 
     /// Reads `regions`, each of the image at that place of `images` and inside it, into the buffers at the same places of
     /// `out`, which have their lengths; `choose` says which bytes of a payload are read for the regions of its image. Gives
-    /// how long the reads took.
+    /// how long each batch of reads took.
     fn read_regions(
         &self,
         images: &[Descriptor],
         regions: &[(usize, Region)],
-        choose: impl Fn(&Planner, &[Region]) -> Result<Together>,
-        out: &mut [&mut [u8]],
-    ) -> Result<Timed> {
+        choose: impl Fn(&Planner, &[Region]) -> Result<Together> + Sync,
+        out: &[Mutex<&mut [u8]>],
+    ) -> Result<Vec<Timed>> {
         let cost = self.cost()?;
-        let mut requests = Vec::new();
         let mut of_image: Vec<Vec<usize>> = vec![Vec::new(); images.len()];
         for (place, &(image, _)) in regions.iter().enumerate() {
             of_image[image].push(place);
         }
-        let mut raw: Vec<Option<Raw>> = Vec::with_capacity(images.len());
-        for (descriptor, places) in images.iter().zip(&of_image) {
+        let prepare = |(descriptor, places): (&Descriptor, &Vec<usize>)| {
             let Some(arrangement) = Arrangement::of(descriptor)? else {
-                let whole = self.image(descriptor.id)?;
-                for &place in places {
-                    let rows = whole.view().rows_of(regions[place].1).map_err(|error| self.here(error))?;
-                    let length = out[place].len() / regions[place].1.height() as usize;
-                    rows.zip(out[place].chunks_exact_mut(length)).for_each(|(row, out)| out.copy_from_slice(row));
-                }
-                raw.push(None);
-                continue;
+                self.cut_out(descriptor.id, places.iter().map(|&place| (regions[place].1, &out[place])))?;
+                return Ok(None);
             };
             let wanted: Vec<Region> = places.iter().map(|&place| regions[place].1).collect();
             let Together { reads, spans } = choose(&Planner { arrangement, cost }, &wanted)
                 .map_err(|error| self.here(error.at_id(descriptor.id)))?;
-            raw.push(Some(Raw { arrangement, spans: Spans::new(spans.into_iter().zip(places.iter().copied())) }));
-            requests.extend(reads.into_iter().map(|range| ReadRequest::new(descriptor.id, range)));
+            let spans = Spans::new(spans.into_iter().zip(places.iter().copied()));
+            Ok(Some(Raw { arrangement, reads, spans }))
+        };
+        // One region, the most frequent question, is answered where it was asked: to ask other threads takes longer.
+        let raw: Vec<Option<Raw>> = match images.len() {
+            0 | 1 => images.iter().zip(&of_image).map(prepare).collect::<Result<_>>()?,
+            _ => images.par_iter().zip(&of_image).map(prepare).collect::<Result<_>>()?,
+        };
+        let requests: Vec<ReadRequest> = images
+            .iter()
+            .zip(&raw)
+            .filter_map(|(image, raw)| Some((image.id, raw.as_ref()?)))
+            .flat_map(|(id, raw)| raw.reads.iter().map(move |range| ReadRequest::new(id, range.clone())))
+            .collect();
+        let raw_of = |id: Id| raw[images.binary_search_by_key(&id, |image| image.id).ok()?].as_ref();
+        let read = |requests: &[ReadRequest]| {
+            self.read_placed(requests, |id, offset, bytes| {
+                let Some(Raw { arrangement, spans, .. }) = raw_of(id) else { return };
+                for place in spans.touching(&(offset..offset + bytes.len() as u64)) {
+                    arrangement.place(regions[place].1, offset, bytes, &mut out[place].lock());
+                }
+            })
+        };
+        let readings = match regions.len() {
+            0 | 1 => vec![read(&requests)?],
+            _ => requests.par_chunks(self.chunk(requests.len(), READS)).map(read).collect::<Result<_>>()?,
+        };
+        for (&(image, _), out) in regions.iter().zip(out).filter(|((image, _), _)| raw[*image].is_some()) {
+            encoding::to_native(images[image].sample_type, &mut out.lock());
         }
+        Ok(readings)
+    }
+
+    /// Decodes an image, and cuts regions out of it.
+    fn cut_out<'a, 'b: 'a>(
+        &self,
+        id: Id,
+        regions: impl Iterator<Item = (Region, &'a Mutex<&'b mut [u8]>)>,
+    ) -> Result<()> {
+        let whole = self.image(id)?;
+        for (region, out) in regions {
+            let mut out = out.lock();
+            let rows = whole.view().rows_of(region).map_err(|error| self.here(error))?;
+            let length = out.len() / region.height() as usize;
+            rows.zip(out.chunks_exact_mut(length)).for_each(|(row, out)| out.copy_from_slice(row));
+        }
+        Ok(())
+    }
+
+    /// Reads bytes of payloads, and has each with its image's id and its offset given to `place`. Gives how long it took.
+    fn read_placed(&self, requests: &[ReadRequest], mut place: impl FnMut(Id, u64, &[u8])) -> Result<Timed> {
         let mut bytes_read = 0;
         let began = Instant::now();
-        let mut pushed = Pushed::new(&requests, |request| request.id);
-        let of_id = |id: Id| images.binary_search_by_key(&id, |image| image.id).ok();
+        let mut pushed = Pushed::new(requests, |request| request.id);
         self.backend
-            .read(&requests, &mut |place, bytes| {
-                let ReadRequest { id, range } = pushed.take(place)?;
+            .read(requests, &mut |number, bytes| {
+                let ReadRequest { id, range } = pushed.take(number)?;
                 let bytes = bytes.ok_or_else(|| self.no_image(*id))?;
                 if bytes.len() as u64 != range.end - range.start {
                     let (found, start, end) = (bytes.len(), range.start, range.end);
@@ -179,28 +247,30 @@ impl Store {
                     );
                 }
                 bytes_read += bytes.len() as u64;
-                if let Some(Raw { arrangement, spans }) = of_id(*id).and_then(|image| raw[image].as_ref()) {
-                    for place in spans.touching(range) {
-                        arrangement.place(regions[place].1, range.start, bytes, out[place]);
-                    }
-                }
+                place(*id, range.start, bytes);
                 Ok(())
             })
             .and_then(|()| pushed.finish())
             .map_err(|error| self.here(error))?;
-        let reading = Timed { reads: requests.len(), bytes: bytes_read, seconds: began.elapsed().as_secs_f64() };
-        for (place, &(image, _)) in regions.iter().enumerate() {
-            if raw[image].is_some() {
-                encoding::to_native(images[image].sample_type, out[place]);
-            }
-        }
-        Ok(reading)
+        Ok(Timed { reads: requests.len(), bytes: bytes_read, seconds: began.elapsed().as_secs_f64() })
     }
+}
+
+/// Regions that were asked for, and are there.
+struct Wanted {
+    /// The images, ascending by their ids.
+    images: Vec<Descriptor>,
+    /// The place of each region's image, and the region.
+    regions: Vec<(usize, Region)>,
+    /// Bytes of each.
+    lengths: Vec<usize>,
 }
 
 /// A raw image of which regions are read.
 struct Raw {
     arrangement: Arrangement,
+    /// What is read of its payload.
+    reads: Vec<Range<u64>>,
     spans: Spans,
 }
 
