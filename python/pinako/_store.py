@@ -81,7 +81,7 @@ class Store(_pinako.Store):
 
     ``store[7]``, ``store["tom"]``
         one image: an array of height, width and channels.
-    ``store[3:9]``, ``store[[5, 2, 5]]``, ``store[ids]``
+    ``store[3:9]``, ``store[[5, 2, 5]]``, ``store[ids]``, ``store[["tom", "tim"]]``
         many, read and decoded on all cores: one array of N,H,W,C where they have one shape and type, else a list.
     ``for image in store``, ``len(store)``, ``7 in store``, ``"tom" in store``
         as of any sequence.
@@ -152,7 +152,7 @@ class Store(_pinako.Store):
         """Many images at once, as ``store[ids]``; with ``out``, decoded straight into it.
 
         Args:
-            ids: a range, list or array of ids.
+            ids: a range, list or array of ids, or a list of names.
             out: a C-contiguous array of N,H,W,C and the images' dtype, or what shares its memory with one: a tensor
                 on the CPU (pinned, too), anything with a writable buffer or DLPack. It is returned.
 
@@ -177,7 +177,8 @@ class Store(_pinako.Store):
         *,
         encoding: str | None = None,
     ) -> range:
-        """Stores images, all or none of them; they are safe on the disk when it returns.
+        """Stores images, all or none of them; they are safe on the disk when it returns. Ctrl-C is heard at its end: what
+        is large comes best in batches of some hundred megabytes.
 
         Args:
             images: an array of N,H,W,C; or a list whose members are arrays of H,W,C or H,W (of uint8, uint16,

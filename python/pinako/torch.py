@@ -72,8 +72,7 @@ class Dataset(torch.utils.data.Dataset[Any]):
             raise IndexError(f"there are {self._count} images")
         places = np.where(places < 0, places + self._count, places)
         ids = places if self._ids is None else self._ids[places]
-        found = self.store[ids]
-        labels = self.store._labels_of(ids)
+        found, labels = self.store._labelled(ids)
         if self.transform is None and self.target_transform is None and isinstance(found, np.ndarray):
             # By numpy: torch's threads would go on turning for a while, in the way of those that decode.
             channels_first = np.ascontiguousarray(found.transpose(0, 3, 1, 2))

@@ -1,6 +1,11 @@
 //! Images and numpy's arrays: height, width, channels, as both have them in memory.
 
-use numpy::{PyArrayDescr, PyArrayDescrMethods, PyArrayDyn, PyArrayMethods, PyUntypedArray, PyUntypedArrayMethods};
+use std::ffi::c_int;
+
+use numpy::npyffi::{PY_ARRAY_API, npy_intp};
+use numpy::{
+    IntoPyArray, PyArrayDescr, PyArrayDescrMethods, PyArrayDyn, PyArrayMethods, PyUntypedArray, PyUntypedArrayMethods,
+};
 use pinako::{Image, SampleType, Shape};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -8,19 +13,31 @@ use pyo3::types::PyAny;
 
 use crate::errors::to_py;
 
-/// A new array, C-contiguous, with whatever is in its memory.
+/// Images of so many bytes are arrays in the memory that they were decoded into; smaller ones are copied sooner.
+const LENT: usize = 64 << 10;
+
+/// A new array, C-contiguous, with whatever is in its memory: all that use it write every byte before Python sees it, or drop
+/// it.
+///
+/// # Errors
+/// numpy's `MemoryError`.
 pub fn empty<'py>(py: Python<'py>, sample_type: SampleType, dims: &[usize]) -> PyResult<Bound<'py, PyUntypedArray>> {
-    // SAFETY: all that use it write every byte before Python sees it, or drop it.
+    let dtype = match sample_type {
+        SampleType::U8 => numpy::dtype::<u8>(py),
+        SampleType::U16 => numpy::dtype::<u16>(py),
+        SampleType::U32 => numpy::dtype::<u32>(py),
+        SampleType::I16 => numpy::dtype::<i16>(py),
+        SampleType::F32 => numpy::dtype::<f32>(py),
+        SampleType::F64 => numpy::dtype::<f64>(py),
+        other => return Err(PyTypeError::new_err(format!("numpy has no type for samples of {other}"))),
+    };
+    let mut lengths = dims.iter().map(|&length| length as npy_intp).collect::<Vec<_>>();
+    // The crate's own constructors panic where there is not enough memory.
+    // SAFETY: there are as many lengths as is said, and the reference to the type is given away, as it has to be.
     let array = unsafe {
-        match sample_type {
-            SampleType::U8 => PyArrayDyn::<u8>::new(py, dims, false).into_any(),
-            SampleType::U16 => PyArrayDyn::<u16>::new(py, dims, false).into_any(),
-            SampleType::U32 => PyArrayDyn::<u32>::new(py, dims, false).into_any(),
-            SampleType::I16 => PyArrayDyn::<i16>::new(py, dims, false).into_any(),
-            SampleType::F32 => PyArrayDyn::<f32>::new(py, dims, false).into_any(),
-            SampleType::F64 => PyArrayDyn::<f64>::new(py, dims, false).into_any(),
-            other => return Err(PyTypeError::new_err(format!("numpy has no type for samples of {other}"))),
-        }
+        let array =
+            PY_ARRAY_API.PyArray_Empty(py, lengths.len() as c_int, lengths.as_mut_ptr(), dtype.into_dtype_ptr(), 0);
+        Bound::from_owned_ptr_or_err(py, array)?
     };
     Ok(array.cast_into()?)
 }
@@ -65,11 +82,17 @@ fn itemsize(array: &Bound<'_, PyUntypedArray>) -> usize {
 }
 
 /// The array of one image: height, width, channels.
-pub fn from_image<'py>(py: Python<'py>, image: &Image) -> PyResult<Bound<'py, PyUntypedArray>> {
-    let array = empty(py, image.sample_type(), &dims(image.shape()))?;
-    // SAFETY: the array is new, and nobody else has it.
-    unsafe { Bytes::of(&array).as_mut_slice() }.copy_from_slice(image.bytes());
-    Ok(array)
+pub fn from_image(py: Python<'_>, image: Image) -> PyResult<Bound<'_, PyUntypedArray>> {
+    let (dims, sample_type) = (dims(image.shape()), image.sample_type());
+    if image.bytes().len() < LENT {
+        let array = empty(py, sample_type, &dims)?;
+        // SAFETY: the array is new, and nobody else has it.
+        unsafe { Bytes::of(&array).as_mut_slice() }.copy_from_slice(image.bytes());
+        return Ok(array);
+    }
+    let bytes = image.into_bytes().into_pyarray(py);
+    let samples = bytes.call_method1("view", (dtype_name(sample_type),))?;
+    Ok(samples.call_method1("reshape", (dims,))?.cast_into()?)
 }
 
 pub fn dims(shape: Shape) -> [usize; 3] {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use pinako::{Attributes, ImageView, Label, NewImage, PixelEncoding};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -86,7 +87,8 @@ impl Store {
     }
 
     fn _vacuum(&self, py: Python<'_>, keep_seconds: f64, dry_run: bool) -> PyResult<(u64, u64)> {
-        let keep = Duration::try_from_secs_f64(keep_seconds).unwrap_or(Duration::ZERO);
+        let keep = Duration::try_from_secs_f64(keep_seconds)
+            .map_err(|_| PyValueError::new_err(format!("keep_seconds is no number of seconds: {keep_seconds}")))?;
         let gone = self.handle.run(py, |store| store.vacuum(keep, dry_run))?;
         Ok((gone.objects, gone.bytes))
     }

@@ -70,6 +70,9 @@ impl Opening {
     }
 }
 
+/// Bytes of images, decoded, that are read at once: after each such piece Ctrl-C is heard, and forks get their turn.
+pub const PIECE: usize = 256 << 20;
+
 /// A store, and how to open it again.
 #[derive(Debug)]
 pub struct Handle {

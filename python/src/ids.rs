@@ -49,7 +49,7 @@ pub fn one(py: Python<'_>, handle: &Handle, index: &Bound<'_, PyAny>) -> PyResul
     if let Ok(name) = index.cast::<PyString>() {
         let name = &*name.to_cow()?;
         let found = handle.run(py, |store| store.find(name))?;
-        return found.ok_or_else(|| image_not_found(py, handle, &format!("there is no image named {name:?}"), None));
+        return found.ok_or_else(|| no_image_named(py, handle, name));
     }
     if index.is_instance_of::<PyBool>() {
         return Err(no_index(index));
@@ -103,6 +103,20 @@ pub fn all(store: &Store) -> pinako::Result<Vec<Id>> {
     }
 }
 
+fn named(py: Python<'_>, handle: &Handle, names: &Bound<'_, PyAny>) -> PyResult<Vec<Id>> {
+    let names = names.try_iter()?.map(|name| name?.extract()).collect::<PyResult<Vec<String>>>();
+    let names =
+        names.map_err(|_| PyTypeError::new_err("images are asked for by names or by ids, not by both at once"))?;
+    let found =
+        handle.run_parallel(py, |store| store.find_all(&names.iter().map(String::as_str).collect::<Vec<_>>()))?;
+    let ids = found.into_iter().zip(&names).map(|(found, name)| found.ok_or_else(|| no_image_named(py, handle, name)));
+    ids.collect()
+}
+
+fn no_image_named(py: Python<'_>, handle: &Handle, name: &str) -> PyErr {
+    image_not_found(py, handle, &format!("there is no image named {name:?}"), None)
+}
+
 fn of_slice(py: Python<'_>, handle: &Handle, slice: &Bound<'_, PySlice>) -> PyResult<Vec<Id>> {
     let properties = handle.run(py, |store| store.properties())?;
     let length =
@@ -118,8 +132,11 @@ fn of_slice(py: Python<'_>, handle: &Handle, slice: &Bound<'_, PySlice>) -> PyRe
     Ok(ids)
 }
 
-/// The ids in a range, a list or an array of them.
+/// The ids in a range, a list or an array of them; or those of the names in a list.
 pub fn many(py: Python<'_>, handle: &Handle, index: &Bound<'_, PyAny>) -> PyResult<Vec<Id>> {
+    if index.get_item(0).is_ok_and(|first| first.is_instance_of::<PyString>()) {
+        return named(py, handle, index);
+    }
     let array = py.import("pinako._arrays")?.call_method1("ids", (index,))?;
     let array: PyReadonlyArray1<'_, i64> = array.extract()?;
     let numbers = array.as_slice()?;

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use numpy::PyUntypedArray;
-use pinako::{Id, Region};
+use pinako::{Id, Region, SampleType, Shape};
 use pinako_bench::explain;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -12,6 +12,7 @@ use pyo3::types::PyList;
 
 use crate::arrays::{self, Bytes};
 use crate::errors::to_py;
+use crate::handle::PIECE;
 use crate::ids;
 use crate::store::Store;
 
@@ -36,17 +37,8 @@ impl Store {
     ) -> PyResult<Bound<'py, PyUntypedArray>> {
         let id = ids::one(py, &self.handle, image)?;
         let region = region(py, [x, y, width, height])?;
-        let like = self.handle.run(py, |store| {
-            let found = store.descriptor(id)?;
-            region.check_inside(found.shape).map_err(|error| error.at_id(id).at_store(store.url()))?;
-            Ok(found)
-        })?;
-        let dims = [region.height() as usize, region.width() as usize, like.shape.channels().into()];
-        let array = arrays::empty(py, like.sample_type, &dims)?;
-        let bytes = Bytes::of(&array);
-        // SAFETY: the array is new, and is kept alive here.
-        self.handle.run_parallel(py, |store| store.region_into(id, region, unsafe { bytes.as_mut_slice() }))?;
-        Ok(array)
+        let image = self.handle.run_parallel(py, |store| store.region(id, region))?;
+        arrays::from_image(py, image)
     }
 
     /// Many rectangles at once, given as (image, x, y, width, height), planned together and read on all cores: one array of
@@ -64,19 +56,20 @@ impl Store {
             }
             wanted.push((ids::one(py, &self.handle, &index)?, region(py, numbers)?));
         }
-        let images = self.handle.run_parallel(py, |store| store.regions(&wanted))?;
-        let Some(first) = images.first() else { return Ok(PyList::empty(py).into_any()) };
-        let kind = (first.shape(), first.sample_type());
-        if images.iter().any(|image| (image.shape(), image.sample_type()) != kind) {
-            let arrays = images.iter().map(|image| arrays::from_image(py, image)).collect::<PyResult<Vec<_>>>()?;
+        let Some((shape, sample_type)) = self.alike(py, &wanted)? else {
+            let images = self.handle.run_parallel(py, |store| store.regions(&wanted))?;
+            let arrays = images.into_iter().map(|image| arrays::from_image(py, image)).collect::<PyResult<Vec<_>>>()?;
             return Ok(PyList::new(py, arrays)?.into_any());
-        }
-        let [height, width, channels] = arrays::dims(first.shape());
-        let array = arrays::empty(py, first.sample_type(), &[images.len(), height, width, channels])?;
-        // SAFETY: the array is new, and nobody else has it.
+        };
+        let [height, width, channels] = arrays::dims(shape);
+        let array = arrays::empty(py, sample_type, &[wanted.len(), height, width, channels])?;
+        // SAFETY: the array is new, and is kept alive here.
         let out = unsafe { Bytes::of(&array).as_mut_slice() };
-        for (out, image) in out.chunks_exact_mut(first.bytes().len()).zip(&images) {
-            out.copy_from_slice(image.bytes());
+        let length = out.len() / wanted.len();
+        let piece = (PIECE / length).max(1);
+        for (wanted, out) in wanted.chunks(piece).zip(out.chunks_mut(piece * length)) {
+            self.handle.run_parallel(py, |store| store.regions_into(wanted, out))?;
+            py.check_signals()?;
         }
         Ok(array.into_any())
     }
@@ -103,6 +96,23 @@ impl Store {
             }
             Ok(serde_json::to_string(&found).expect("numbers and texts have a JSON form"))
         })
+    }
+}
+
+impl Store {
+    /// The shape and the type of all of these regions; `None` where they differ, or cannot be read.
+    fn alike(&self, py: Python<'_>, regions: &[(Id, Region)]) -> PyResult<Option<(Shape, SampleType)>> {
+        let mut ids: Vec<Id> = regions.iter().map(|&(id, _)| id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let images = self.handle.run_parallel(py, |store| store.descriptors(&ids))?;
+        let mut kinds = regions.iter().map(|&(id, region)| {
+            let image = images[ids.binary_search(&id).ok()?].as_ref()?;
+            region.check_inside(image.shape).ok()?;
+            Some((region.shape(image.shape.channels()).ok()?, image.sample_type))
+        });
+        let first = kinds.next().flatten();
+        Ok(first.filter(|_| kinds.all(|kind| kind == first)))
     }
 }
 

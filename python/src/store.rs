@@ -9,12 +9,14 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
 
 use crate::arrays::{self, Bytes};
-use crate::errors;
-use crate::handle::{Handle, Mode, Opening};
+use crate::handle::{Handle, Mode, Opening, PIECE};
 use crate::ids::{self, Index};
 
 /// What stands for no label in an array of them.
 const NO_LABEL: Label = -1;
+
+/// The labels of many images, in their order.
+type Labels = Vec<Option<Label>>;
 
 /// Images in a place that keeps them.
 #[pyclass(subclass, frozen, module = "pinako._pinako")]
@@ -77,9 +79,9 @@ impl Store {
         match Index::of(py, &self.handle, index)? {
             Index::One(id) => {
                 let image = self.handle.run(py, |store| store.image(id))?;
-                Ok(arrays::from_image(py, &image)?.into_any())
+                Ok(arrays::from_image(py, image)?.into_any())
             }
-            Index::Many(ids) => self.many(py, &ids),
+            Index::Many(ids) => Ok(self.many(py, &ids)?.0),
         }
     }
 
@@ -103,9 +105,9 @@ impl Store {
         };
         let like = self.handle.run(py, |store| store.descriptor(first))?;
         check_out(out, ids.len(), &like)?;
-        match self.fill_alike(py, &ids, out)? {
-            true => Ok(()),
-            false => {
+        match self.fill(py, &ids, &like, out)? {
+            Some(_) => Ok(()),
+            None => {
                 Err(PyValueError::new_err("the images are not of one shape and type: one array does not take them"))
             }
         }
@@ -164,15 +166,23 @@ impl Store {
         Ok(labels.into_pyarray(py))
     }
 
-    /// The labels of these images.
-    fn _labels_of<'py>(&self, py: Python<'py>, index: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyArray1<i64>>> {
+    /// Images as between the brackets of `store[...]`, and their labels.
+    fn _labelled<'py>(
+        &self,
+        py: Python<'py>,
+        index: &Bound<'py, PyAny>,
+    ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyArray1<i64>>)> {
         let ids = ids::many(py, &self.handle, index)?;
-        let found = self.handle.run_parallel(py, |store| store.descriptors(&ids))?;
-        let labels = found.into_iter().zip(&ids).map(|(found, &id)| match found {
-            Some(found) => Ok(found.label.unwrap_or(NO_LABEL)),
-            None => Err(errors::image_not_found(py, &self.handle, "there is no such image", Some(id))),
-        });
-        Ok(labels.collect::<PyResult<Vec<_>>>()?.into_pyarray(py))
+        let (images, labels) = self.many(py, &ids)?;
+        let labels = match labels {
+            Some(labels) => labels,
+            None => {
+                let found = self.handle.run_parallel(py, |store| store.descriptors(&ids))?;
+                found.into_iter().map(|found| found.and_then(|found| found.label)).collect()
+            }
+        };
+        let labels = labels.into_iter().map(|label| label.unwrap_or(NO_LABEL));
+        Ok((images, labels.collect::<Vec<_>>().into_pyarray(py)))
     }
 
     /// The names of the labels 0, 1, 2, ...; may be empty. Can be set.
@@ -200,42 +210,65 @@ impl Store {
 }
 
 impl Store {
-    /// One array where the images have one shape and type, a list of arrays where they have not.
-    pub fn many<'py>(&self, py: Python<'py>, ids: &[Id]) -> PyResult<Bound<'py, PyAny>> {
-        let Some(&first) = ids.first() else { return Ok(PyList::empty(py).into_any()) };
+    /// One array, and the labels, where the images have one shape and type; a list of arrays where they have not.
+    fn many<'py>(&self, py: Python<'py>, ids: &[Id]) -> PyResult<(Bound<'py, PyAny>, Option<Labels>)> {
+        let Some(&first) = ids.first() else { return Ok((PyList::empty(py).into_any(), None)) };
         let like = self.handle.run(py, |store| store.descriptor(first))?;
         let [height, width, channels] = arrays::dims(like.shape);
         let array = arrays::empty(py, like.sample_type, &[ids.len(), height, width, channels])?;
-        match self.fill_alike(py, ids, &array)? {
-            true => Ok(array.into_any()),
-            false => {
-                drop(array);
-                let images = self.handle.run_parallel(py, |store| store.images(ids))?;
-                let images = images.iter().map(|image| arrays::from_image(py, image)).collect::<PyResult<Vec<_>>>()?;
-                Ok(PyList::new(py, images)?.into_any())
-            }
+        if let Some(labels) = self.fill(py, ids, &like, &array)? {
+            return Ok((array.into_any(), Some(labels)));
         }
+        drop(array);
+        let list = PyList::empty(py);
+        for ids in ids.chunks(images_a_piece(&like)) {
+            for image in self.handle.run_parallel(py, |store| store.images(ids))? {
+                list.append(arrays::from_image(py, image)?)?;
+            }
+            py.check_signals()?;
+        }
+        Ok((list.into_any(), None))
+    }
+
+    /// Decodes images into `out`, which is made for as many like this one. Their labels; `None` where they are not of one
+    /// shape and type.
+    fn fill(
+        &self,
+        py: Python<'_>,
+        ids: &[Id],
+        like: &Descriptor,
+        out: &Bound<'_, PyUntypedArray>,
+    ) -> PyResult<Option<Labels>> {
+        // SAFETY: the caller has the array, which is new or was lent for this.
+        let out = unsafe { Bytes::of(out).as_mut_slice() };
+        let is_like = |found: &Descriptor| (found.shape, found.sample_type) == (like.shape, like.sample_type);
+        let mut labels = Vec::with_capacity(ids.len());
+        let piece = images_a_piece(like);
+        for (ids, out) in ids.chunks(piece).zip(out.chunks_mut(piece * (out.len() / ids.len()))) {
+            let of_piece = self.handle.run_parallel(py, |store| {
+                if ids[0] != like.id && !is_like(&store.descriptor(ids[0])?) {
+                    return Ok(None);
+                }
+                match store.images_into(ids, out) {
+                    Ok(labels) => Ok(Some(labels)),
+                    Err(error) if error.kind() == ErrorKind::InvalidInput => {
+                        let found = store.descriptors(ids)?;
+                        if found.iter().flatten().all(is_like) { Err(error) } else { Ok(None) }
+                    }
+                    Err(error) => Err(error),
+                }
+            })?;
+            let Some(of_piece) = of_piece else { return Ok(None) };
+            labels.extend(of_piece);
+            py.check_signals()?;
+        }
+        Ok(Some(labels))
     }
 }
 
-impl Store {
-    /// Decodes images of one shape and type into `out`, which is made for them. Whether they are of one shape and type.
-    fn fill_alike(&self, py: Python<'_>, ids: &[Id], out: &Bound<'_, PyUntypedArray>) -> PyResult<bool> {
-        let bytes = Bytes::of(out);
-        self.handle.run_parallel(py, |store| {
-            // SAFETY: the caller has the array, which is new or was lent for this.
-            match store.images_into(ids, unsafe { bytes.as_mut_slice() }) {
-                Ok(()) => Ok(true),
-                Err(error) if error.kind() == ErrorKind::InvalidInput => {
-                    let found = store.descriptors(ids)?;
-                    let mut kinds = found.iter().flatten().map(|found| (found.shape, found.sample_type));
-                    let first = kinds.next();
-                    if kinds.all(|kind| Some(kind) == first) { Err(error) } else { Ok(false) }
-                }
-                Err(error) => Err(error),
-            }
-        })
-    }
+/// How many images like this one are read at once.
+fn images_a_piece(like: &Descriptor) -> usize {
+    usize::try_from(PIECE as u64 / like.image_bytes()).unwrap_or(usize::MAX).max(1)
 }
 
 /// Checks that `out` is an array for `count` images like this one.

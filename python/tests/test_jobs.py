@@ -187,6 +187,30 @@ def test_ctrl_c(tmp_path, job):
         child.wait()
 
 
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no such timer")
+def test_a_large_read_hears_signals_before_it_ends():
+    """Which are heard between two pieces of 256 MiB: the last has not been touched then."""
+    images = 12
+
+    def ring(*_):
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, ring)
+    try:
+        with pinako.open("memory:", "w") as store:
+            store.append(np.ones((1, 4096, 4096, 4), np.uint8), encoding="raw")
+            out = np.zeros((images, 4096, 4096, 4), np.uint8)
+            with pytest.raises(TimeoutError):
+                signal.setitimer(signal.ITIMER_REAL, 0.001)
+                store.take([0] * images, out=out)
+            assert out[-1, 0, 0, 0] == 0
+            store.take([0] * images, out=out)
+            assert out[-1].all()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
 def test_compact_footprint_and_vacuum(tmp_path):
     with pinako.open(f"object:{tmp_path / 's'}", "w") as store:
         for n in range(3):
@@ -198,6 +222,9 @@ def test_compact_footprint_and_vacuum(tmp_path):
         assert store.vacuum(3600, dry_run=True) == store.vacuum() == (0, 0)
         assert len(store) == 4 and store.verify() == []
         # Others may still be reading what was replaced just now.
-        for wrong in (0, -1, float("nan"), float("inf")):
-            with pytest.raises(ValueError):
+        with pytest.raises(ValueError, match="hour"):
+            store.vacuum(0)
+        for wrong in (-1, float("nan"), float("inf"), 1e30):
+            with pytest.raises(ValueError, match="no number of seconds"):
                 store.vacuum(wrong)
+        assert store.vacuum(1e18) == (0, 0)

@@ -144,10 +144,21 @@ def test_a_name_that_is_not_there_is_a_missing_key(ten):
     assert "nobody" not in store
 
 
+def test_many_by_their_names(ten):
+    store, images = ten
+    names = ["picture 7", "picture 0", "picture 7"]
+    for index in (names, tuple(names), np.array(names), np.array(names, object)):
+        np.testing.assert_array_equal(store[index], images[[7, 0, 7]])
+    np.testing.assert_array_equal(store.take(names, out=np.zeros_like(images[:3])), images[[7, 0, 7]])
+    with pytest.raises(KeyError, match="nobody"):
+        store[["picture 0", "nobody"]]
+    assert store.remove(names) == 2 and len(store) == 8 and "picture 7" not in store
+
+
 @pytest.mark.parametrize(
     "index",
-    [1.0, None, True, b"picture 0", [1.5], [None], {1, 2}, ["picture 0"], ["picture 0", 1], object(), np.ones(10, bool), [True, False],
-     np.array(["picture 0"], object), np.float32(1), {"a": 1}, slice("a", "b"), slice(0.5, 2), ..., (1, None)],
+    [1.0, None, True, b"picture 0", [1.5], [None], {1, 2}, ["picture 0", 1], [1, "picture 0"], ["picture 0", None], object(), np.ones(10, bool), [True, False],
+     np.float32(1), {"a": 1}, slice("a", "b"), slice(0.5, 2), ..., (1, None)],
     ids=repr,
 )
 def test_what_is_no_index(ten, index):
@@ -163,6 +174,18 @@ def test_indices_of_other_dimensions(ten):
 def test_a_slice_without_a_step(ten):
     with pytest.raises(ValueError, match="zero"):
         ten[0][::0]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32", "int16", "float32", "float64"])
+def test_large_images_are_arrays_like_others(dtype):
+    image = pictures(1, 200, 250, dtype=dtype)[0]
+    with pinako.open("memory:", "w") as store:
+        store.append([image, image[:3]])
+        for found in (store[0], store[:][0], store.region(0, 0, 0, 250, 200), store.regions([(0, 0, 0, 250, 200)])[0]):
+            np.testing.assert_array_equal(found, image)
+            assert found.dtype == image.dtype and found.flags.c_contiguous and found.flags.writeable and found.flags.aligned
+            found[:] = 1
+        np.testing.assert_array_equal(store[0], image)
 
 
 def test_many_of_several_shapes_are_a_list(tmp_path):

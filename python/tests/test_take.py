@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import array
 import ctypes
+import io
 
 import numpy as np
 import pytest
+from PIL import Image
 from samples import pictures
 
 import pinako
@@ -93,6 +95,48 @@ def test_take_by_dlpack(ten):
             store.take([3, 4], out=out)
 
 
+class Pinned(OnlyDlpack):
+    """Says of memory, as torch does of a tensor that is pinned, that it is the host's, and CUDA's."""
+
+    CUDA_HOST = 3
+
+    def __dlpack__(self, **options):
+        capsule = self.inner.__dlpack__(**{**options, "dl_device": None} if "dl_device" in options else options)
+        pointer, name = ctypes.pythonapi.PyCapsule_GetPointer, ctypes.pythonapi.PyCapsule_GetName
+        pointer.restype, pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+        name.restype, name.argtypes = ctypes.c_char_p, [ctypes.py_object]
+        # DLTensor begins with a pointer, then the device; in a versioned capsule it comes after four words.
+        called = name(capsule)
+        device = pointer(capsule, called) + (32 if called == b"dltensor_versioned" else 0) + 8
+        ctypes.c_int32.from_address(device).value = self.CUDA_HOST
+        return capsule
+
+    def __dlpack_device__(self):
+        return (self.CUDA_HOST, 0)
+
+
+def test_take_into_pinned_memory(ten):
+    store, images = ten
+    inner = np.zeros((2, 8, 6, 3), np.uint8)
+    out = Pinned(inner)
+    assert out.__dlpack_device__() != inner.__dlpack_device__()
+    if np.from_dlpack(out).flags.writeable:
+        assert store.take([3, 4], out=out) is out
+        np.testing.assert_array_equal(inner, images[3:5])
+    else:
+        with pytest.raises(ValueError, match="read-only"):
+            store.take([3, 4], out=out)
+
+
+def test_more_than_there_is_memory_for(tmp_path):
+    with pinako.open(tmp_path / "s", "w") as store:
+        store.append(np.zeros((1, 4000, 4000, 1), np.uint8), encoding="png")
+        for ask in (lambda: store[[0] * 10**8], lambda: store.regions([(0, 0, 0, 4000, 4000)] * 10**6)):
+            with pytest.raises(MemoryError):
+                ask()
+        assert store.region(0, 0, 0, 1, 1) == 0
+
+
 def frozen():
     out = np.zeros((2, 8, 6, 3), np.uint8)
     out.flags.writeable = False
@@ -177,6 +221,26 @@ def test_regions_outside(raster, place):
         store.region(0, *place)
     with pytest.raises(ValueError):
         store.regions([(0, 0, 0, 1, 1), (0, *place)])
+
+
+def test_regions_of_many_images(tmp_path):
+    images = [pictures(1, 50, 70, seed=n)[0] for n in range(9)] + [pictures(1, 40, 70, dtype="float32")[0]]
+    files = io.BytesIO()
+    Image.fromarray(images[0]).save(files, "PNG")
+    with pinako.open(tmp_path / "s", "w") as store:
+        store.append(images[:4], encoding="hilbert:16")
+        store.append(images[4:6], encoding="png")
+        store.append([*images[6:], files.getvalue()])
+        places = [(i * 7 % 9, i % 50, i % 30, 20, 10) for i in range(300)]
+        found = store.regions([*places, (10, 1, 2, 20, 10)])
+        assert found.shape == (301, 10, 20, 3)
+        for cut, (i, x, y, width, height) in zip(found, [*places, (0, 1, 2, 20, 10)]):
+            np.testing.assert_array_equal(cut, images[i][y : y + height, x : x + width])
+        motley = store.regions([(0, 0, 0, 4, 4), (9, 0, 0, 4, 4)])
+        assert [cut.dtype for cut in motley] == [np.uint8, np.float32]
+        np.testing.assert_array_equal(motley[1], images[9][:4, :4])
+        with pytest.raises(ValueError, match="image 9"):
+            store.regions([(0, 0, 0, 60, 45), (9, 0, 0, 60, 45)])
 
 
 def test_what_is_no_region(raster):
