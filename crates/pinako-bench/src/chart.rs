@@ -97,6 +97,16 @@ pub enum Color {
     Step(usize),
 }
 
+impl Color {
+    /// As the CSS variable of a page.
+    pub fn css(self) -> String {
+        match self {
+            Color::Hue(place) => format!("var(--hue-{})", place % HUES.len()),
+            Color::Step(place) => format!("var(--step-{})", place % STEPS.len()),
+        }
+    }
+}
+
 /// As hexadecimal RGB on a light ground; a page has the CSS variables `--hue-0` and so on.
 pub(crate) const HUES: [&str; 9] =
     ["#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6a51a3", "#5f5f5f", "#8c6d31"];
@@ -122,8 +132,7 @@ impl Ground {
         match (self, color) {
             (Ground::Paper, Color::Hue(place)) => HUES[place % HUES.len()].to_owned(),
             (Ground::Paper, Color::Step(place)) => STEPS[place % STEPS.len()].to_owned(),
-            (Ground::Page, Color::Hue(place)) => format!("var(--hue-{})", place % HUES.len()),
-            (Ground::Page, Color::Step(place)) => format!("var(--step-{})", place % STEPS.len()),
+            (Ground::Page, color) => color.css(),
         }
     }
 
@@ -180,7 +189,7 @@ impl Chart {
             .map_err(|error| Error::new(ErrorKind::Backend, format!("cannot draw {}: {error}", self.name)))
     }
 
-    /// SVG to stand inside a page that defines the CSS variables `--ink`, `--quiet`, `--grid`, `--hue-0` to `--hue-5`
+    /// SVG to stand inside a page that defines the CSS variables `--ink`, `--quiet`, `--grid`, `--hue-0` to `--hue-8`
     /// and `--step-0` to `--step-5`.
     pub fn inline_svg(&self) -> String {
         self.draw_svg(Ground::Page)

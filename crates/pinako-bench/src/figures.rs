@@ -35,6 +35,11 @@ pub fn count(number: u64) -> String {
     grouped
 }
 
+/// So many of what is `one`: `1 image`, `2,000 images`.
+pub fn counted(number: u64, one: &str) -> String {
+    format!("{} {one}{}", count(number), if number == 1 { "" } else { "s" })
+}
+
 /// A rate for people, to three digits: `4,120,000`.
 pub fn rate(per_second: f64) -> String {
     if per_second < 999.5 {
@@ -104,6 +109,7 @@ mod tests {
         );
         assert_eq!([512.0, 40_960.0, 393e6, 1.5e9].map(bytes), ["512 B", "41.0 kB", "393 MB", "1.50 GB"]);
         assert_eq!([0, 999, 1_000, 100_000, 1_234_567].map(count), ["0", "999", "1,000", "100,000", "1,234,567"]);
+        assert_eq!([0, 1, 2_000].map(|number| counted(number, "image")), ["0 images", "1 image", "2,000 images"]);
         assert_eq!([12.34, 54_321.0, 4_123_456.0].map(rate), ["12.3", "54,300", "4,120,000"]);
         assert_eq!([0.0, 1e-5, 0.5, 0.02, 100.0].map(short_seconds), ["0", "10 µs", "500 ms", "20 ms", "100 s"]);
         assert_eq!([0.0, 2.5e3, 1e6].map(short_bytes), ["0", "2.5 kB", "1 MB"]);

@@ -169,16 +169,11 @@ fn line(what: &str, unit: &str, first: Progress, now: Progress, elapsed: Duratio
 pub fn summary(images: u64, bytes: u64, took: Duration) -> String {
     let seconds = took.as_secs_f64();
     let size = figures::bytes(bytes as f64);
-    let mut text = format!("{} ({size}) in {}", images_text(images), figures::seconds(seconds));
+    let mut text = format!("{} ({size}) in {}", figures::counted(images, "image"), figures::seconds(seconds));
     if images > 0 && seconds > 0.0 {
         text += &format!(", {} images/s", figures::rate(images as f64 / seconds));
     }
     text
-}
-
-/// `1 image`, `2 images`.
-pub fn images_text(count: u64) -> String {
-    format!("{} image{}", figures::count(count), if count == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]

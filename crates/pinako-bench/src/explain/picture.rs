@@ -89,10 +89,7 @@ fn title(strategy: Strategy, plan: &Plan, block: u64) -> String {
 }
 
 fn text(plan: &Plan, seconds: &str) -> String {
-    let reads = match plan.reads.len() {
-        1 => "1 read".to_owned(),
-        reads => format!("{} reads", figures::count(reads as u64)),
-    };
+    let reads = figures::counted(plan.reads.len() as u64, "read");
     format!("{reads}, {} thrown away, {seconds} predicted", figures::bytes(plan.extra_bytes() as f64))
 }
 

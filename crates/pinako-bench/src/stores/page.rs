@@ -6,8 +6,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::plots;
-use super::report::{Measurement, Operation, Report, Unit};
-use crate::chart::{Chart, Color};
+use super::report::{Measurement, Operation, Report};
+use crate::chart::Chart;
 use crate::figures;
 use crate::html::{self, escape};
 
@@ -51,11 +51,10 @@ fn header(report: &Report, title: &str) -> String {
     let shape = data.shape.as_ref().map_or("of different shapes".to_owned(), |shape| format!("of {shape} each"));
     let again = if data.images < report.largest() { ", taken again and again" } else { "" };
     let mut text = format!(
-        "<header>\n<h1>{title}</h1>\n<p class=\"quiet\">{} compared on {}: {} {}, {}{again}. {}</p>\n",
+        "<header>\n<h1>{title}</h1>\n<p class=\"quiet\">{} compared on {}: {}, {}{again}. {}</p>\n",
         report.backends.iter().map(|backend| escape(backend)).collect::<Vec<_>>().join(", "),
         escape(&data.description),
-        figures::count(data.images),
-        if data.images == 1 { "image" } else { "images" },
+        figures::counted(data.images, "image"),
         escape(&shape),
         escape(report.head.day()),
     );
@@ -98,25 +97,17 @@ fn advice(report: &Report) -> String {
 }
 
 fn name(report: &Report, backend: &str) -> String {
-    let color = css(plots::color(report, backend));
+    let color = plots::color(report, backend).css();
     format!("<span class=\"name\"><span class=\"dot\" style=\"background:{color}\"></span>{}</span>", escape(backend))
-}
-
-fn css(color: Color) -> String {
-    match color {
-        Color::Hue(place) => format!("var(--hue-{place})"),
-        Color::Step(place) => format!("var(--step-{place})"),
-    }
 }
 
 fn main_table(report: &Report) -> String {
     let count = report.largest();
     let mut text = format!(
-        "<h2>{} {}, side by side</h2>\n<p class=\"quiet\">Medians, and below them the least and the greatest sample, or how \
+        "<h2>{}, side by side</h2>\n<p class=\"quiet\">Medians, and below them the least and the greatest sample, or how \
          long 95 % of single reads take at most. Shorter bars are better; a tick marks the best, and those that cannot be \
          told apart from it.</p>\n<div class=\"scroll\"><table>\n<thead><tr><th></th>",
-        figures::count(count),
-        if count == 1 { "image" } else { "images" }
+        figures::counted(count, "image")
     );
     for backend in &report.backends {
         let _ = write!(text, "<th>{}</th>", name(report, backend));
@@ -142,8 +133,8 @@ fn main_table(report: &Report) -> String {
                 text,
                 "<td{class}><span>{}</span><span class=\"bar\" style=\"width:{width:.1}%;background:{}\"></span>\
                  <small>{}</small></td>",
-                figure(found.unit, found.summary.median),
-                css(plots::color(report, backend)),
+                found.unit.text(found.summary.median),
+                plots::color(report, backend).css(),
                 spread(found)
             );
         }
@@ -154,11 +145,11 @@ fn main_table(report: &Report) -> String {
 
 fn spread(found: &Measurement) -> String {
     if let Some(p95) = found.p95 {
-        return format!("95 %: {}", figure(found.unit, p95));
+        return format!("95 %: {}", found.unit.text(p95));
     }
     let mut text = match found.summary.min == found.summary.max {
         true => String::new(),
-        false => format!("{} to {}", figure(found.unit, found.summary.min), figure(found.unit, found.summary.max)),
+        false => format!("{} to {}", found.unit.text(found.summary.min), found.unit.text(found.summary.max)),
     };
     if let Some(rate) = found.images_per_second() {
         let _ = write!(text, "{}{} images/s", if text.is_empty() { "" } else { "<br>" }, figures::rate(rate));
@@ -195,8 +186,7 @@ fn all_figures(report: &Report) -> String {
         for backend in &report.backends {
             let _ = write!(text, "<tr><th>{}</th>", escape(backend));
             for &count in &counts {
-                let shown =
-                    report.find(backend, count, operation).map(|found| figure(found.unit, found.summary.median));
+                let shown = report.find(backend, count, operation).map(|found| found.unit.text(found.summary.median));
                 let _ = write!(text, "<td>{}</td>", shown.unwrap_or_default());
             }
             text += "</tr>\n";
@@ -242,13 +232,6 @@ fn method(report: &Report) -> String {
          <li>What else matters: files can be looked at by any program; LMDB, HDF5 and SQLite are one file or a few, which \
          are quickly copied.</li>\n</ul>\n"
     )
-}
-
-fn figure(unit: Unit, number: f64) -> String {
-    match unit {
-        Unit::Seconds => figures::seconds(number),
-        Unit::Bytes => figures::bytes(number),
-    }
 }
 
 fn capital(text: &str) -> String {

@@ -101,7 +101,7 @@ fn advice(question: &Question, field: &[&Measurement]) -> Advice {
     let best: Vec<String> = level.iter().map(|found| found.backend.clone()).collect();
     let what = match question.operation {
         Operation::RandomWarm | Operation::RandomCold => "an image".to_owned(),
-        _ => format!("{} {}", figures::count(first.count), if first.count == 1 { "image" } else { "images" }),
+        _ => figures::counted(first.count, "image"),
     };
     let mut text = match &level[..] {
         [one] => format!("{}: {} for {what}", one.backend, figure(one)),
@@ -191,14 +191,10 @@ fn better_ones(fields: &[(Question, Vec<&Measurement>)], winner: &str) -> Vec<St
 }
 
 fn figure(found: &Measurement) -> String {
-    match found.operation.unit() {
-        super::Unit::Seconds => match (found.operation, found.p95) {
-            (Operation::RandomCold, Some(p95)) => {
-                format!("{} on average (95 % below {})", figures::seconds(found.summary.median), figures::seconds(p95))
-            }
-            _ => figures::seconds(found.summary.median),
-        },
-        super::Unit::Bytes => figures::bytes(found.summary.median),
+    let median = found.unit.text(found.summary.median);
+    match (found.operation, found.p95) {
+        (Operation::RandomCold, Some(p95)) => format!("{median} on average (95 % below {})", found.unit.text(p95)),
+        _ => median,
     }
 }
 

@@ -6,6 +6,7 @@ use pinako::Result;
 use serde::Serialize;
 
 use super::{Data, Recommendation, Requests, page, plots};
+use crate::figures;
 use crate::head::Head;
 use crate::output::Files;
 use crate::summary::{Summary, quantile};
@@ -136,6 +137,14 @@ impl Operation {
 }
 
 impl Unit {
+    /// So many, for people.
+    pub fn text(self, number: f64) -> String {
+        match self {
+            Unit::Seconds => figures::seconds(number),
+            Unit::Bytes => figures::bytes(number),
+        }
+    }
+
     const fn name(self) -> &'static str {
         match self {
             Unit::Seconds => "seconds",

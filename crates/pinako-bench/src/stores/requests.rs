@@ -32,7 +32,7 @@ pub struct Asked {
 }
 
 /// What prices are compared by.
-pub const IMAGES: u64 = 100_000;
+const IMAGES: u64 = 100_000;
 
 /// Images from which on requests are in proportion to them: those of some batches.
 const LEAST_BATCHES: u64 = 30_000;
@@ -60,15 +60,14 @@ impl Asked {
     }
 
     fn text(self) -> String {
-        let (requests, bytes) =
-            (figures::count(self.requests.round() as u64), figures::bytes(self.sent + self.received));
-        format!("{requests} {} and {bytes}", if self.requests.round() == 1.0 { "request" } else { "requests" })
+        let requests = figures::counted(self.requests.round() as u64, "request");
+        format!("{requests} and {}", figures::bytes(self.sent + self.received))
     }
 }
 
 impl Requests {
-    /// The cost line: requests and bytes for [`IMAGES`] images, in proportion to what was counted; or what was counted,
-    /// where that is so little that requests are not in proportion to it.
+    /// The cost line: requests and bytes for as many images as prices are compared by, in proportion to what was counted;
+    /// or what was counted, where that is so little that requests are not in proportion to it.
     pub fn line(&self) -> String {
         let Requests { backend, count, .. } = self;
         let (factor, images) = match *count < LEAST_BATCHES {

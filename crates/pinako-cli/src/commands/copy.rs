@@ -3,10 +3,11 @@
 use std::process::ExitCode;
 
 use pinako::{Result, Store};
+use pinako_bench::figures;
 
 use super::{durability, open_or_create, say_how_to_go_on};
 use crate::args::CopyArgs;
-use crate::progress::{self, Job, images_text};
+use crate::progress::{self, Job};
 use crate::report;
 
 pub fn run(args: &CopyArgs) -> Result<ExitCode> {
@@ -18,7 +19,7 @@ pub fn run(args: &CopyArgs) -> Result<ExitCode> {
     let took = job.finish();
     report::say(format_args!("copied {}", progress::summary(copied.images, copied.bytes, took)));
     if copied.present > 0 {
-        report::say(format_args!("{} had been copied before", images_text(copied.present)));
+        report::say(format_args!("{} had been copied before", figures::counted(copied.present, "image")));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -4,10 +4,11 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use pinako::{Error, ImportEncoding, ImportOptions, Imported, Result, source};
+use pinako_bench::figures;
 
 use super::{durability, open_or_create, say_how_to_go_on, say_whose_links};
 use crate::args::ImportArgs;
-use crate::progress::{self, Job, images_text};
+use crate::progress::{self, Job};
 use crate::report;
 
 /// Skipped images that are named in the summary; more of them are only counted.
@@ -62,10 +63,10 @@ pub fn run(args: &ImportArgs) -> Result<ExitCode> {
         report::say(format_args!("imported {}", progress::summary(sum.images, sum.bytes, began.elapsed())));
     }
     if sum.present > 0 {
-        report::say(format_args!("there before: {}", images_text(sum.present)));
+        report::say(format_args!("there before: {}", figures::counted(sum.present, "image")));
     }
     if sum.skipped > 0 {
-        report::say(format_args!("skipped: {}", images_text(sum.skipped)));
+        report::say(format_args!("skipped: {}", figures::counted(sum.skipped, "image")));
         skipped.iter().for_each(|line| report::say(format_args!("  {line}")));
         if sum.skipped > skipped.len() as u64 {
             report::say("  ...");

@@ -9,7 +9,7 @@ use pinako_bench::figures;
 
 use crate::args::{CompactArgs, LabelsArgs, RemoveArgs, VacuumArgs};
 use crate::pick::ImagePick;
-use crate::progress::{Waiting, images_text};
+use crate::progress::Waiting;
 use crate::report;
 
 pub fn remove(args: &RemoveArgs) -> Result<ExitCode> {
@@ -24,7 +24,7 @@ pub fn remove(args: &RemoveArgs) -> Result<ExitCode> {
         }
     }
     let removed = store.remove(&ids)?;
-    report::say(format_args!("removed {}", images_text(removed)));
+    report::say(format_args!("removed {}", figures::counted(removed, "image")));
     if missing.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
@@ -112,10 +112,8 @@ pub fn vacuum(args: &VacuumArgs) -> Result<ExitCode> {
     let waiting = Waiting::start("vacuuming");
     let gone = store.vacuum(*args.keep, args.dry_run)?;
     drop(waiting);
-    let text = |objects: u64, bytes: u64| {
-        let plural = if objects == 1 { "" } else { "s" };
-        format!("{} object{plural}, {}", figures::count(objects), figures::bytes(bytes as f64))
-    };
+    let text =
+        |objects: u64, bytes: u64| format!("{}, {}", figures::counted(objects, "object"), figures::bytes(bytes as f64));
     let done = if args.dry_run { "would delete" } else { "deleted" };
     report::say(format_args!("{done} {}", text(gone.objects, gone.bytes)));
     if gone.young_objects > 0 {

@@ -4,10 +4,11 @@ use std::process::ExitCode;
 
 use pinako::store::Problem;
 use pinako::{Id, Result};
+use pinako_bench::figures;
 use serde::Serialize;
 
 use crate::args::VerifyArgs;
-use crate::progress::{self, Job, images_text};
+use crate::progress::{self, Job};
 use crate::report;
 use crate::table;
 
@@ -39,7 +40,7 @@ pub fn run(args: &VerifyArgs) -> Result<ExitCode> {
         report::say("every image is sound");
         return Ok(ExitCode::SUCCESS);
     }
-    report::say(format_args!("not sound: {}", images_text(verified.problems)));
+    report::say(format_args!("not sound: {}", figures::counted(verified.problems, "image")));
     Ok(ExitCode::from(report::NOT_SOUND))
 }
 

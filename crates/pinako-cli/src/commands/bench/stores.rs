@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use pinako::{Progress, Result};
 use pinako_bench::figures;
-use pinako_bench::stores::{self, Measurement, Operation, Options, Report, Unit};
+use pinako_bench::stores::{self, Measurement, Operation, Options, Report};
 
 use crate::args::BenchStoresArgs;
 use crate::progress::Job;
@@ -49,6 +49,7 @@ fn to_text(found: &Report) -> String {
     let mut table = table::with_header(&header, &right);
     for &count in &found.counts {
         for backend in &found.backends {
+            let median = |found: &Measurement| found.unit.text(found.summary.median);
             let figure = |operation| found.find(backend, count, operation).map_or_else(|| "-".to_owned(), median);
             let mut row = vec![figures::count(count), backend.clone()];
             row.extend(COLUMNS.map(figure));
@@ -65,11 +66,4 @@ fn to_text(found: &Report) -> String {
         text += &format!("\n\n{line}");
     }
     text
-}
-
-fn median(found: &Measurement) -> String {
-    match found.unit {
-        Unit::Seconds => figures::seconds(found.summary.median),
-        Unit::Bytes => figures::bytes(found.summary.median),
-    }
 }
