@@ -46,9 +46,15 @@ pub mod memory;
 mod output;
 pub mod pictures;
 pub mod regions;
-pub mod scratch;
+mod scratch;
 pub mod stores;
 mod summary;
+
+/// The error of a run that the watch broke off.
+fn interrupted() -> pinako::Error {
+    pinako::Error::new(pinako::ErrorKind::Interrupted, "stopped before everything was measured")
+        .with_hint("nothing was reported")
+}
 
 fn invalid(message: impl Into<String>) -> pinako::Error {
     pinako::Error::new(pinako::ErrorKind::InvalidInput, message)

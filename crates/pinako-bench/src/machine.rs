@@ -1,7 +1,6 @@
 //! What a measurement was made on: a figure without its machine is none.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -49,12 +48,6 @@ impl Machine {
             disk,
         }
     }
-}
-
-/// Bytes that are free under `folder`, for others than the superuser.
-pub fn free_bytes(folder: &Path) -> io::Result<u64> {
-    let space = rustix::fs::statvfs(folder)?;
-    Ok(space.f_bavail.saturating_mul(space.f_frsize))
 }
 
 /// The value in the first line `key: value` of a file of /proc.

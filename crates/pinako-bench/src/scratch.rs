@@ -1,8 +1,30 @@
-//! Stores that are made to be measured, and deleted again: in a folder, or on a server under that folder's name.
+//! What is made to be measured, and deleted again: stores in a folder, or on a server under that folder's name, and files.
 
 use std::path::Path;
 
 use pinako::{Error, ErrorKind, Result, backends};
+use tempfile::TempDir;
+
+/// A folder in `folder` for stores.
+pub(crate) fn folder_in(folder: &Path) -> Result<TempDir> {
+    let made = tempfile::Builder::new().prefix("pinako-bench-").tempdir_in(folder);
+    made.map_err(|error| Error::io(format!("cannot make a folder for stores in {}", folder.display()), error))
+}
+
+/// Refuses what would fill the disk under `folder`: `what` takes so many bytes, and takes fewer where one does as `smaller`
+/// says.
+pub(crate) fn check_space(folder: &Path, bytes: u64, what: &str, smaller: &str) -> Result<()> {
+    let space = rustix::fs::statvfs(folder)
+        .map_err(|error| Error::io(format!("cannot see how much is free in {}", folder.display()), error.into()))?;
+    // For others than the superuser.
+    let free = space.f_bavail.saturating_mul(space.f_frsize);
+    if bytes <= free {
+        return Ok(());
+    }
+    let [needed, free] = [bytes, free].map(|bytes| bytes.div_ceil(1 << 20));
+    let message = format!("{what} takes up to {needed} MiB, {} has {free} MiB left", folder.display());
+    Err(Error::new(ErrorKind::Backend, message).with_hint(format!("take {smaller}, or a folder on another disk")))
+}
 
 /// The URL of a store of its own for `folder`, of the backend of that name, or on a server beside the store that its URL
 /// would mean: under the names of the folder and the one above it, which no other run has.
@@ -54,5 +76,12 @@ mod tests {
             beside("postgres://host/db?sslmode=require&schema=mine"),
             "postgres://host/db?sslmode=require&schema=pinako_bench_xy_7"
         );
+    }
+
+    #[test]
+    fn what_does_not_fit_the_disk_is_refused() {
+        check_space(Path::new("."), 1, "a file", "a smaller file").unwrap();
+        let error = check_space(Path::new("."), u64::MAX, "a file", "a smaller file").unwrap_err();
+        assert!(error.to_string().contains("MiB left") && error.hint().unwrap().contains("a smaller file"), "{error}");
     }
 }

@@ -41,12 +41,17 @@ pub struct Args {
     pub command: Command,
 }
 
-/// A value that the library reads out of text; clap would not show the hint of its error.
+/// A value that the library reads out of text.
 fn of_library<T: FromStr<Err = Error>>(text: &str) -> Result<T, String> {
-    text.parse().map_err(|error: Error| match error.hint() {
+    text.parse().map_err(with_hint)
+}
+
+/// An error of the library, of which clap would not show the hint.
+fn with_hint(error: Error) -> String {
+    match error.hint() {
         Some(hint) => format!("{error}: {hint}"),
         None => error.to_string(),
-    })
+    }
 }
 
 /// What the commands that decode image files share.

@@ -18,10 +18,10 @@ use pinako::{Error, ErrorKind, Result};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use serde::Serialize;
 
-use super::{Progress, Watch, paper, stopped};
+use super::{Progress, Watch, paper};
 use crate::pictures::Random;
 use crate::summary::Summary;
-use crate::{cold, machine};
+use crate::{cold, interrupted, machine, scratch};
 
 /// Bytes that are read at least, aligned to as many: the paper's disk page.
 pub const BLOCK: u32 = 4096;
@@ -85,14 +85,14 @@ impl Disk {
     /// Makes a file of so many bytes in `folder`, of noise, so that nothing can compress it.
     pub fn make(folder: &Path, bytes: u64, seed: u64, watch: &mut Watch<'_>) -> Result<Self> {
         let failed = |error| Error::io(format!("cannot write a file of {bytes} bytes in {}", folder.display()), error);
-        check_space(folder, bytes)?;
+        scratch::check_space(folder, bytes, "the file to read from", "a smaller file")?;
         let mut file = tempfile::tempfile_in(folder).map_err(failed)?;
         let mut random = Random::new(seed, bytes);
         let mut chunk = vec![0; 8 << 20];
         let mut left = bytes;
         while left > 0 {
             if watch(Progress { step: "writing the file to read from", queries: 0 }).is_break() {
-                return Err(stopped());
+                return Err(interrupted());
             }
             let part = usize::try_from(left).unwrap_or(usize::MAX).min(chunk.len());
             for word in chunk[..part].chunks_mut(8) {
@@ -240,18 +240,6 @@ fn read_directly(_: &File) -> io::Result<bool> {
     Ok(false)
 }
 
-/// Refuses a file that would fill the disk.
-fn check_space(folder: &Path, bytes: u64) -> Result<()> {
-    let free = machine::free_bytes(folder)
-        .map_err(|error| Error::io(format!("cannot see how much is free in {}", folder.display()), error))?;
-    if bytes <= free {
-        return Ok(());
-    }
-    let [needed, free] = [bytes, free].map(|bytes| bytes.div_ceil(1 << 20));
-    let message = format!("the file to read from takes {needed} MiB, {} has {free} MiB left", folder.display());
-    Err(Error::new(ErrorKind::Backend, message).with_hint("take a smaller file, or a folder on another disk"))
-}
-
 /// The costs at which turns of `in_flight` reads of so many bytes each take so many seconds: P reads of b bytes take
 /// t1 + P b t2. What noise makes negative counts as next to nothing.
 fn costs([(short, of_short), (long, of_long)]: [(u64, f64); 2], in_flight: u32) -> Result<Cost> {
@@ -302,11 +290,5 @@ mod tests {
         assert!((cost.read_seconds() - 1e-3).abs() < 1e-9 && (cost.byte_seconds() - 1e-8).abs() < 1e-15, "{cost:?}");
         let noise = costs([(4096, 1e-3), (1 << 20, 0.9e-3)], 1).unwrap();
         assert_eq!(noise.byte_seconds(), 1e-12);
-    }
-
-    #[test]
-    fn a_file_that_does_not_fit_is_refused() {
-        let error = check_space(Path::new("."), u64::MAX).unwrap_err();
-        assert!(error.to_string().contains("MiB left"), "{error}");
     }
 }

@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 
 use pinako::backends::{self, Mode};
 use pinako::plan::Cost;
-use pinako::{Durability, Error, ErrorKind, Result};
+use pinako::{Durability, Result};
 
 use self::disk::Disk;
 use crate::head::Head;
@@ -129,13 +129,7 @@ impl Options {
         if options.store.is_some() && options.device.is_some() {
             return Err(invalid("a store is measured, a device is predicted: not both at once"));
         }
-        if let Some(store) = options.store.as_deref().filter(|store| !stores::Options::is_backend(store)) {
-            let store = backends::without_password(store);
-            return Err(invalid(format!("{store:?} is no kind of store")).with_hint(format!(
-                "choose from {}, object, or give the URL of a server",
-                stores::Options::BACKENDS.join(", ")
-            )));
-        }
+        options.store.as_deref().map_or(Ok(()), stores::Options::check_backend)?;
         if options.positions == Some(0) {
             return Err(invalid("no positions are to be counted").with_hint("give at least 1, or leave it out"));
         }
@@ -243,10 +237,7 @@ fn of_store(
     places: &[usize],
     watch: &mut Watch<'_>,
 ) -> Result<(Vec<TimeTable>, Source)> {
-    let scratch = tempfile::Builder::new()
-        .prefix("pinako-bench-")
-        .tempdir_in(folder)
-        .map_err(|error| Error::io(format!("cannot make a folder for the store in {}", folder.display()), error))?;
+    let scratch = scratch::folder_in(folder)?;
     let url = scratch::url(backend, scratch.path())?;
     let found = of_store_at(options, &url, places, watch);
     // It is told before what came after it.
@@ -304,8 +295,4 @@ fn measured(
         queries_per_cell: [fewest, cells().map(|cell| cell.queries).max().unwrap_or(0)],
     });
     Ok((tables, source))
-}
-
-fn stopped() -> Error {
-    Error::new(ErrorKind::Interrupted, "stopped before everything was measured").with_hint("nothing was reported")
 }

@@ -20,7 +20,8 @@ use pinako::{Descriptor, Encoding, Error, ErrorKind, Layout, Region, Result, Sam
 use serde::Serialize;
 
 use super::times::{Images, Method, TimeTable};
-use super::{Progress, Watch, paper, stopped};
+use super::{Progress, Watch, paper};
+use crate::interrupted;
 use crate::summary::Summary;
 
 /// How a device was played.
@@ -81,7 +82,7 @@ pub(super) fn play(
         let Some(Place { table, row, method }) = next(tables, &spent, left) else { break };
         let step = format!("table {}, reads in flight: {}", tables[table].number, tables[table].in_flight);
         if watch(Progress { step: &step, queries: ratios.len() as u64 }).is_break() {
-            return Err(stopped());
+            return Err(interrupted());
         }
         let device = devices.iter().find(|device| device.cost.parallel_reads() == tables[table].in_flight);
         let Some(device) = device else { break };

@@ -10,9 +10,9 @@ use pinako::layout::Arrangement;
 use pinako::{BlockSide, Layout, Region, Result, SampleType, Shape};
 use serde::Serialize;
 
-use super::{Progress, Watch, paper, stopped};
-use crate::invalid;
+use super::{Progress, Watch, paper};
 use crate::pictures::Random;
+use crate::{interrupted, invalid};
 
 /// The largest n of table 1.
 pub const MAX_GROWTH: u32 = 5;
@@ -83,7 +83,7 @@ pub(super) fn count(positions: Option<u64>, seed: u64, watch: &mut Watch<'_>) ->
         queries += 1;
         let is_told = queries % POSITIONS_A_STEP == 1;
         match is_told && watch(Progress { step: "counting runs", queries: queries - 1 }).is_break() {
-            true => Err(stopped()),
+            true => Err(interrupted()),
             false => Ok(()),
         }
     };

@@ -14,10 +14,10 @@ use serde::Serialize;
 
 use super::disk::{self, Disk, Unbuffered};
 use super::played::Played;
-use super::{Progress, Watch, paper, stopped};
-use crate::invalid;
+use super::{Progress, Watch, paper};
 use crate::pictures::Random;
 use crate::summary::Summary;
+use crate::{interrupted, invalid};
 
 /// A way to read a region.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -304,7 +304,7 @@ pub(super) fn predict(
         for (regions, tallies) in regions.iter().zip(&mut draft.tallies) {
             for &region in regions {
                 if watch(Progress { step: "predicting", queries }).is_break() {
-                    return Err(stopped());
+                    return Err(interrupted());
                 }
                 for (&method, tally) in draft.methods.iter().zip(tallies.iter_mut()) {
                     tally.add(&draft.images.reads(method, region, cost)?, &cost);
@@ -350,7 +350,7 @@ pub(super) fn measure(
     let mut drafts = Vec::new();
     for in_flight in Disk::IN_FLIGHT {
         if watch(Progress { step: "measuring what reads cost", queries: 0 }).is_break() {
-            return Err(stopped());
+            return Err(interrupted());
         }
         let cost = disk.calibrate(in_flight, budget / 100, &mut random)?;
         for &place in places {
@@ -367,7 +367,7 @@ pub(super) fn measure(
                 let region = region_at_random(query, &mut random)?;
                 for (&method, tally) in methods.iter().zip(tallies) {
                     if watch(Progress { step: &step, queries }).is_break() {
-                        return Err(stopped());
+                        return Err(interrupted());
                     }
                     if began.elapsed() >= budget {
                         break 'measuring;

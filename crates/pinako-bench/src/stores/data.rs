@@ -9,8 +9,8 @@ use pinako::{Error, Image, ImageView, Label, NewImage, PixelEncoding, Result, Sa
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::{Progress, Watch, invalid, measure};
-use crate::pictures;
+use super::{Progress, Watch};
+use crate::{interrupted, invalid, pictures};
 
 /// Most bytes of source images that are kept.
 const MOST_BYTES: u64 = 512 << 20;
@@ -79,7 +79,7 @@ impl SourceImages {
             images.push((image, item.label));
             let progress = Progress { step: "reading the images to be stored", done: 0, total: 0 };
             if images.len() % 1024 == 0 && watch(progress) == ControlFlow::Break(()) {
-                return Err(measure::interrupted());
+                return Err(interrupted());
             }
         }
         if images.is_empty() {

@@ -20,7 +20,7 @@ use super::requests::{Asked, Requests};
 use super::{Options, Progress, Watch};
 use crate::pictures::Random;
 use crate::summary::quantile;
-use crate::{cold, memory};
+use crate::{cold, interrupted, memory};
 
 /// Most bytes of pixels that are read before they are compared.
 const MOST_READ: u64 = 512 << 20;
@@ -95,11 +95,6 @@ pub(super) fn measure(
         Requests { backend: name(place), count, store, read, single }
     });
     Ok((measurements, requests.collect()))
-}
-
-/// The error of a run that the watch broke off.
-pub(super) fn interrupted() -> Error {
-    Error::new(ErrorKind::Interrupted, "stopped before everything was measured").with_hint("nothing was reported")
 }
 
 #[derive(Default)]

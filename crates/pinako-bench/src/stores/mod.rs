@@ -22,15 +22,13 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use pinako::{Error, ErrorKind, Result, backends};
+use pinako::{Error, Result, backends};
 
 use self::contender::Contender;
 use self::data::SourceImages;
-use crate::cold;
 use crate::head::Head;
-use crate::invalid;
-use crate::machine;
 use crate::output::{make_folder, report_folder};
+use crate::{cold, invalid, scratch};
 
 pub(crate) use self::contender::name_of;
 pub use self::data::Data;
@@ -74,9 +72,17 @@ impl Options {
     /// The largest count that is taken: a slip of the keyboard ends before anything is made.
     pub const LARGEST_COUNT: u64 = 1_000_000_000;
 
-    /// Whether `name` is that of a backend that can be compared, or the URL of a server that may have such.
-    pub fn is_backend(name: &str) -> bool {
-        Self::BACKENDS.contains(&name) || name == "object" || backends::is_on_server(name)
+    /// Checks that `name` is that of a backend that can be measured, or the URL of a server that may have such.
+    ///
+    /// # Errors
+    /// `InvalidInput` where it is not.
+    pub fn check_backend(name: &str) -> Result<()> {
+        if Self::BACKENDS.contains(&name) || name == "object" || backends::is_on_server(name) {
+            return Ok(());
+        }
+        let message = format!("{:?} is no kind of store that can be measured", backends::without_password(name));
+        let hint = format!("choose from {}, object, or give the URL of a server", Self::BACKENDS.join(", "));
+        Err(invalid(message).with_hint(hint))
     }
 
     /// All backends at all of its counts, with a report in the folder `out`.
@@ -115,11 +121,7 @@ impl Options {
         }
         let mut seen = Vec::new();
         for name in &self.backends {
-            if !Self::is_backend(name) {
-                let hint = format!("choose from {}, object, or give the URL of a server", Self::BACKENDS.join(", "));
-                let name = backends::without_password(name);
-                return Err(invalid(format!("{name:?} is no backend that can be compared")).with_hint(hint));
-            }
+            Self::check_backend(name)?;
             if !seen.contains(name) {
                 if let Some(other) = seen.iter().find(|other| name_of(other) == name_of(name)) {
                     let [one, other] = [name, other].map(|url| backends::without_password(url));
@@ -177,10 +179,7 @@ fn compare(options: &Options, contenders: &[Contender], watch: &mut Watch<'_>) -
     let _out = report_folder(&options.out, NAME)?;
     let folder = options.folder.as_ref().unwrap_or(&options.out);
     let _folder = make_folder(folder)?;
-    let scratch = tempfile::Builder::new()
-        .prefix("pinako-bench-")
-        .tempdir_in(folder)
-        .map_err(|error| Error::io(format!("cannot make a folder for the stores in {}", folder.display()), error))?;
+    let scratch = scratch::folder_in(folder)?;
 
     let images = match &options.data {
         Some(path) => SourceImages::read(path, largest, watch)?,
@@ -207,17 +206,7 @@ fn compare(options: &Options, contenders: &[Contender], watch: &mut Watch<'_>) -
 
 /// Refuses a run that would fill the disk.
 fn check_space(folder: &Path, images: &SourceImages, largest: u64) -> Result<()> {
-    let free = machine::free_bytes(folder)
-        .map_err(|error| Error::io(format!("cannot see how much is free in {}", folder.display()), error))?;
     // One store at a time. None takes more than twice the pixels and a few blocks an image.
     let needed = images.bytes_of(0..largest).saturating_mul(2).saturating_add(largest.saturating_mul(12 << 10));
-    if needed <= free {
-        return Ok(());
-    }
-    let [needed, free] = [needed, free].map(|bytes| bytes.div_ceil(1 << 20));
-    Err(Error::new(
-        ErrorKind::Backend,
-        format!("a store of {largest} such images may take {needed} MiB, {} has {free} MiB left", folder.display()),
-    )
-    .with_hint("take smaller counts, or a folder on another disk"))
+    scratch::check_space(folder, needed, &format!("a store of {largest} such images"), "smaller counts")
 }

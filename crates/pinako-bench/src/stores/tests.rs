@@ -180,7 +180,7 @@ fn options_that_make_no_sense_are_refused_before_anything_is_touched() {
     assert_eq!(refused(|options| options.backends.clear()), invalid("no backends are given"));
     assert_eq!(
         refused(|options| options.backends.push("tape".into())),
-        invalid("\"tape\" is no backend that can be compared")
+        invalid("\"tape\" is no kind of store that can be measured")
     );
 }
 

@@ -7,7 +7,7 @@ use clap::{Subcommand, ValueHint};
 use pinako_bench::regions::{Device, Options as Regions};
 use pinako_bench::stores::Options;
 
-use super::{seconds, size};
+use super::{seconds, size, with_hint};
 
 /// The defaults of lists, as a person would write them.
 static COUNTS: LazyLock<String> = LazyLock::new(|| Options::COUNTS.map(|count| count.to_string()).join(","));
@@ -141,8 +141,7 @@ pub struct BenchRegionsArgs {
 
 /// A kind of store, or a server that may have some.
 fn backend(text: &str) -> Result<String, String> {
-    let kinds = || format!("the kinds are {}, object, and the URLs of servers", Options::BACKENDS.join(", "));
-    if Options::is_backend(text) { Ok(text.to_owned()) } else { Err(kinds()) }
+    Options::check_backend(text).map(|()| text.to_owned()).map_err(with_hint)
 }
 
 /// The paper's device, or any other by its costs.
