@@ -19,7 +19,7 @@ use pinako::{Durability, Encoding, Error, ErrorKind, Id, Result, Store};
 use serde::Serialize;
 
 use crate::costs::Costs;
-use crate::pictures::Random;
+use crate::random::Random;
 use crate::summary::Summary;
 use crate::{cold, figures, invalid};
 
@@ -274,7 +274,7 @@ fn measure(
     let (began, mut reads) = (Instant::now(), 0);
     for round in 1..=*ROUNDS.end() {
         // In another order each time: what came before may leave its trace.
-        (1..order.len()).rev().for_each(|last| order.swap(last, random.below(last as u64 + 1) as usize));
+        random.shuffle(&mut order);
         for &kind in &order {
             let (length, count) = kinds[kind];
             if watch(reads).is_break() {

@@ -21,34 +21,38 @@
 //! | module | answers |
 //! | --- | --- |
 //! | [`stores`] | which backend stores and reads many small images best? |
+//! | [`regions`] | how many runs has a rectangle, and how long does it take to read one? |
 //! | [`calibrate`] | what do reads of a store cost? |
 //! | [`explain`] | how is a region of an image read, and what would other ways cost? |
-//! | [`regions`] | how many runs has a rectangle, and how long does it take to read one? |
 //! | [`costs`] | how are costs shown? |
-//! | [`pictures`] | what is measured where nobody gives images? |
 //! | [`figures`] | how are figures written for people? |
 //! | [`summary`] | what do many samples say in a few numbers? |
-//! | [`cold`] | how is the page cache made to forget? |
-//! | [`memory`] | how much memory does a piece of work take? |
-//! | [`machine`] | what was it measured on? |
 //! | [`head`] | what does every report begin with? |
+//! | [`machine`] | what was it measured on? |
+//! | `pictures` | what is measured where nobody gives images? |
+//! | `random` | which numbers are random, and the same for a seed for ever? |
+//! | `scratch` | where do stores stand that are made to be measured? |
+//! | `cold` | how is the page cache made to forget? |
+//! | `memory` | how much memory does a piece of work take? |
+//! | `output`, `html`, `chart` | what is a report written as? |
 
 pub mod calibrate;
 mod chart;
-pub mod cold;
+mod cold;
 pub mod costs;
 pub mod explain;
 pub mod figures;
 pub mod head;
 mod html;
 pub mod machine;
-pub mod memory;
+mod memory;
 mod output;
-pub mod pictures;
+mod pictures;
+mod random;
 pub mod regions;
 mod scratch;
 pub mod stores;
-mod summary;
+pub mod summary;
 
 /// The error of a run that the watch broke off.
 fn interrupted() -> pinako::Error {

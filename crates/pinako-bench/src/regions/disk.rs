@@ -19,7 +19,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use serde::Serialize;
 
 use super::{Progress, Watch, paper};
-use crate::pictures::Random;
+use crate::random::Random;
 use crate::summary::Summary;
 use crate::{cold, interrupted, machine, scratch};
 
@@ -116,9 +116,8 @@ impl Disk {
             let began = Instant::now();
             let mut turns = Vec::new();
             while turns.len() < LEAST || (began.elapsed() < budget && turns.len() < 100) {
-                let places = (self.bytes - length) / u64::from(BLOCK) + 1;
                 let reads: Vec<Range<u64>> = (0..TURNS * in_flight as usize)
-                    .map(|_| random.below(places) * u64::from(BLOCK))
+                    .map(|_| self.place(length, random))
                     .map(|start| start..start + length)
                     .collect();
                 let reading = self.read(0, &reads, in_flight, |_| f64::INFINITY)?;

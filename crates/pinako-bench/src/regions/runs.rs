@@ -10,8 +10,9 @@ use pinako::layout::Arrangement;
 use pinako::{BlockSide, Layout, Region, Result, SampleType, Shape};
 use serde::Serialize;
 
+use super::times::region_at_random;
 use super::{Progress, Watch, paper};
-use crate::pictures::Random;
+use crate::random::Random;
 use crate::{interrupted, invalid};
 
 /// The largest n of table 1.
@@ -90,10 +91,10 @@ pub(super) fn count(positions: Option<u64>, seed: u64, watch: &mut Watch<'_>) ->
     let crossings = Crossings::of(side)?;
     let mut rows = Vec::new();
     for (number, (query, paper)) in paper::RUN_QUERIES.into_iter().zip(paper::RUNS).enumerate() {
-        let places = side - query + 1;
         let mut tally = Tally::default();
         match positions {
             None => {
+                let places = side - query + 1;
                 for (x, y) in (0..places).flat_map(|y| (0..places).map(move |x| (x, y))) {
                     go_on()?;
                     tally.add(&crossings, Region::new(x, y, query, query)?)?;
@@ -103,8 +104,7 @@ pub(super) fn count(positions: Option<u64>, seed: u64, watch: &mut Watch<'_>) ->
                 let mut random = Random::new(seed, number as u64);
                 for _ in 0..positions {
                     go_on()?;
-                    let (x, y) = (random.below(places.into()) as u32, random.below(places.into()) as u32);
-                    tally.add(&crossings, Region::new(x, y, query, query)?)?;
+                    tally.add(&crossings, region_at_random(query, &mut random)?)?;
                 }
             }
         }
@@ -232,9 +232,7 @@ mod tests {
         let crossings = Crossings::of(paper::SIDE).unwrap();
         let mut random = Random::new(3, 0);
         for query in paper::RUN_QUERIES.into_iter().flat_map(|query| [query; 10]) {
-            let places = u64::from(paper::SIDE - query) + 1;
-            let (x, y) = (random.below(places) as u32, random.below(places) as u32);
-            let region = Region::new(x, y, query, query).unwrap();
+            let region = region_at_random(query, &mut random).unwrap();
             for n in 0..=MAX_GROWTH {
                 let grown = crossings.arrangement.grow(region, n);
                 let expected = crossings.arrangement.runs(grown).len() as u64;

@@ -15,7 +15,7 @@ use serde::Serialize;
 use super::disk::{self, Disk, Unbuffered};
 use super::played::Played;
 use super::{Progress, Watch, paper};
-use crate::pictures::Random;
+use crate::random::Random;
 use crate::summary::Summary;
 use crate::{interrupted, invalid};
 
@@ -277,7 +277,8 @@ impl Draft {
     }
 }
 
-fn region_at_random(query: u32, random: &mut Random) -> Result<Region> {
+/// A query somewhere in the image.
+pub(super) fn region_at_random(query: u32, random: &mut Random) -> Result<Region> {
     let places = u64::from(paper::SIDE - query) + 1;
     let (x, y) = (random.below(places) as u32, random.below(places) as u32);
     Region::new(x, y, query, query)

@@ -18,7 +18,7 @@ use super::data::SourceImages;
 use super::report::{Measurement, Operation};
 use super::requests::{Asked, Requests};
 use super::{Options, Progress, Watch};
-use crate::pictures::Random;
+use crate::random::Random;
 use crate::summary::quantile;
 use crate::{cold, interrupted, memory};
 
@@ -423,9 +423,7 @@ fn scattered(number: u64, count: u64, seed: u64) -> Vec<Id> {
     let border = |part: u64| (u128::from(part) * u128::from(count) / u128::from(number)) as u64;
     let mut ids: Vec<Id> =
         (0..number).map(|part| border(part) + random.below(border(part + 1) - border(part))).collect();
-    for place in (1..ids.len()).rev() {
-        ids.swap(place, random.below(place as u64 + 1) as usize);
-    }
+    random.shuffle(&mut ids);
     ids
 }
 

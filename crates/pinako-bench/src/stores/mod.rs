@@ -43,7 +43,7 @@ const NAME: &str = "stores";
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Images to store: what [`pinako::source::open`] opens, taken again and again where they are fewer than the
-    /// counts. `None` makes [pictures](crate::pictures) up.
+    /// counts. `None` makes pictures up that are like photographs.
     pub data: Option<PathBuf>,
     /// How many images to store and read; 1 is the single image.
     pub counts: Vec<u64>,
