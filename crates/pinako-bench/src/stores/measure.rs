@@ -75,12 +75,12 @@ pub(super) fn measure(
     };
     for &count in &options.counts {
         for repetition in 0..options.repetitions_at(count) {
-            for (place, contender) in contenders.iter().enumerate() {
-                run.round(place, contender, count, repetition, count == largest)?;
+            for place in 0..contenders.len() {
+                run.round(place, count, repetition, count == largest)?;
             }
         }
-        for (place, contender) in contenders.iter().enumerate() {
-            run.memory_round(place, contender, count)?;
+        for place in 0..contenders.len() {
+            run.memory_round(place, count)?;
         }
     }
     let name = |place: usize| contenders[place].name.clone();
@@ -140,8 +140,9 @@ impl Drop for Run<'_, '_> {
 }
 
 impl Run<'_, '_> {
-    /// Everything once, with one backend.
-    fn round(&mut self, place: usize, contender: &Contender, count: u64, repetition: u32, random: bool) -> Result<()> {
+    /// Everything once, with the backend at `place`.
+    fn round(&mut self, place: usize, count: u64, repetition: u32, random: bool) -> Result<()> {
+        let contender = &self.contenders[place];
         let name = &contender.name;
         let take = |run: &mut Self, operation, sample: f64| run.take(place, count, operation, sample);
 
@@ -171,7 +172,7 @@ impl Run<'_, '_> {
             self.compare_labels(contender, count)?;
         }
         if random {
-            self.read_singles(place, contender, count, repetition)?;
+            self.read_singles(place, count, repetition)?;
         }
 
         let step = format!("{name}: storing {count}, not synced");
@@ -181,7 +182,8 @@ impl Run<'_, '_> {
     }
 
     /// Storing and reading once more, without a look at the clock but one at memory.
-    fn memory_round(&mut self, place: usize, contender: &Contender, count: u64) -> Result<()> {
+    fn memory_round(&mut self, place: usize, count: u64) -> Result<()> {
+        let contender = &self.contenders[place];
         let name = &contender.name;
         let step = format!("{name}: storing {count}, for the memory it takes");
         let (stored, peak) = memory::peak_of(|| self.store(&step, place, count, Durability::Full));
@@ -285,7 +287,8 @@ impl Run<'_, '_> {
     }
 
     /// Reads single images at random, with a warm cache and, where there are enough on the disk, with a cold one.
-    fn read_singles(&mut self, place: usize, contender: &Contender, count: u64, repetition: u32) -> Result<()> {
+    fn read_singles(&mut self, place: usize, count: u64, repetition: u32) -> Result<()> {
+        let contender = &self.contenders[place];
         let name = &contender.name;
         let seed = self.seed ^ u64::from(repetition);
         self.step(&format!("{name}: reading single images of {count}, warm cache"), 0)?;
