@@ -1,7 +1,7 @@
 //! What is known of an image without its pixels.
 //!
 //! A descriptor is all that a backend keeps beside the payload's bytes. Backends that other programs query spread it over
-//! [`columns`], in the text forms below; the others keep it as one [`record`].
+//! columns, in the text forms below; the others keep it as one [`record`].
 
 pub(crate) mod columns;
 mod encoding;

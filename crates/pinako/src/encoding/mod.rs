@@ -32,7 +32,7 @@ pub const LARGE: u64 = 1_000_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PixelEncoding {
-    /// The samples themselves: row after row, or along the Hilbert curve where there are [`LARGE`] pixels or more.
+    /// The samples themselves: row after row, or along the Hilbert curve where there are a million pixels or more.
     Raw,
     /// The samples themselves, in this layout.
     RawIn(Layout),

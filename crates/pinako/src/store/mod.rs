@@ -79,7 +79,7 @@ impl OpenOptions {
     }
 
     /// Plans for another device than the one that the store is on, and makes reads as slow as they would be there: to try
-    /// out what would be. See [`Delayed`](crate::wrappers::Delayed). Opening fails where they are not those of a
+    /// out what would be. See [`Delayed`]. Opening fails where they are not those of a
     /// [`Cost`](crate::plan::Cost).
     pub fn device(mut self, costs: IoHints) -> Self {
         self.device = Some(costs);
