@@ -11,7 +11,7 @@ mod tests;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use pinako::plan::{self, Budget, Cost, Strategy};
+use pinako::plan::{self, Budget, Cost, Plan, Planner, Strategy};
 use pinako::{Descriptor, Encoding, Error, ErrorKind, Id, Image, Region, Result, Store};
 use serde::Serialize;
 
@@ -144,40 +144,24 @@ pub fn explain(store: &Store, id: Id, region: Region, options: &Options, watch: 
         ));
     }
     let cost = store.cost()?;
-    let is_raw = matches!(descriptor.encoding, Encoding::Raw(_));
-    let strategies = match is_raw {
-        true => strategies(store, id, region, options)?,
-        false => Vec::new(),
+    let planner = match descriptor.encoding {
+        Encoding::Raw(_) => Some(Planner { cost, ..store.planner(&descriptor)? }),
+        _ => None,
     };
-    let mut ways = Vec::with_capacity(strategies.len().max(1));
-    let mut plans: Vec<plan::Plan> = Vec::with_capacity(strategies.len());
-    for &strategy in &strategies {
-        let plan = store.plan(id, region, strategy, budget(strategy, options))?;
-        let runs = store.planner(&descriptor)?.arrangement.runs(plan.grown);
-        ways.push(Way {
-            strategy: strategy.to_string(),
-            grown: Some(corners(plan.grown)),
-            runs: runs.len(),
-            reads: plan.reads.len(),
-            bytes: plan.bytes(),
-            extra_bytes: Some(plan.extra_bytes()),
-            predicted_seconds: plan.seconds(&cost),
-            measured_seconds: None,
-        });
-        plans.push(plan);
-    }
-    if !is_raw {
-        ways.push(whole(&descriptor, &cost));
-    }
+    let plans = planner.map_or(Ok(Vec::new()), |planner| plans(&planner, region, options)).map_err(at_id)?;
+    let mut ways: Vec<Way> = match planner {
+        Some(planner) => plans.iter().map(|(strategy, plan)| way(*strategy, plan, &planner)).collect(),
+        None => vec![whole(&descriptor, &cost)],
+    };
     if options.measure {
-        let same = |one: &plan::Plan, other: &plan::Plan| one.grown == other.grown && one.reads == other.reads;
+        let same = |(_, one): &(_, Plan), (_, other): &(_, Plan)| one.grown == other.grown && one.reads == other.reads;
         // The first way that reads the same, which may be that at the place itself: it is timed for all.
         let firsts: Vec<usize> = (0..ways.len())
             .map(|place| plans[..place].iter().position(|other| same(other, &plans[place])).unwrap_or(place))
             .collect();
         let timed: Vec<usize> = (0..ways.len()).filter(|&place| firsts[place] == place).collect();
-        measure(&mut ways, &timed, watch, &|place| match strategies.get(place) {
-            Some(&strategy) => store.region_by(id, region, strategy, budget(strategy, options)),
+        measure(&mut ways, &timed, watch, &|place| match plans.get(place) {
+            Some(&(strategy, _)) => store.region_by(id, region, strategy, budget(strategy, options)),
             None => store.region(id, region),
         })
         .map_err(at_id)?;
@@ -187,10 +171,7 @@ pub fn explain(store: &Store, id: Id, region: Region, options: &Options, watch: 
     }
     let pixel_size = descriptor.shape.pixel_size(descriptor.sample_type);
     let region_bytes = u64::from(region.width()) * u64::from(region.height()) * pixel_size;
-    let frontier = match is_raw {
-        true => frontier(store, &descriptor, region, region_bytes, options)?,
-        false => Vec::new(),
-    };
+    let frontier = planner.map_or(Vec::new(), |planner| frontier(&planner, region, region_bytes, options));
     Ok(Explanation {
         id,
         encoding: descriptor.encoding.to_string(),
@@ -200,20 +181,26 @@ pub fn explain(store: &Store, id: Id, region: Region, options: &Options, watch: 
         region: corners(region),
         region_bytes,
         costs: Costs::of(store)?,
-        n_star: is_raw.then(|| cost.n_star(pixel_size)),
+        n_star: planner.map(|_| cost.n_star(pixel_size)),
         ways,
         frontier,
     })
 }
 
-fn frontier(
-    store: &Store,
-    descriptor: &Descriptor,
-    region: Region,
-    region_bytes: u64,
-    options: &Options,
-) -> Result<Vec<Point>> {
-    let planner = store.planner(descriptor)?;
+fn way(strategy: Strategy, plan: &Plan, planner: &Planner) -> Way {
+    Way {
+        strategy: strategy.to_string(),
+        grown: Some(corners(plan.grown)),
+        runs: planner.arrangement.runs(plan.grown).len(),
+        reads: plan.reads.len(),
+        bytes: plan.bytes(),
+        extra_bytes: Some(plan.extra_bytes()),
+        predicted_seconds: plan.seconds(&planner.cost),
+        measured_seconds: None,
+    }
+}
+
+fn frontier(planner: &Planner, region: Region, region_bytes: u64, options: &Options) -> Vec<Point> {
     let frontier = planner.frontier(region);
     let optimal = frontier.fastest(&planner.cost, options.budget);
     let point = |point: plan::Point| Point {
@@ -223,23 +210,26 @@ fn frontier(
         predicted_seconds: planner.cost.seconds(point.reads, point.bytes),
         is_optimal: optimal == Some(point),
     };
-    Ok(frontier.points().map(point).collect())
+    frontier.points().map(point).collect()
 }
 
-/// The strategies asked for, or all: growing goes on until a single read is left.
-fn strategies(store: &Store, id: Id, region: Region, options: &Options) -> Result<Vec<Strategy>> {
+/// The plans of the strategies asked for, or of all: growing goes on until a single read is left.
+fn plans(planner: &Planner, region: Region, options: &Options) -> Result<Vec<(Strategy, Plan)>> {
+    let plan = |strategy| Ok((strategy, planner.plan(region, strategy, budget(strategy, options))?));
     if !options.strategies.is_empty() {
-        return Ok(options.strategies.clone());
+        return options.strategies.iter().copied().map(plan).collect();
     }
-    let mut strategies = vec![Strategy::Exact];
+    let mut plans = vec![plan(Strategy::Exact)?];
     for n in 1..=USUAL_GROWTH {
-        strategies.push(Strategy::Grow(n));
-        if store.plan(id, region, Strategy::Grow(n), Budget::default())?.reads.len() == 1 {
+        let grown = plan(Strategy::Grow(n))?;
+        let is_last = grown.1.reads.len() == 1;
+        plans.push(grown);
+        if is_last {
             break;
         }
     }
-    strategies.extend([Strategy::Paper, Strategy::Optimal]);
-    Ok(strategies)
+    plans.extend([plan(Strategy::Paper)?, plan(Strategy::Optimal)?]);
+    Ok(plans)
 }
 
 fn budget(strategy: Strategy, options: &Options) -> Budget {

@@ -52,7 +52,8 @@ pub fn picture(store: &Store, id: Id, region: Region, options: &Options) -> Resu
     };
     let mut panels = Vec::with_capacity(strategies.len());
     for strategy in strategies {
-        let plan = store.plan(id, region, strategy, budget(strategy, options))?;
+        let plan = planner.plan(region, strategy, budget(strategy, options));
+        let plan = plan.map_err(|error| error.at_id(id).at_store(store.url()))?;
         let seconds = figures::seconds(plan.seconds(&planner.cost));
         panels.push(Panel { title: title(strategy, &plan, planner.cost.block()), text: text(&plan, &seconds), plan });
     }

@@ -131,22 +131,22 @@ impl Store {
     /// `Unsupported` where the image is not raw: of such the whole is read; `InvalidInput` where the region is not inside,
     /// or no plan keeps to the budget.
     pub fn plan(&self, id: Id, region: Region, strategy: Strategy, budget: Budget) -> Result<Plan> {
-        let descriptor = self.descriptor(id)?;
-        self.region_bytes(&descriptor, region)?;
-        let plan = self.planner(&descriptor)?.plan(region, strategy, budget);
+        let plan = self.planner(&self.descriptor(id)?)?.plan(region, strategy, budget);
         plan.map_err(|error| self.here(error.at_id(id)))
     }
 
     /// What regions of an image are planned with: where its pixels are, and what reading costs here.
     ///
     /// # Errors
-    /// `Unsupported` where the image is not raw: of such the whole is read.
+    /// `Unsupported` where the image is not raw: of such the whole is read; `Corrupt` where its payload is not as long as its
+    /// pixels.
     pub fn planner(&self, descriptor: &Descriptor) -> Result<Planner> {
         let arrangement = Arrangement::of(descriptor)?.ok_or_else(|| {
             let encoding = descriptor.encoding;
             let error = Error::unsupported(format!("it is {encoding}: all of it is read and decoded"));
             self.here(error.at_id(descriptor.id))
         })?;
+        self.check_claim(descriptor)?;
         Ok(Planner { arrangement, cost: self.cost()? })
     }
 
