@@ -67,16 +67,20 @@ class Dataset(torch.utils.data.Dataset[Any]):
         return self.__getitems__([index])[0]
 
     def __getitems__(self, indices: Sequence[int]) -> list[Any]:
+        worker = torch.utils.data.get_worker_info()
+        if worker is not None:
+            _pinako.share_cores(worker.num_workers)
         places = _arrays.ids(indices)
         if places.size and (places.min() < -self._count or places.max() >= self._count):
             raise IndexError(f"there are {self._count} images")
         places = np.where(places < 0, places + self._count, places)
         ids = places if self._ids is None else self._ids[places]
+        if self.transform is None and self.target_transform is None:
+            images = _Empty()
+            labels = self.store._planes_into(ids, images)
+            if labels is not None:
+                return _Batch(images.tensor, torch.from_numpy(labels))
         found, labels = self.store._labelled(ids)
-        if self.transform is None and self.target_transform is None and isinstance(found, np.ndarray):
-            # By numpy: torch's threads would go on turning for a while, in the way of those that decode.
-            channels_first = np.ascontiguousarray(found.transpose(0, 3, 1, 2))
-            return _Batch(torch.from_numpy(channels_first), torch.from_numpy(labels))
         return [self._sample(image, int(label)) for image, label in zip(found, labels)]
 
     def _sample(self, image: Any, label: int) -> Any:
@@ -85,6 +89,24 @@ class Dataset(torch.utils.data.Dataset[Any]):
             tensor if self.transform is None else self.transform(tensor),
             label if self.target_transform is None else self.target_transform(label),
         )
+
+
+class _Empty:
+    """Makes a tensor, and gives it as an array to be filled."""
+
+    tensor: torch.Tensor
+
+    def __call__(self, shape: list[int], dtype: str) -> Any:
+        kind: torch.dtype = getattr(torch, dtype)
+        if torch.utils.data.get_worker_info() is None:
+            self.tensor = torch.empty(shape, dtype=kind)
+        else:
+            # What a worker makes in memory that it shares with the loader's process is not copied on its way there. torch's
+            # own collate_fn does so by this name, too: there is no public one.
+            length = math.prod(shape) * kind.itemsize
+            storage = torch.UntypedStorage._new_shared(length)  # type: ignore[no-untyped-call]
+            self.tensor = torch.empty(0, dtype=kind).set_(storage).view(shape)
+        return self.tensor.numpy()
 
 
 class _Batch(list):  # type: ignore[type-arg]

@@ -44,4 +44,9 @@ mod _pinako {
     fn after_fork() {
         crate::process::after_fork();
     }
+
+    #[pyfunction]
+    fn share_cores(processes: usize) {
+        crate::process::share_cores(processes);
+    }
 }

@@ -6,6 +6,7 @@
 //! them again when they are used next.
 
 use std::cell::RefCell;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 
 use pinako::{Error, ErrorKind, Result};
@@ -22,6 +23,9 @@ static HANDLES: Mutex<Vec<Weak<Handle>>> = Mutex::new(Vec::new());
 
 /// The thread pool, and the process that it has its threads in.
 static POOL: Mutex<Option<(u32, &'static ThreadPool)>> = Mutex::new(None);
+
+/// Processes that share the machine's cores with this one, itself among them.
+static SHARERS: AtomicUsize = AtomicUsize::new(1);
 
 thread_local! {
     /// What keeps calls away while this thread forks.
@@ -55,12 +59,22 @@ pub fn pool() -> Result<&'static ThreadPool> {
     {
         return Ok(pool);
     }
-    let made = rayon::ThreadPoolBuilder::new().thread_name(|number| format!("pinako-{number}")).build();
+    let threads = match SHARERS.load(Ordering::Relaxed) {
+        0 | 1 => 0, // as many as there are cores
+        sharers => std::thread::available_parallelism().map_or(1, usize::from).div_ceil(sharers),
+    };
+    let builder = rayon::ThreadPoolBuilder::new().num_threads(threads);
+    let made = builder.thread_name(|number| format!("pinako-{number}")).build();
     let made = made.map_err(|error| Error::new(ErrorKind::Backend, "cannot start threads").with_source(error))?;
     // That of the parent has no threads that could be ended, and one a process is not too many to leave behind.
     let made: &'static ThreadPool = Box::leak(Box::new(made));
     *pool = Some((std::process::id(), made));
     Ok(made)
+}
+
+/// Has this process, where it has not read anything yet, take only its share of the machine's cores.
+pub fn share_cores(processes: usize) {
+    SHARERS.store(processes, Ordering::Relaxed);
 }
 
 /// Waits until no call is at work, keeps others away, and closes all stores that can be opened again.

@@ -104,8 +104,9 @@ impl Store {
             };
         };
         let like = self.handle.run(py, |store| store.descriptor(first))?;
-        check_out(out, ids.len(), &like)?;
-        match self.fill(py, &ids, &like, out)? {
+        let [height, width, channels] = arrays::dims(like.shape);
+        check_out(out, &[ids.len(), height, width, channels], &like)?;
+        match self.fill(py, &ids, &like, out, pinako::Store::images_into)? {
             Some(_) => Ok(()),
             None => {
                 Err(PyValueError::new_err("the images are not of one shape and type: one array does not take them"))
@@ -181,8 +182,26 @@ impl Store {
                 found.into_iter().map(|found| found.and_then(|found| found.label)).collect()
             }
         };
-        let labels = labels.into_iter().map(|label| label.unwrap_or(NO_LABEL));
-        Ok((images, labels.collect::<Vec<_>>().into_pyarray(py)))
+        Ok((images, label_array(py, labels)))
+    }
+
+    /// Decodes images, channel after channel, into the array that `empty` makes when it is given the shape N,C,H,W and the
+    /// name of the type; their labels. None, and there may be no array, where they are not of one shape and type.
+    fn _planes_into<'py>(
+        &self,
+        py: Python<'py>,
+        index: &Bound<'py, PyAny>,
+        empty: &Bound<'py, PyAny>,
+    ) -> PyResult<Option<Bound<'py, PyArray1<i64>>>> {
+        let ids = ids::many(py, &self.handle, index)?;
+        let Some(&first) = ids.first() else { return Ok(None) };
+        let like = self.handle.run(py, |store| store.descriptor(first))?;
+        let [height, width, channels] = arrays::dims(like.shape);
+        let dims = [ids.len(), channels, height, width];
+        let out = empty.call1((dims, arrays::dtype_name(like.sample_type)))?.cast_into::<PyUntypedArray>()?;
+        check_out(&out, &dims, &like)?;
+        let labels = self.fill(py, &ids, &like, &out, pinako::Store::planes_into)?;
+        Ok(labels.map(|labels| label_array(py, labels)))
     }
 
     /// The names of the labels 0, 1, 2, ...; may be empty. Can be set.
@@ -216,7 +235,7 @@ impl Store {
         let like = self.handle.run(py, |store| store.descriptor(first))?;
         let [height, width, channels] = arrays::dims(like.shape);
         let array = arrays::empty(py, like.sample_type, &[ids.len(), height, width, channels])?;
-        if let Some(labels) = self.fill(py, ids, &like, &array)? {
+        if let Some(labels) = self.fill(py, ids, &like, &array, pinako::Store::images_into)? {
             return Ok((array.into_any(), Some(labels)));
         }
         drop(array);
@@ -230,14 +249,15 @@ impl Store {
         Ok((list.into_any(), None))
     }
 
-    /// Decodes images into `out`, which is made for as many like this one. Their labels; `None` where they are not of one
-    /// shape and type.
+    /// Decodes images by `decode_into` into `out`, which is made for as many like this one. Their labels; `None` where they
+    /// are not of one shape and type.
     fn fill(
         &self,
         py: Python<'_>,
         ids: &[Id],
         like: &Descriptor,
         out: &Bound<'_, PyUntypedArray>,
+        decode_into: fn(&pinako::Store, &[Id], &mut [u8]) -> pinako::Result<Labels>,
     ) -> PyResult<Option<Labels>> {
         // SAFETY: the caller has the array, which is new or was lent for this.
         let out = unsafe { Bytes::of(out).as_mut_slice() };
@@ -249,7 +269,7 @@ impl Store {
                 if ids[0] != like.id && !is_like(&store.descriptor(ids[0])?) {
                     return Ok(None);
                 }
-                match store.images_into(ids, out) {
+                match decode_into(store, ids, out) {
                     Ok(labels) => Ok(Some(labels)),
                     Err(error) if error.kind() == ErrorKind::InvalidInput => {
                         let found = store.descriptors(ids)?;
@@ -271,11 +291,15 @@ fn images_a_piece(like: &Descriptor) -> usize {
     usize::try_from(PIECE as u64 / like.image_bytes()).unwrap_or(usize::MAX).max(1)
 }
 
-/// Checks that `out` is an array for `count` images like this one.
-fn check_out(out: &Bound<'_, PyUntypedArray>, count: usize, like: &Descriptor) -> PyResult<()> {
-    let [height, width, channels] = arrays::dims(like.shape);
-    let expected = [count, height, width, channels];
+/// The labels as Python has them.
+fn label_array(py: Python<'_>, labels: Labels) -> Bound<'_, PyArray1<i64>> {
+    labels.into_iter().map(|label| label.unwrap_or(NO_LABEL)).collect::<Vec<_>>().into_pyarray(py)
+}
+
+/// Checks that `out` is an array for images like this one, which together have this shape.
+fn check_out(out: &Bound<'_, PyUntypedArray>, expected: &[usize; 4], like: &Descriptor) -> PyResult<()> {
     if out.shape() != expected {
+        let count = expected[0];
         return Err(PyValueError::new_err(format!(
             "out has the shape {:?}, {count} images of image {}'s shape take {expected:?}",
             out.shape(),

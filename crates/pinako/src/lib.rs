@@ -49,6 +49,7 @@ pub mod export;
 pub mod image;
 pub mod layout;
 pub mod plan;
+mod planes;
 pub mod source;
 pub mod store;
 pub mod wrappers;

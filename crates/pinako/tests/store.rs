@@ -83,6 +83,12 @@ fn many_images_of_one_shape_fill_a_buffer_in_the_order_asked() {
         for (id, bytes) in ids.iter().zip(out.chunks(48)) {
             assert_eq!(bytes, images[*id as usize].bytes());
         }
+        let mut planes = vec![0; out.len()];
+        let labels = store.planes_into(&ids, &mut planes).unwrap();
+        assert!(labels.into_iter().eq(ids.iter().map(|&id| label(id))));
+        for (planes, pixels) in planes.chunks(48).zip(out.chunks(48)) {
+            assert!((0..48).all(|at| planes[at] == pixels[at % 16 * 3 + at / 16]));
+        }
         assert_eq!(store.images_into(&ids, &mut out[1..]).unwrap_err().kind(), ErrorKind::InvalidInput);
         store.images_into(&[], &mut []).unwrap();
 

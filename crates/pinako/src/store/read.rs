@@ -13,6 +13,7 @@ use crate::checksum;
 use crate::descriptor::{Descriptor, Id, Label, Link};
 use crate::error::{Error, Result};
 use crate::image::Image;
+use crate::planes;
 
 /// Most images a chunk.
 pub(super) const CHUNK: usize = 256;
@@ -77,6 +78,18 @@ impl Store {
     /// `InvalidInput` where they do not agree in shape and sample type, or `out` has not exactly their bytes; else as
     /// [`image`](Self::image).
     pub fn images_into(&self, ids: &[Id], out: &mut [u8]) -> Result<Vec<Option<Label>>> {
+        self.fill(ids, out, false)
+    }
+
+    /// The same, each image channel after channel (channels, height, width), as PyTorch has them.
+    ///
+    /// # Errors
+    /// As [`images_into`](Self::images_into).
+    pub fn planes_into(&self, ids: &[Id], out: &mut [u8]) -> Result<Vec<Option<Label>>> {
+        self.fill(ids, out, true)
+    }
+
+    fn fill(&self, ids: &[Id], out: &mut [u8], as_planes: bool) -> Result<Vec<Option<Label>>> {
         let Some(&first) = ids.first() else {
             return if out.is_empty() { Ok(Vec::new()) } else { Err(self.here(wrong_buffer(out.len(), 0, 0))) };
         };
@@ -88,6 +101,7 @@ impl Store {
         let chunk = self.chunk(ids.len(), CHUNK);
         let labels = ids.par_chunks(chunk).zip(out.par_chunks_mut(chunk * length)).map(|(ids, out)| {
             let mut labels = vec![None; ids.len()];
+            let mut pixels = if as_planes { vec![0; length] } else { Vec::new() };
             self.fetch(ids, |place, descriptor, payload| {
                 if !alike(&descriptor, &like) {
                     return Err(Error::invalid(format!(
@@ -97,7 +111,13 @@ impl Store {
                     .at_id(descriptor.id));
                 }
                 labels[place] = descriptor.label;
-                self.decoder.decode_into(&descriptor, payload, &mut out[place * length..(place + 1) * length])
+                let out = &mut out[place * length..(place + 1) * length];
+                if !as_planes {
+                    return self.decoder.decode_into(&descriptor, payload, out);
+                }
+                self.decoder.decode_into(&descriptor, payload, &mut pixels)?;
+                planes::split(&descriptor, &pixels, out);
+                Ok(())
             })?;
             Ok(labels)
         });
