@@ -36,13 +36,11 @@ fn on(topic: impl Into<String>, text: String) -> Conclusion {
 
 /// All of them in a sentence or two: what the times say, or else the counts.
 pub(super) fn headline(report: &Report) -> Option<String> {
-    let fewest = report.fewest_in_flight();
-    let tables = || report.times.iter().filter(|table| Some(table.in_flight) == fewest);
-    let sum = |way| tables().map(|table| table.sum(way)).sum::<Option<f64>>();
-    if let Some(table) = tables().next()
+    let sum = |way| report.first_times().map(|table| table.sum(way)).sum::<Option<f64>>();
+    if let Some(table) = report.first_times().next()
         && let (Some(row), Some(exact), Some(optimal), Some(merged)) =
             (sum(Method::Row), sum(Method::Grown(0)), sum(Method::Optimal), sum(Method::RowMerged))
-        && let Some(grown) = tables().map(|table| Some(table.best()?.1)).sum::<Option<f64>>()
+        && let Some(grown) = report.first_times().map(|table| Some(table.best()?.1)).sum::<Option<f64>>()
     {
         let share = |seconds: f64| per_cent(seconds / row * 100.0);
         return Some(format!(
@@ -80,10 +78,8 @@ pub(super) fn conclude(report: &Report) -> Vec<Conclusion> {
         return conclusions;
     }
     conclusions.extend(report.source.as_ref().map(|source| on("What was done", sampled(report, source))));
-    let fewest = report.fewest_in_flight();
-    let first = || report.times.iter().filter(|table| Some(table.in_flight) == fewest);
-    conclusions.extend(first().filter_map(of_times));
-    conclusions.extend(optimal(&first().collect::<Vec<_>>()).map(|text| on("Optimal plans", text)));
+    conclusions.extend(report.first_times().filter_map(of_times));
+    conclusions.extend(optimal(&report.first_times().collect::<Vec<_>>()).map(|text| on("Optimal plans", text)));
     conclusions.extend(in_flight(report).map(|text| on("Reads in flight", text)));
     conclusions.extend(report.paper_disk.map(|disk| {
         let text = format!(

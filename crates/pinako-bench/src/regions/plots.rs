@@ -1,7 +1,7 @@
 //! The plots of the report: the paper's tables, as pictures.
 
 use super::paper;
-use super::report::{Report, Source};
+use super::report::Report;
 use super::runs::RunTable;
 use super::times::{Method, TimeTable};
 use crate::chart::{Body, Chart, Color, Line, Point};
@@ -13,8 +13,7 @@ pub(super) const NAMES: [&str; 6] = ["runs", "growth", "times-12-bytes", "times-
 /// All plots of `report`, in the order of the page.
 pub(super) fn charts(report: &Report) -> Vec<Chart> {
     let mut charts: Vec<Chart> = report.runs.iter().map(runs).collect();
-    let fewest = report.fewest_in_flight();
-    let first: Vec<&TimeTable> = report.times.iter().filter(|table| Some(table.in_flight) == fewest).collect();
+    let first: Vec<&TimeTable> = report.first_times().collect();
     if !first.is_empty() {
         charts.push(growth(report, &first));
     }
@@ -87,7 +86,7 @@ fn growth(report: &Report, tables: &[&TimeTable]) -> Chart {
         body: Body::Lines {
             series,
             colors,
-            styles: vec![if is_measured(report) { "measured" } else { "cost model" }, "the paper's"],
+            styles: vec![if report.is_measured() { "measured" } else { "cost model" }, "the paper's"],
             log_x: false,
             log_y: false,
             x_label: "n",
@@ -100,7 +99,7 @@ fn growth(report: &Report, tables: &[&TimeTable]) -> Chart {
 const SHOWN: [Method; 5] = [Method::Row, Method::Grown(0), Method::Grown(2), Method::Optimal, Method::RowMerged];
 
 fn times(report: &Report, table: &TimeTable) -> Chart {
-    let is_measured = is_measured(report);
+    let is_measured = report.is_measured();
     let mut series = Vec::new();
     let mut colors = Vec::new();
     for (number, method) in SHOWN.into_iter().enumerate() {
@@ -176,10 +175,6 @@ fn in_flight(report: &Report) -> Option<Chart> {
             y: figures::short_seconds,
         },
     })
-}
-
-fn is_measured(report: &Report) -> bool {
-    matches!(report.source, Some(Source::Measured(_)))
 }
 
 fn point(x: f64, y: f64) -> Point {

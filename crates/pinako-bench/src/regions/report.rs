@@ -68,13 +68,24 @@ impl Report {
         }
     }
 
-    /// The times of that table with the fewest reads in flight, where they were asked for.
-    pub fn table(&self, number: u32) -> Option<&TimeTable> {
-        self.times.iter().find(|table| table.number == number)
+    /// Whether tables 2 to 4 come from real reads of a file.
+    pub fn is_measured(&self) -> bool {
+        matches!(self.source, Some(Source::Measured(_)))
     }
 
-    /// The fewest reads in flight that there are times for.
-    pub fn fewest_in_flight(&self) -> Option<u32> {
+    /// Tables 2 to 4 with the fewest reads in flight.
+    pub fn first_times(&self) -> impl Iterator<Item = &TimeTable> {
+        let fewest = self.fewest_in_flight();
+        self.times.iter().filter(move |table| Some(table.in_flight) == fewest)
+    }
+
+    /// Tables 2 to 4 with more reads in flight.
+    pub fn more_times(&self) -> impl Iterator<Item = &TimeTable> {
+        let fewest = self.fewest_in_flight();
+        self.times.iter().filter(move |table| Some(table.in_flight) != fewest)
+    }
+
+    fn fewest_in_flight(&self) -> Option<u32> {
         self.times.iter().map(|table| table.in_flight).min()
     }
 

@@ -2,7 +2,7 @@
 
 use super::paper;
 use super::times::{Cell, Method, TimeRow, TimeTable, saving};
-use super::{Report, RunTable, Source};
+use super::{Report, RunTable};
 use crate::figures;
 
 /// A table for people.
@@ -47,9 +47,8 @@ impl Report {
         if let Some(runs) = &self.runs {
             tables.extend([runs_table(runs), borders(runs)]);
         }
-        let fewest = self.fewest_in_flight();
-        tables.extend(self.times.iter().filter(|table| Some(table.in_flight) == fewest).map(|table| self.times(table)));
-        if self.times.iter().any(|table| Some(table.in_flight) != fewest) {
+        tables.extend(self.first_times().map(|table| self.times(table)));
+        if self.more_times().next().is_some() {
             tables.push(self.in_flight());
         }
         tables.extend(self.times.iter().filter_map(requests));
@@ -58,15 +57,14 @@ impl Report {
 
     /// Tables 2 to 4 with more reads in flight.
     pub fn more_tables(&self) -> Vec<Table> {
-        let fewest = self.fewest_in_flight();
-        self.times.iter().filter(|table| Some(table.in_flight) != fewest).map(|table| self.times(table)).collect()
+        self.more_times().map(|table| self.times(table)).collect()
     }
 
     fn times(&self, table: &TimeTable) -> Table {
-        let what = match self.source {
-            Some(Source::Measured(_)) => "Average reading time",
-            _ if self.playing().is_some() => "Average reading time, predicted and measured,",
-            _ => "Predicted reading time",
+        let (what, name) = match self.is_measured() {
+            true => ("Average reading time", "ours"),
+            false if self.playing().is_some() => ("Average reading time, predicted and measured,", "predicted"),
+            false => ("Predicted reading time", "predicted"),
         };
         let in_flight = match table.in_flight {
             1 => "one read at a time".to_owned(),
@@ -77,7 +75,6 @@ impl Report {
         header.extend(methods.iter().map(|way| way.title()));
         header.extend(["best n", "save", "optimal saves"].map(str::to_owned));
         let rows = table.rows.iter().flat_map(|row| {
-            let name = if matches!(self.source, Some(Source::Measured(_))) { "ours" } else { "predicted" };
             let own = own_row([&side(row.query), name], &methods, row, &|cell| Some(cell.seconds()));
             let measured = self.playing().map(|_| own_row(["", "measured"], &methods, row, &played));
             let beside = (table.in_flight == 1).then(|| paper_row(row, methods.len()));

@@ -28,7 +28,7 @@ fn a_run_measures_for_the_time_given_and_leaves_only_its_report() {
     let Some(Source::Measured(how)) = &report.source else { panic!("{:?}", report.source) };
     assert!(how.queries > 0 && how.readings > how.queries && how.seconds < 60.0, "{how:?}");
     assert_eq!(report.times.len(), 12);
-    let row = &report.table(2).unwrap().rows[0];
+    let row = &report.first_times().next().unwrap().rows[0];
     let cell = row.find(Method::Row).unwrap();
     assert!(cell.measured.unwrap() > 0.0 && cell.predicted > 0.0 && (cell.reads, row.query) == (800.0, 800));
 
