@@ -136,10 +136,6 @@ impl Ground {
         }
     }
 
-    fn entry(self, name: &str, color: String, shape: LegendShape, dashes: Option<&str>) -> LegendEntry {
-        LegendEntry { label: name.to_owned(), color, shape, dasharray: dashes.map(str::to_owned) }
-    }
-
     fn theme(self) -> Theme {
         let (background, ink, faint, line) = match self {
             Ground::Paper => ("white", "#222222", "#e3e3e3", "#555555"),
@@ -225,10 +221,10 @@ impl Chart {
                 let layout = layout.with_x_tick_format(tick(*x)).with_y_tick_format(tick(*y));
                 let mut legend: Vec<LegendEntry> = Vec::new();
                 for (name, color) in colors {
-                    legend.push(ground.entry(name, ground.color(*color), LegendShape::Marker(marker(*color)), None));
+                    legend.push(legend_entry(name, ground.color(*color), LegendShape::Marker(marker(*color)), None));
                 }
                 for (name, dashes) in styles.iter().zip([None, Some(DASHES)]) {
-                    legend.push(ground.entry(name, ground.quiet(), LegendShape::Line, dashes));
+                    legend.push(legend_entry(name, ground.quiet(), LegendShape::Line, dashes));
                 }
                 (layout, plots, legend)
             }
@@ -236,7 +232,7 @@ impl Chart {
                 let plots = bars(groups, colors, *stacked, ground);
                 let mut layout = Layout::auto_from_plots(&plots).with_x_label(*x_label).with_y_tick_format(tick(*y));
                 let entry =
-                    |(name, color): &(String, Color)| ground.entry(name, ground.color(*color), LegendShape::Rect, None);
+                    |(name, color): &(String, Color)| legend_entry(name, ground.color(*color), LegendShape::Rect, None);
                 let mut legend: Vec<LegendEntry> = colors.iter().map(entry).collect();
                 if *stacked {
                     legend.reverse(); // the order of the stack
@@ -244,7 +240,7 @@ impl Chart {
                 if let Some((at, name)) = level {
                     let line = ReferenceLine::horizontal(*at).with_color(ground.ink()).with_dasharray(DASHES);
                     layout = layout.with_reference_line(line.with_stroke_width(1.5));
-                    legend.push(ground.entry(name, ground.ink(), LegendShape::Line, Some(DASHES)));
+                    legend.push(legend_entry(name, ground.ink(), LegendShape::Line, Some(DASHES)));
                 }
                 (layout, plots, legend)
             }
@@ -258,7 +254,7 @@ impl Chart {
                     .with_y_axis_max(rows.len() as f64 + 0.6)
                     .with_x_tick_format(log_tick(rows, *x));
                 let entry = |(name, shape): (&&str, MarkerShape)| {
-                    ground.entry(name, ground.quiet(), LegendShape::Marker(shape), None)
+                    legend_entry(name, ground.quiet(), LegendShape::Marker(shape), None)
                 };
                 (layout, plots, kinds.iter().zip(DOTS).map(entry).collect())
             }
@@ -289,6 +285,10 @@ impl Chart {
 
 const DASHES: &str = "6 5";
 const DOTS: [MarkerShape; 2] = [MarkerShape::Circle, MarkerShape::Diamond];
+
+fn legend_entry(name: &str, color: String, shape: LegendShape, dashes: Option<&str>) -> LegendEntry {
+    LegendEntry { label: name.to_owned(), color, shape, dasharray: dashes.map(str::to_owned) }
+}
 
 fn tick(format: Format) -> TickFormat {
     TickFormat::Custom(std::sync::Arc::new(format))

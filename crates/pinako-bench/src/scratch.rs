@@ -11,8 +11,7 @@ pub(crate) fn folder_in(folder: &Path) -> Result<TempDir> {
     made.map_err(|error| Error::io(format!("cannot make a folder for stores in {}", folder.display()), error))
 }
 
-/// Refuses what would fill the disk under `folder`: `what` takes so many bytes, and takes fewer where one does as `smaller`
-/// says.
+/// Refuses what would fill the disk under `folder`: `what` takes so many bytes at most, and `smaller` is to be taken instead.
 pub(crate) fn check_space(folder: &Path, bytes: u64, what: &str, smaller: &str) -> Result<()> {
     let space = rustix::fs::statvfs(folder)
         .map_err(|error| Error::io(format!("cannot see how much is free in {}", folder.display()), error.into()))?;

@@ -65,7 +65,7 @@ pub fn picture(store: &Store, id: Id, region: Region, options: &Options) -> Resu
     let view = View::around(region, &panels, side, width, height)?;
     let sheet = Sheet { arrangement: planner.arrangement, is_row, region, view };
     let scene =
-        sheet.scene(&format!("Region {region} of image {id}, {width} x {height}, {}", descriptor.encoding), &panels)?;
+        sheet.scene(&format!("Region {region} of image {id}, {width} x {height}, {}", descriptor.encoding), &panels);
     PngBackend::new()
         .with_scale(2.0)
         .render_scene(&scene)
@@ -157,7 +157,7 @@ struct Sheet {
 }
 
 impl Sheet {
-    fn scene(&self, title: &str, panels: &[Panel]) -> Result<Scene> {
+    fn scene(&self, title: &str, panels: &[Panel]) -> Scene {
         let columns = panels.len().min(COLUMNS);
         let rows = panels.len().div_ceil(COLUMNS);
         let height = self.scale() * f64::from(self.view.shown.height());
@@ -176,8 +176,8 @@ impl Sheet {
             self.draw(&mut scene, (left, top + CAPTION), &panel.plan);
         }
         let foot = scene.height - FOOT;
-        self.legend(&mut scene, foot);
-        Ok(scene)
+        legend(&mut scene, foot);
+        scene
     }
 
     /// CSS pixels a pixel.
@@ -299,37 +299,37 @@ impl Sheet {
         let width = width.min((right - left).min(bottom - top) / 4.0).max(0.5);
         frame(scene, [left, top, right, bottom], width, dashes);
     }
+}
 
-    fn legend(&self, scene: &mut Scene, top: f64) {
-        let y = top + 4.0;
-        let mut x = MARGIN;
-        let mut entry = |scene: &mut Scene, text: &str, mark: &dyn Fn(&mut Scene, f64)| {
-            mark(scene, x);
-            write(scene, (x + 46.0, y + 12.0), text, 12, false, INK);
-            x += 46.0 + 7.0 * text.len() as f64 + 18.0;
-        };
-        let swatches = move |opacity: f64| {
-            move |scene: &mut Scene, x: f64| {
-                for (place, hue) in HUES[..3].iter().enumerate() {
-                    scene.add(Primitive::Rect {
-                        x: x + 13.0 * place as f64,
-                        y,
-                        width: 13.0,
-                        height: 14.0,
-                        fill: (*hue).into(),
-                        stroke: None,
-                        stroke_width: None,
-                        opacity: Some(opacity),
-                    });
-                }
+fn legend(scene: &mut Scene, top: f64) {
+    let y = top + 4.0;
+    let mut x = MARGIN;
+    let mut entry = |scene: &mut Scene, text: &str, mark: &dyn Fn(&mut Scene, f64)| {
+        mark(scene, x);
+        write(scene, (x + 46.0, y + 12.0), text, 12, false, INK);
+        x += 46.0 + 7.0 * text.len() as f64 + 18.0;
+    };
+    let swatches = move |opacity: f64| {
+        move |scene: &mut Scene, x: f64| {
+            for (place, hue) in HUES[..3].iter().enumerate() {
+                scene.add(Primitive::Rect {
+                    x: x + 13.0 * place as f64,
+                    y,
+                    width: 13.0,
+                    height: 14.0,
+                    fill: (*hue).into(),
+                    stroke: None,
+                    stroke_width: None,
+                    opacity: Some(opacity),
+                });
             }
-        };
-        entry(scene, "a colour for each read", &swatches(0.85));
-        entry(scene, "read and thrown away", &swatches(0.28));
-        entry(scene, "the region", &|scene, x| frame(scene, [x, y, x + 38.0, y + 14.0], 2.2, None));
-        entry(scene, "the grown region", &|scene, x| frame(scene, [x, y, x + 38.0, y + 14.0], 1.2, Some("4 3")));
-        entry(scene, "the order of storage", &|scene, x| line(scene, vec![(x, y + 7.0), (x + 38.0, y + 7.0)]));
-    }
+        }
+    };
+    entry(scene, "a colour for each read", &swatches(0.85));
+    entry(scene, "read and thrown away", &swatches(0.28));
+    entry(scene, "the region", &|scene, x| frame(scene, [x, y, x + 38.0, y + 14.0], 2.2, None));
+    entry(scene, "the grown region", &|scene, x| frame(scene, [x, y, x + 38.0, y + 14.0], 1.2, Some("4 3")));
+    entry(scene, "the order of storage", &|scene, x| line(scene, vec![(x, y + 7.0), (x + 38.0, y + 7.0)]));
 }
 
 fn frame(scene: &mut Scene, [left, top, right, bottom]: [f64; 4], width: f64, dashes: Option<&str>) {

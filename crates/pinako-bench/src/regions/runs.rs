@@ -97,14 +97,14 @@ pub(super) fn count(positions: Option<u64>, seed: u64, watch: &mut Watch<'_>) ->
                 let places = side - query + 1;
                 for (x, y) in (0..places).flat_map(|y| (0..places).map(move |x| (x, y))) {
                     go_on()?;
-                    tally.add(&crossings, Region::new(x, y, query, query)?)?;
+                    tally.add(&crossings, Region::new(x, y, query, query)?);
                 }
             }
             Some(positions) => {
                 let mut random = Random::new(seed, number as u64);
                 for _ in 0..positions {
                     go_on()?;
-                    tally.add(&crossings, region_at_random(query, &mut random)?)?;
+                    tally.add(&crossings, region_at_random(query, &mut random)?);
                 }
             }
         }
@@ -130,13 +130,12 @@ struct Tally {
 }
 
 impl Tally {
-    fn add(&mut self, crossings: &Crossings, region: Region) -> Result<()> {
+    fn add(&mut self, crossings: &Crossings, region: Region) {
         self.positions += 1;
         self.crossings += crossings.across(region);
         for (n, sum) in self.runs.iter_mut().enumerate() {
             *sum += crossings.runs(crossings.arrangement.grow(region, n as u32));
         }
-        Ok(())
     }
 }
 

@@ -111,9 +111,9 @@ fn pickled_names(path: &Path, key: &str) -> Result<Vec<String>> {
     let (mut file, length) = open(path)?;
     let pickle = Pickle::read(&mut file, length, &[])?;
     let missing = || Error::corrupt(format!("the pickle has no list {key:?} of names"));
-    let names = pickle.get(pickle.root(), key).and_then(|names| pickle.items(names)).ok_or_else(missing)?;
+    let names = pickle.get(pickle.root(), key).and_then(Value::items).ok_or_else(missing)?;
     let name = |&name: &_| {
-        let name = pickle.text(pickle.value(name)).and_then(|name| std::str::from_utf8(name).ok());
+        let name = pickle.value(name).text().and_then(|name| std::str::from_utf8(name).ok());
         name.map(str::to_owned).ok_or_else(missing)
     };
     names.iter().map(name).collect()
@@ -185,7 +185,7 @@ fn batch(pickle: &Pickle) -> Result<Batch> {
     };
     let list = |key: &str| -> Result<Option<&[u32]>> {
         let Some(value) = pickle.get(root, key) else { return Ok(None) };
-        match pickle.items(value) {
+        match value.items() {
             Some(items) if items.len() as u64 == count => Ok(Some(items)),
             Some(items) => Err(Error::corrupt(format!("{} {key:?} for {count} pictures", items.len()))),
             None => Err(Error::corrupt(format!("{key:?} is no list"))),
@@ -204,7 +204,7 @@ fn batch(pickle: &Pickle) -> Result<Batch> {
         None => numbers("fine_labels")?.ok_or_else(|| Error::corrupt("the batch has no \"labels\""))?,
     };
     let names = list("filenames")?.and_then(|names| {
-        let name = |&name: &u32| std::str::from_utf8(pickle.text(pickle.value(name))?).ok().map(str::to_owned);
+        let name = |&name: &u32| std::str::from_utf8(pickle.value(name).text()?).ok().map(str::to_owned);
         names.iter().map(name).collect::<Option<Vec<String>>>()
     });
     let unique = |names: &Vec<String>| names.iter().collect::<HashSet<_>>().len() == names.len();

@@ -39,7 +39,7 @@ pub(super) struct Folder {
 
 impl Folder {
     /// The tree at `root`; `None` where there are no image files in it.
-    pub(super) fn open(root: &Path) -> Result<Option<Self>> {
+    pub(super) fn open(root: &Path) -> Option<Self> {
         let mut images = 0;
         let mut depths = BTreeSet::new();
         let mut parents = BTreeSet::new();
@@ -60,13 +60,13 @@ impl Folder {
             }
         }
         if images == 0 {
-            return Ok(None);
+            return None;
         }
         let is_split = |name: &String| SPLITS.contains(&name.as_str());
         let has_classes = depths.len() == 1 && parents.len() > 1 && !parents.iter().all(is_split);
         let (label_names, labels) = if has_classes { classes(parents) } else { Default::default() };
         let note = beside::note(root, others.into_iter());
-        Ok(Some(Folder { root: root.to_owned(), walk: Box::new(walk(root)), images, label_names, labels, note }))
+        Some(Folder { root: root.to_owned(), walk: Box::new(walk(root)), images, label_names, labels, note })
     }
 
     fn item(&self, entry: DirEntry) -> Result<Item> {
@@ -201,7 +201,7 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, b"").unwrap();
         }
-        let mut folder = Folder::open(root.path()).unwrap().expect("images");
+        let mut folder = Folder::open(root.path()).expect("images");
         let mut items = Vec::new();
         while let Some(item) = folder.next() {
             let item = item.unwrap();
@@ -246,7 +246,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         std::fs::write(root.path().join("a.png"), b"").unwrap();
         std::os::unix::fs::symlink(root.path(), root.path().join("again")).unwrap();
-        let mut folder = Folder::open(root.path()).unwrap().unwrap();
+        let mut folder = Folder::open(root.path()).unwrap();
         assert_eq!(folder.next().unwrap().unwrap().name, "a.png");
         assert!(folder.next().is_none());
     }

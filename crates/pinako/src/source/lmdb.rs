@@ -83,7 +83,7 @@ fn item(name: String, value: &[u8], origin: String) -> Result<Item> {
         _ => Err(Error::corrupt(format!("the attribute {key:?} is no whole number"))),
     };
     let size = attribute("size")?;
-    let &[height, width] = pickle.items(size).unwrap_or_default() else {
+    let &[height, width] = size.items().unwrap_or_default() else {
         return Err(Error::corrupt("the attribute \"size\" is not (height, width)"));
     };
     let side = |place| {

@@ -134,7 +134,7 @@ fn open_folder(path: &Path) -> Result<Box<dyn Source>> {
             return Ok(Box::new(source.of_folder(path)));
         }
     }
-    if let Some(source) = folder::Folder::open(path)? {
+    if let Some(source) = folder::Folder::open(path) {
         return Ok(Box::new(source));
     }
     match hdf5::open_folder(path, &files)? {

@@ -46,7 +46,7 @@ fn open_npy(path: &Path) -> Result<Part> {
     let labels = path.with_file_name(format!("{stem}.labels.npy"));
     let open_labels = || plain(&labels).map_err(|error| error.context(labels.display()));
     let open_labels: Option<&OpenArray<'_>> = if labels.is_file() { Some(&open_labels) } else { None };
-    plain(path)?.part(open_labels, path.to_owned(), stem.clone(), false)
+    plain(path)?.part(open_labels, path.to_owned(), stem, false)
 }
 
 /// The array in a `.npy` file.

@@ -127,7 +127,7 @@ impl Pickle {
     /// The value of `key` where `dict` is a dictionary that has it.
     pub(super) fn get(&self, dict: &Value, key: &str) -> Option<&Value> {
         let Value::Dict(pairs) = dict else { return None };
-        let (_, value) = pairs.iter().find(|(name, _)| self.text(self.value(*name)) == Some(key.as_bytes()))?;
+        let (_, value) = pairs.iter().find(|(name, _)| self.value(*name).text() == Some(key.as_bytes()))?;
         Some(self.value(*value))
     }
 
@@ -136,18 +136,20 @@ impl Pickle {
         let Value::Object(Some(state)) = object else { return None };
         self.get(self.value(*state), key)
     }
+}
 
+impl Value {
     /// The bytes of a short string.
-    pub(super) fn text<'a>(&self, value: &'a Value) -> Option<&'a [u8]> {
-        match value {
+    pub(super) fn text(&self) -> Option<&[u8]> {
+        match self {
             Value::Text(bytes) => Some(bytes),
             _ => None,
         }
     }
 
     /// The places of the values in a list or tuple.
-    pub(super) fn items<'a>(&self, value: &'a Value) -> Option<&'a [Ref]> {
-        match value {
+    pub(super) fn items(&self) -> Option<&[Ref]> {
+        match self {
             Value::List(items) | Value::Tuple(items) => Some(items),
             _ => None,
         }

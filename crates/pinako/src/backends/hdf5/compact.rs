@@ -21,7 +21,7 @@ pub(super) fn compact(store: &Hdf5, old: &Manifest) -> Result<()> {
     for group in groups(store, old) {
         match group {
             Group::Kept(part) => parts.push(part.clone()),
-            Group::Merged(merged) => parts.extend(merge(store, old, merged, &mut writer)?),
+            Group::Merged(merged) => parts.extend(merge(store, old, &merged, &mut writer)?),
         }
     }
     let label_names = Some(old.label_names().to_vec());
@@ -72,7 +72,7 @@ fn groups<'a>(store: &Hdf5, manifest: &'a Manifest) -> Vec<Group<'a>> {
 }
 
 /// Writes the images of `parts` that were not removed anew, unless that would gain nothing.
-fn merge(store: &Hdf5, manifest: &Manifest, parts: Vec<&Part>, writer: &mut Writer<'_>) -> Result<Vec<Part>> {
+fn merge(store: &Hdf5, manifest: &Manifest, parts: &[&Part], writer: &mut Writer<'_>) -> Result<Vec<Part>> {
     let removed = |part: &Part| manifest.removed().count_within(part.first, part.last) > 0;
     let as_they_are = || parts.iter().map(|&part| part.clone()).collect();
     if parts.len() == 1 && !removed(parts[0]) {

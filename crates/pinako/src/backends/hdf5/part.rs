@@ -242,7 +242,7 @@ impl OpenPart {
     /// # Errors
     /// `Corrupt` where there is none that can be read or it does not fit the payload.
     pub(super) fn descriptor(&self, row: u64) -> Result<Descriptor> {
-        let id = self.id(row).ok_or_else(|| self.no_row(row))?;
+        let id = self.id(row).ok_or_else(|| no_row(row))?;
         let record = self.span(&self.records, &self.record_offsets, row..row.saturating_add(1));
         let record = record.ok_or_else(|| Error::corrupt("its descriptor is not where it should be").at_id(id))?;
         let descriptor = record::decode(id, record)?;
@@ -288,7 +288,7 @@ impl OpenPart {
     pub(super) fn payload(&self, row: u64) -> Result<&[u8]> {
         self.payloads(row..row.saturating_add(1)).ok_or_else(|| match self.id(row) {
             Some(id) => Error::corrupt("its payload is not where it should be").at_id(id),
-            None => self.no_row(row),
+            None => no_row(row),
         })
     }
 
@@ -322,10 +322,6 @@ impl OpenPart {
         will_need_if_long(self.span(&self.records, &self.record_offsets, first..end).unwrap_or_default());
     }
 
-    fn no_row(&self, row: u64) -> Error {
-        Error::corrupt(format!("it has no row {row}"))
-    }
-
     /// The id of the image named `name`, whose hash is `hash`, unless it is among the `removed`.
     ///
     /// # Errors
@@ -351,4 +347,8 @@ impl OpenPart {
 
 fn unlike(name: &str, length: u64, place: &Place) -> Error {
     Error::corrupt(format!("its dataset {name:?} has the shape {:?}, the manifest says {length}", place.dimensions))
+}
+
+fn no_row(row: u64) -> Error {
+    Error::corrupt(format!("it has no row {row}"))
 }

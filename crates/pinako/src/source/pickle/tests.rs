@@ -27,7 +27,7 @@ fn an_array_as_python_2_wrote_it_is_read() {
 fn numbers_come_out_whole() {
     let numbers = b"\x80\x02(J\xfe\xff\xff\xffM\xe8\x03\x8a\x03\x00\x00\xff\x8a\x00\x88t.";
     let pickle = read(numbers).unwrap();
-    let numbers = pickle.items(pickle.root()).unwrap().iter().map(|&item| match pickle.value(item) {
+    let numbers = pickle.root().items().unwrap().iter().map(|&item| match pickle.value(item) {
         Value::Int(number) => *number,
         other => panic!("{other:?}"),
     });
