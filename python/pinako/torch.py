@@ -213,28 +213,46 @@ class DataLoader(torch.utils.data.DataLoader[Any]):
             len(dataset), batch_size, shuffle=shuffle, seed=seed, rank=rank, world_size=world_size, drop_last=drop_last
         )
         self._goes_on = False
+        self._begun = 0
         options.setdefault("collate_fn", collate)
         super().__init__(dataset, batch_sampler=self.batches, **options)
 
+    @property
+    def epoch(self) -> int:
+        """The epoch that it is in, or, after the end of one, the next."""
+        return self.batches.epoch
+
     def set_epoch(self, epoch: int) -> None:
-        """Goes to the beginning of an epoch: each time the loader is iterated to its end, the next one comes by itself."""
+        """Goes to the beginning of an epoch, or, in the very epoch of a state that was just loaded, to where that was.
+
+        There is no need to: each time the loader is iterated to its end, the next epoch comes by itself.
+        """
         if epoch < 0:
             raise ValueError(f"there is no epoch {epoch}")
-        self.batches.epoch, self.batches.start, self._goes_on = epoch, 0, False
+        if not self._goes_on or epoch != self.epoch:
+            self.batches.epoch, self.batches.start, self._goes_on = epoch, 0, False
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         # An epoch that was left is begun again: ranks of which one took a look at a batch would part ways otherwise.
         if not self._goes_on:
             self.batches.start = 0
         self._goes_on = False
-        for batch in super().__iter__():
-            self.batches.start += 1
+        self._begun += 1
+        # Each iterator counts for itself, and where the loader is said to be is where the one is that was asked last.
+        own, epoch = self._begun, self.epoch
+        for step, batch in enumerate(super().__iter__(), self.batches.start + 1):
+            self.batches.epoch, self.batches.start = epoch, step
             yield batch
-        self.batches.epoch += 1
-        self.batches.start = 0
+            if self.persistent_workers and self._begun != own:
+                raise RuntimeError("persistent workers read for one iterator at a time, and another has been begun")
+        self.batches.epoch, self.batches.start = epoch + 1, 0
 
     def state_dict(self) -> dict[str, Any]:
-        """Where it is: what :meth:`load_state_dict` takes."""
+        """Where it is: what :meth:`load_state_dict` takes.
+
+        Of several iterators, as where a batch is looked at by ``next(iter(loader))`` inside of a loop, it is the place of
+        the one that gave out a batch last.
+        """
         order = self.batches
         return {
             "epoch": order.epoch,

@@ -219,6 +219,60 @@ def test_an_epoch_that_was_given_up(url, options):
     assert order(loader) == epochs[0]
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_look_at_a_batch_within_an_epoch(url, workers):
+    """Each iterator counts for itself: the place is that of the one that gave out a batch last."""
+    loader = DataLoader(Dataset(url), 8, seed=5, num_workers=workers)
+    epochs = [order(loader), order(loader)]
+    loader.set_epoch(0)
+    seen = []
+    for step, (_, labels) in enumerate(loader, 1):
+        assert (loader.epoch, loader.state_dict()["step"]) == (0, step)
+        seen.append(labels.tolist())
+        if step == 2:
+            assert next(iter(loader))[1].tolist() == epochs[0][0]
+            assert loader.state_dict()["step"] == 1
+    assert seen == epochs[0]
+    assert loader.epoch == 1
+    for (_, one), (_, other) in itertools.zip_longest(loader, loader):
+        assert one.tolist() == other.tolist()
+    assert loader.epoch == 2, "an epoch was read twice, but it was one"
+
+
+def test_persistent_workers_read_for_one_iterator_at_a_time(url):
+    loader = DataLoader(Dataset(url), 8, num_workers=1, persistent_workers=True)
+    with pytest.raises(RuntimeError, match="another has been begun"):
+        for _ in loader:
+            next(iter(loader))
+    assert sorted(sum(order(loader), [])) == list(range(40))
+
+
+def test_a_loop_over_epochs_that_was_interrupted(url):
+    """As it is usually written: the state, then set_epoch at the beginning of each epoch."""
+    whole = DataLoader(Dataset(url), 8, seed=5)
+    epochs = [order(whole), order(whole), order(whole)]
+    whole.set_epoch(1)
+    for step, _ in enumerate(whole):
+        if step == 2:
+            break
+    state = whole.state_dict()
+    loader = DataLoader(Dataset(url), 8, seed=5)
+    loader.load_state_dict(state)
+    assert loader.epoch == 1
+    seen = []
+    for epoch in range(loader.epoch, 3):
+        loader.set_epoch(epoch)
+        seen.append(order(loader))
+    assert seen == [epochs[1][3:], epochs[2]]
+    loader.load_state_dict(state)
+    loader.set_epoch(2)
+    assert order(loader) == epochs[2]
+    whole.set_epoch(1)
+    assert whole.state_dict()["step"] == 0
+    with pytest.raises(ValueError):
+        loader.set_epoch(-1)
+
+
 def test_states_of_other_orders_are_refused(url):
     state = DataLoader(Dataset(url), 8, seed=1).state_dict()
     others = [
