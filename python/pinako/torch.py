@@ -37,7 +37,7 @@ class Dataset(torch.utils.data.Dataset[Any]):
         transform: is given each image, a tensor of C,H,W (as :mod:`torchvision.transforms.v2` takes them).
         target_transform: is given each label.
         ids: of which images, in this order; unless given, of all that there are when the dataset is made.
-        options: as :func:`pinako.open` has them.
+        options: as :func:`pinako.open` has them, where it is to open the store.
     """
 
     def __init__(
@@ -49,6 +49,8 @@ class Dataset(torch.utils.data.Dataset[Any]):
         ids: Any = None,
         **options: Any,
     ) -> None:
+        if isinstance(url, Store) and options:
+            raise TypeError(f"a store that is open has its options already: {', '.join(options)} cannot be given")
         self.store = url if isinstance(url, Store) else Store(url, "r", **options)
         self.transform = transform
         self.target_transform = target_transform

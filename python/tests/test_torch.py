@@ -74,6 +74,15 @@ def test_what_a_dataset_has_not(url):
         Dataset(url / "nothing")
 
 
+def test_options_that_would_have_no_effect(url):
+    with pinako.open(url) as store:
+        for of in (url, store):
+            with pytest.raises(TypeError, match="transforms"):
+                Dataset(of, transforms=Doubled())
+        with pytest.raises(TypeError, match="verify_checksums"):
+            Dataset(store, verify_checksums=False)
+
+
 def test_images_without_labels(tmp_path):
     with pinako.open(tmp_path / "s", "w") as store:
         store.append(pictures(2))
