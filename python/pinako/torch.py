@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.utils.data
 
@@ -54,13 +55,15 @@ class Dataset(torch.utils.data.Dataset[Any]):
         self.store = url if isinstance(url, Store) else Store(url, "r", **options)
         self.transform = transform
         self.target_transform = target_transform
-        # Without gaps, places are ids, and no worker has to be told any.
-        count = len(self.store)
-        self._count = count
-        self._ids = None
-        if ids is not None or count != self.store.next_id:
-            self._ids = _arrays.ids(self.store.ids if ids is None else ids)
-            self._count = len(self._ids)
+        self._count = len(self.store)
+        # Without gaps, places are ids.
+        self._ids: npt.NDArray[np.int64] | _Runs | None = None
+        if ids is not None or self._count != self.store.next_id:
+            found = _arrays.ids(self.store.ids if ids is None else ids)
+            runs = _Runs(found)
+            self._count = len(found)
+            # Each worker that is not forked is sent them.
+            self._ids = runs if runs.count < len(found) // 2 else found
 
     def __len__(self) -> int:
         return self._count
@@ -91,6 +94,19 @@ class Dataset(torch.utils.data.Dataset[Any]):
             tensor if self.transform is None else self.transform(tensor),
             label if self.target_transform is None else self.target_transform(label),
         )
+
+
+class _Runs:
+    """Ids of which most are one more than the one before, by the runs of such: a few removals make a few numbers."""
+
+    def __init__(self, ids: npt.NDArray[np.int64]) -> None:
+        self._starts = np.flatnonzero(np.diff(ids, prepend=ids[:1]) != 1)
+        self._skipped = ids[self._starts] - self._starts
+        self.count = len(self._starts)
+
+    def __getitem__(self, places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        run = np.searchsorted(self._starts, places, "right") - 1
+        return places + self._skipped[run]
 
 
 class _Empty:

@@ -105,6 +105,25 @@ def test_ids_and_gaps(url):
         Dataset(url, ids=["a"])
 
 
+def test_what_a_worker_is_sent_of_ids(tmp_path):
+    url = made(tmp_path / "s", 5_000, height=1, width=1)
+    everything = len(pickle.dumps(Dataset(url)))
+    part = pickle.loads(pickle.dumps(Dataset(url, ids=range(1000, 4000))))
+    assert [part[place][1] for place in (0, 7, -1)] == [1000, 1007, 3999]
+    with pinako.open(url, "a") as store:
+        store.remove([0, 17, 18, 4_999])
+    there = [n for n in range(5_000) if n not in (0, 17, 18, 4_999)]
+    for ids in (None, there, there[:1500] + there, np.arange(1000, 4000)):
+        dataset = Dataset(url, ids=ids)
+        sent = pickle.dumps(dataset)
+        assert len(sent) < everything + 1000
+        _, labels = collate(pickle.loads(sent).__getitems__(range(len(dataset))))
+        assert labels.tolist() == list(there if ids is None else ids)
+    for ids in ([4_000, 3_000, 3_001, 20, -1, -2], [-2, -1, *range(2000, 2010)]):
+        wanted = [there[n] if n < 0 else n for n in ids]
+        assert [label for _, label in Dataset(url, ids=ids)] == wanted
+
+
 def test_transforms(url):
     dataset = Dataset(url, transform=Doubled(), target_transform=ones)
     image, label = dataset[3]
