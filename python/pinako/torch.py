@@ -1,8 +1,8 @@
 """Stores for PyTorch: a dataset, and a loader whose epochs can be taken up where they were.
 
 >>> from pinako.torch import DataLoader, Dataset
->>> loader = DataLoader(Dataset("lmdb:cifar"), batch_size=256, num_workers=4, seed=7)
->>> for images, labels in loader:       # N,C,H,W of uint8, and N of int64
+>>> loader = DataLoader(Dataset("lmdb:cifar"), batch_size=256, seed=7)
+>>> for images, labels in loader:       # in random order: N,C,H,W of uint8, and N of int64
 ...     ...
 
 The order of an epoch is a function of seed, epoch, rank and world size, and of nothing else: not of the number of
@@ -30,8 +30,8 @@ __all__ = ["Batches", "DataLoader", "Dataset", "collate"]
 class Dataset(torch.utils.data.Dataset[Any]):
     """The images of a store, each with its label: a map-style dataset.
 
-    An item is a tensor of C,H,W and the number of the label, -1 where there is none. The store is opened anew in each
-    process that reads: a dataset can be pickled, forked, and used by threads.
+    An item is a contiguous tensor of C,H,W and the number of the label, -1 where there is none. The store is opened anew
+    in each process that reads: a dataset can be pickled, forked, and used by threads.
 
     Args:
         url: the store, or what :func:`pinako.open` takes for one.
@@ -80,18 +80,20 @@ class Dataset(torch.utils.data.Dataset[Any]):
             raise IndexError(f"there are {self._count} images")
         places = np.where(places < 0, places + self._count, places)
         ids = places if self._ids is None else self._ids[places]
-        if self.transform is None and self.target_transform is None:
-            images = _Empty()
-            labels = self.store._planes_into(ids, images)
-            if labels is not None:
-                return _Batch(images.tensor, torch.from_numpy(labels))
+        as_they_are = self.transform is None and self.target_transform is None
+        # What a transform makes is copied into a batch yet: only what is one already is worth memory that is shared.
+        images = _Empty(shared=as_they_are and worker is not None)
+        labels = self.store._planes_into(ids, images)
+        if labels is not None:
+            batch = _Batch(images.tensor, torch.from_numpy(labels))
+            return batch if as_they_are else [self._sample(*sample) for sample in batch]
         found, labels = self.store._labelled(ids)
-        return [self._sample(image, int(label)) for image, label in zip(found, labels)]
+        tensors = (torch.from_numpy(image).permute(2, 0, 1).contiguous() for image in found)
+        return [self._sample(*sample) for sample in zip(tensors, labels.tolist())]
 
-    def _sample(self, image: Any, label: int) -> Any:
-        tensor = torch.from_numpy(image).permute(2, 0, 1)
+    def _sample(self, image: torch.Tensor, label: int) -> Any:
         return (
-            tensor if self.transform is None else self.transform(tensor),
+            image if self.transform is None else self.transform(image),
             label if self.target_transform is None else self.target_transform(label),
         )
 
@@ -114,9 +116,12 @@ class _Empty:
 
     tensor: torch.Tensor
 
+    def __init__(self, shared: bool) -> None:
+        self.shared = shared
+
     def __call__(self, shape: list[int], dtype: str) -> Any:
         kind: torch.dtype = getattr(torch, dtype)
-        if torch.utils.data.get_worker_info() is None:
+        if not self.shared:
             self.tensor = torch.empty(shape, dtype=kind)
         else:
             # What a worker makes in memory that it shares with the loader's process is not copied on its way there. torch's
@@ -191,16 +196,17 @@ class Batches(torch.utils.data.Sampler[list[int]]):
 
 
 class DataLoader(torch.utils.data.DataLoader[Any]):
-    """torch's loader with an order that can be repeated and taken up anywhere.
+    """torch's loader with an order that can be repeated and taken up anywhere: a random one, unless told otherwise.
 
     Iterating it to the end is one epoch, and the next time the next one; an epoch that was left is begun again.
     :meth:`state_dict` may be asked for between any two batches; it counts those that were given out, whatever workers
-    have read ahead. Whoever is given it goes on with the next batch of that epoch.
+    have read ahead. Whoever is given it goes on with the next batch of that epoch. It is the order that goes on: the
+    random numbers that a transform draws are torch's, and are others then.
 
     Args:
         dataset: a :class:`Dataset`, or any other of map style.
         batch_size: images a batch, of each rank.
-        shuffle: whether the order is random; else it is that of the ids.
+        shuffle: whether the order is random, which it is not in torch's own unless told so; else it is that of the dataset.
         seed: which random order.
         rank, world_size: which part of each epoch; unless given, those of :mod:`torch.distributed` where that is in use.
         drop_last: whether batches that would not be full are left out.
@@ -211,8 +217,8 @@ class DataLoader(torch.utils.data.DataLoader[Any]):
         self,
         dataset: Any,
         batch_size: int = 1,
-        *,
         shuffle: bool = True,
+        *,
         seed: int = 0,
         rank: int | None = None,
         world_size: int | None = None,
@@ -234,6 +240,9 @@ class DataLoader(torch.utils.data.DataLoader[Any]):
         self._begun = 0
         options.setdefault("collate_fn", collate)
         super().__init__(dataset, batch_sampler=self.batches, **options)
+        # torch says None and False of all whose batches are made elsewhere, and lets nobody set these.
+        object.__setattr__(self, "batch_size", batch_size)
+        object.__setattr__(self, "drop_last", drop_last)
 
     @property
     def epoch(self) -> int:

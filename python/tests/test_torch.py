@@ -141,6 +141,25 @@ def test_transforms_of_torchvision(url):
     assert images.shape == (5, 3, 4, 4) and 0 <= images.min() and images.max() <= 1
 
 
+def flat(image):
+    """A transform that needs its image in one piece."""
+    return image.view(-1)
+
+
+def test_images_are_contiguous(url, tmp_path):
+    images = pictures(40)
+    with pinako.open(tmp_path / "several", "w") as store:
+        store.append([images[0], images[1, :4]])
+    for of, count in ((url, 3), (tmp_path / "several", 2)):
+        for n, (image, _) in enumerate(Dataset(of).__getitems__(range(count))):
+            np.testing.assert_array_equal(image.view(3, -1, 6).numpy(), images[n].transpose(2, 0, 1)[:, : image.shape[1]])
+            assert Dataset(of)[n][0].is_contiguous()
+        for n, (image, _) in enumerate(Dataset(of, transform=flat).__getitems__(range(count))):
+            np.testing.assert_array_equal(image.numpy(), images[n].transpose(2, 0, 1)[:, : len(image) // 18].ravel())
+    flats, _ = next(iter(DataLoader(Dataset(url, transform=flat), 5, False, num_workers=1)))
+    np.testing.assert_array_equal(flats.numpy(), images[:5].transpose(0, 3, 1, 2).reshape(5, -1))
+
+
 def test_images_of_several_shapes(tmp_path):
     with pinako.open(tmp_path / "s", "w") as store:
         store.append([pictures(1, 4 + n, 5)[0] for n in range(6)], labels=range(6))
@@ -347,6 +366,18 @@ def test_batches_that_are_none(url, options):
     for name in ("sampler", "batch_sampler"):
         with pytest.raises(TypeError, match=name):
             DataLoader(Dataset(url), **{name: [0]})
+
+
+def test_what_a_loader_says_of_itself(url):
+    for loader, said in (
+        (DataLoader(Dataset(url)), (1, False)),
+        (DataLoader(Dataset(url), 7, drop_last=True, num_workers=1), (7, True)),
+    ):
+        assert (loader.batch_size, loader.drop_last) == said
+        assert len(order(loader)) == len(loader) == 40 // said[0]
+    with pytest.raises(ValueError, match="batch_size"):
+        loader.batch_size = 9
+    assert sum(order(DataLoader(Dataset(url), 7, False)), []) == list(range(40)) != sum(order(DataLoader(Dataset(url), 7)), [])
 
 
 def test_no_images(tmp_path):
