@@ -12,9 +12,17 @@ images to xarray and Dask, and :mod:`pinako.bench` measures which kind of store 
 
 from __future__ import annotations
 
+import importlib as _importlib
 import os as _os
+from typing import Any as _Any
 
-from . import _pinako
+try:
+    from . import _pinako
+except ImportError as _error:
+    raise ImportError(
+        f"{__path__[0]} has no extension module that loads here ({_error}): install the package by pip, and start Python in "
+        "another folder than that of its source"
+    ) from _error
 from ._errors import (
     BackendError,
     ConflictError,
@@ -30,7 +38,7 @@ from ._errors import (
     TransientError,
     UnsupportedError,
 )
-from ._store import Copied, Info, Problem, Store, Url
+from ._store import Copied, Info, Mode, Problem, Store, Url
 
 __version__ = _pinako.__version__
 
@@ -58,7 +66,7 @@ __all__ = [
 
 def open(
     url: Url,
-    mode: str = "r",
+    mode: Mode = "r",
     *,
     verify_checksums: bool = True,
     max_image_bytes: int = 512 << 20,
@@ -84,6 +92,16 @@ def open(
     ...     image = store[0]
     """
     return Store(url, mode, verify_checksums=verify_checksums, max_image_bytes=max_image_bytes, buffered=buffered)
+
+
+_SUBMODULES = ("bench", "torch", "xarray")
+
+
+def __getattr__(name: str) -> _Any:
+    # They bring torch and xarray with them: only who uses them waits for that.
+    if name in _SUBMODULES:
+        return _importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 # Nothing of a store is torn apart by a fork: see the module `process` of the extension.

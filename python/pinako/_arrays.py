@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ._errors import ImageNotFoundError
+
 #: What samples can be.
 SAMPLES = ("uint8", "uint16", "uint32", "int16", "float32", "float64")
 
@@ -21,7 +23,7 @@ def ids(index: Any) -> npt.NDArray[np.int64]:
     if array.size == 0 and array.ndim == 1:
         return np.empty(0, np.int64)
     if array.dtype == object and array.size and all(type(one) is int for one in array.flat):
-        raise IndexError(f"there is no image {max(array.flat, key=abs)}")
+        raise ImageNotFoundError(f"there is no image {max(array.flat, key=abs)}")
     if array.dtype.kind not in "iu":
         kind = type(index).__name__ if array.ndim == 0 or array.dtype == object else f"{type(index).__name__} of {array.dtype}"
         raise TypeError(
@@ -30,7 +32,7 @@ def ids(index: Any) -> npt.NDArray[np.int64]:
     if array.ndim != 1:
         raise IndexError(f"a list of ids has one dimension, not {array.ndim}")
     if array.dtype == np.uint64 and array.size and int(array.max()) > np.iinfo(np.int64).max:
-        raise IndexError(f"there is no image {int(array.max())}")
+        raise ImageNotFoundError(f"there is no image {int(array.max())}")
     return np.ascontiguousarray(array, np.int64)
 
 
@@ -44,11 +46,18 @@ def pixels(image: Any, what: str) -> npt.NDArray[Any]:
     return np.ascontiguousarray(array, array.dtype.newbyteorder("="))
 
 
+def is_array(images: Any) -> bool:
+    """Whether it is an array by another name: h5py's or zarr's, a tensor, a Pillow image. A nested list is none, and
+    neither is a column of a table."""
+    if getattr(images, "ndim", 2) < 2:
+        return False
+    return any(hasattr(images, name) for name in ("__array__", "__array_interface__", "__dlpack__"))
+
+
 def _of_others(image: Any) -> npt.NDArray[Any] | None:
-    """The array of what is one by another name: a tensor, a Pillow image, a nested list is none."""
-    if any(hasattr(image, name) for name in ("__array__", "__array_interface__", "__dlpack__")):
+    if isinstance(image, memoryview) or hasattr(image, "__array__") or hasattr(image, "__array_interface__"):
         return np.asarray(image)
-    return None
+    return np.from_dlpack(image) if hasattr(image, "__dlpack__") else None
 
 
 def writable(out: Any) -> npt.NDArray[Any]:

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Union
+from typing import Any, Literal, SupportsIndex, Union
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +14,10 @@ import numpy.typing as npt
 from . import _arrays, _pinako
 from ._errors import PinakoError
 
+#: How a store is opened: to read, to append, or to make a new one.
+Mode = Literal["r", "a", "w"]
 #: An id or a name.
-Image = Union[int, str]
+Image = Union[SupportsIndex, str]
 #: Told how many images are done, and of how many, or None.
 Progress = Callable[[int, "int | None"], object]
 #: A path, or a URL as ``lmdb:photos`` or ``s3://bucket/photos``.
@@ -23,7 +25,7 @@ Url = Union[str, "os.PathLike[str]"]
 
 #: Most images that are in memory at a time while a store is walked over.
 _WALK = 256
-#: And most bytes of them.
+#: And most bytes of them, unless one takes more.
 _WALK_BYTES = 64 << 20
 
 
@@ -82,7 +84,8 @@ class Store(_pinako.Store):
     ``store[7]``, ``store["tom"]``
         one image: an array of height, width and channels.
     ``store[3:9]``, ``store[[5, 2, 5]]``, ``store[ids]``, ``store[["tom", "tim"]]``
-        many, read and decoded on all cores: one array of N,H,W,C where they have one shape and type, else a list.
+        many, read and decoded on all cores: one array of N,H,W,C where they have one shape and type, else a list; an
+        empty list of none.
     ``for image in store``, ``len(store)``, ``7 in store``, ``"tom" in store``
         as of any sequence.
 
@@ -96,7 +99,7 @@ class Store(_pinako.Store):
     def __new__(
         cls,
         url: Url,
-        mode: str = "r",
+        mode: Mode = "r",
         *,
         verify_checksums: bool = True,
         max_image_bytes: int = 512 << 20,
@@ -127,11 +130,16 @@ class Store(_pinako.Store):
             raise ValueError("the store is closed")
 
     def __iter__(self) -> Iterator[npt.NDArray[Any]]:
-        ids = self.ids
-        length = max(self.info(int(ids[0])).payload_length, 1) if len(ids) else 1
-        at_once = max(1, min(_WALK, _WALK_BYTES // length))
-        for start in range(0, len(ids), at_once):
-            yield from self[ids[start : start + at_once]]
+        return self._walk(self.ids)
+
+    def __reversed__(self) -> Iterator[npt.NDArray[Any]]:
+        return self._walk(self.ids[::-1])
+
+    def _walk(self, ids: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[Any]]:
+        while len(ids):
+            images = self._some(ids[:_WALK], _WALK_BYTES)
+            ids = ids[len(images) :]
+            yield from images
 
     def info(self, image: Image) -> Info:
         """What is known of an image without its pixels.
@@ -164,7 +172,7 @@ class Store(_pinako.Store):
         >>> store.take(range(64), out=batch)
         """
         if out is None:
-            return self[_arrays.ids(ids)]
+            return self._many(ids)
         self._take_into(ids, _arrays.writable(out))
         return out
 
@@ -181,10 +189,10 @@ class Store(_pinako.Store):
         is large comes best in batches of some hundred megabytes.
 
         Args:
-            images: an array of N,H,W,C; or a list whose members are arrays of H,W,C or H,W (of uint8, uint16,
+            images: an array of N,H,W,C (tensors of N,C,H,W are given as ``images.permute(0, 2, 3, 1)``); or a list whose members are arrays of H,W,C or H,W (of uint8, uint16,
                 uint32, int16, float32 or float64), or ``bytes`` of an image file (JPEG, PNG, WebP, TIFF, BMP, GIF,
-                QOI, PNM), which are kept as they are.
-            labels: a number for each image, or None.
+                QOI, PNM), which are kept as they are, once they were found to be sound.
+            labels: a number for each image, or None. (Arrays of labels have -1 where there is none.)
             names: a name for each image, or None; names are unique in a store.
             attributes: a dict for each image, or None; what JSON can say.
             encoding: how arrays are stored: ``"raw"``, ``"png"``, or a layout of raw pixels, ``"row"`` or
@@ -195,6 +203,7 @@ class Store(_pinako.Store):
 
         Raises:
             ConflictError: a name is taken.
+            CorruptError, UnsupportedError: the bytes are no sound image file.
             DeniedError: the store was opened for reading.
 
         >>> ids = store.append(np.zeros((10, 28, 28, 1), np.uint8), labels=range(10))
@@ -217,10 +226,10 @@ class Store(_pinako.Store):
     def explain(
         self,
         image: Image,
-        x: int,
-        y: int,
-        width: int,
-        height: int,
+        x: SupportsIndex,
+        y: SupportsIndex,
+        width: SupportsIndex,
+        height: SupportsIndex,
         *,
         strategies: Sequence[str] = (),
         measure: bool = False,
@@ -233,6 +242,8 @@ class Store(_pinako.Store):
             measure: whether to read by each of them, and time it.
             picture: a PNG file to draw the plans into.
         """
+        if isinstance(strategies, str):
+            raise TypeError(f"strategies is a text: give a list, [{strategies!r}]")
         picture = None if picture is None else os.fspath(picture)
         found: dict[str, Any] = json.loads(
             self._explain(image, (x, y, width, height), list(strategies), measure, picture)
@@ -305,7 +316,7 @@ def _prepared(images: Any) -> list[Any]:
     """Each image as `bytes`, or as an array that is contiguous and in this machine's byte order."""
     if isinstance(images, (bytes, bytearray, memoryview, str)):
         raise TypeError("images is one image or a text: put it into a list")
-    if isinstance(images, np.ndarray) or hasattr(images, "__array_interface__") or hasattr(images, "__dlpack__"):
+    if isinstance(images, np.ndarray) or _arrays.is_array(images):
         array = _arrays.pixels(images, "images")
         if array.ndim != 4:
             hint = ": is it one image, or many of one channel? Write images[None], or images[..., None]"
@@ -313,7 +324,7 @@ def _prepared(images: Any) -> list[Any]:
         return list(array)
     prepared: list[Any] = []
     for place, image in enumerate(images):
-        if isinstance(image, (bytes, bytearray, memoryview)):
+        if isinstance(image, (bytes, bytearray)) or (isinstance(image, memoryview) and image.ndim == 1):
             prepared.append(bytes(image))
         else:
             array = _arrays.pixels(image, f"images[{place}]")

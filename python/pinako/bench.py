@@ -41,6 +41,8 @@ def stores(
         seed: makes other images up, and reads others at random.
         progress: told from time to time how many images are done, and of how many.
     """
+    if isinstance(backends, str):
+        raise TypeError(f"backends is a text: give a list, [{backends!r}]")
     found: dict[str, Any] = json.loads(
         _pinako.bench_stores(
             os.fspath(out),

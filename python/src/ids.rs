@@ -5,11 +5,11 @@
 
 use std::ops::Range;
 
-use numpy::PyReadonlyArray1;
+use numpy::{PyReadonlyArray1, PyUntypedArray};
 use pinako::{Id, Store};
 use pyo3::exceptions::{PyIndexError, PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PySlice, PyString};
+use pyo3::types::{PyBool, PyInt, PyList, PySlice, PyString, PyTuple};
 
 use crate::errors::image_not_found;
 use crate::handle::Handle;
@@ -30,13 +30,27 @@ impl Index {
         if index.is_instance_of::<PyString>() || is_integer(index) {
             return one(py, handle, index).map(Index::One);
         }
+        if index.is_instance_of::<PyTuple>() {
+            let message =
+                "store[a, b] would be a place within an image: write store[a][b], or store[[a, b]] for two images";
+            return Err(PyTypeError::new_err(message));
+        }
         many(py, handle, index).map(Index::Many)
     }
 }
 
-/// Whether it is a whole number: Python's, or one of numpy's.
+/// Whether it is a whole number: Python's, numpy's, or an array or tensor of one and no dimensions. That a tensor of one
+/// dimension with one element is a number to Python, too, and so is a bool, does not make it one.
 fn is_integer(index: &Bound<'_, PyAny>) -> bool {
-    !index.is_instance_of::<PyBool>() && (index.extract::<i64>().is_ok() || is_huge(index))
+    if index.is_instance_of::<PyInt>() {
+        return !index.is_instance_of::<PyBool>();
+    }
+    if index.extract::<i64>().is_err() && !is_huge(index) {
+        return false;
+    }
+    let is_array = index.getattr("ndim").is_ok_and(|count| !count.eq(0).unwrap_or(false));
+    let is_bool = || index.getattr("dtype").is_ok_and(|dtype| dtype.to_string().contains("bool"));
+    !is_array && !is_bool()
 }
 
 /// Whether it is a whole number that no id can be.
@@ -51,7 +65,7 @@ pub fn one(py: Python<'_>, handle: &Handle, index: &Bound<'_, PyAny>) -> PyResul
         let found = handle.run(py, |store| store.find(name))?;
         return found.ok_or_else(|| no_image_named(py, handle, name));
     }
-    if index.is_instance_of::<PyBool>() {
+    if !is_integer(index) {
         return Err(no_index(index));
     }
     if is_huge(index) {
@@ -81,7 +95,7 @@ fn from_the_end(py: Python<'_>, handle: &Handle, number: i64) -> PyResult<Id> {
             None => None,
         })
     })?;
-    found.ok_or_else(|| PyIndexError::new_err(format!("{number} is before the first image")))
+    found.ok_or_else(|| image_not_found(py, handle, &format!("{number} is before the first image"), None))
 }
 
 /// The ids of the images that are there.
@@ -134,7 +148,10 @@ fn of_slice(py: Python<'_>, handle: &Handle, slice: &Bound<'_, PySlice>) -> PyRe
 
 /// The ids in a range, a list or an array of them; or those of the names in a list.
 pub fn many(py: Python<'_>, handle: &Handle, index: &Bound<'_, PyAny>) -> PyResult<Vec<Id>> {
-    if index.get_item(0).is_ok_and(|first| first.is_instance_of::<PyString>()) {
+    let is_list = index.is_instance_of::<PyList>() || index.is_instance_of::<PyTuple>();
+    if (is_list || index.is_instance_of::<PyUntypedArray>())
+        && index.get_item(0).is_ok_and(|first| first.is_instance_of::<PyString>())
+    {
         return named(py, handle, index);
     }
     let array = py.import("pinako._arrays")?.call_method1("ids", (index,))?;

@@ -4,9 +4,9 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use numpy::PyUntypedArray;
-use pinako::{Id, Region, SampleType, Shape};
+use pinako::{Error, ErrorKind, Id, Region, SampleType, Shape};
 use pinako_bench::explain;
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
@@ -30,10 +30,10 @@ impl Store {
         &self,
         py: Python<'py>,
         image: &Bound<'py, PyAny>,
-        x: i64,
-        y: i64,
-        width: i64,
-        height: i64,
+        x: &Bound<'py, PyAny>,
+        y: &Bound<'py, PyAny>,
+        width: &Bound<'py, PyAny>,
+        height: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyUntypedArray>> {
         let id = ids::one(py, &self.handle, image)?;
         let region = region(py, [x, y, width, height])?;
@@ -50,11 +50,7 @@ impl Store {
             let wrong = || PyTypeError::new_err("regions are asked for as (image, x, y, width, height)");
             let five: Vec<_> = one.try_iter().and_then(Iterator::collect::<PyResult<_>>).map_err(|_| wrong())?;
             let [index, place @ ..] = <[_; 5]>::try_from(five).map_err(|_| wrong())?;
-            let mut numbers = [0_i64; 4];
-            for (number, given) in numbers.iter_mut().zip(&place) {
-                *number = given.extract().map_err(|_| wrong())?;
-            }
-            wanted.push((ids::one(py, &self.handle, &index)?, region(py, numbers)?));
+            wanted.push((ids::one(py, &self.handle, &index)?, region(py, place.each_ref())?));
         }
         let Some((shape, sample_type)) = self.alike(py, &wanted)? else {
             let images = self.handle.run_parallel(py, |store| store.regions(&wanted))?;
@@ -79,13 +75,13 @@ impl Store {
         &self,
         py: Python<'_>,
         index: &Bound<'_, PyAny>,
-        place: [i64; 4],
+        place: [Bound<'_, PyAny>; 4],
         strategies: Vec<String>,
         measure: bool,
         picture: Option<PathBuf>,
     ) -> PyResult<String> {
         let id = ids::one(py, &self.handle, index)?;
-        let region = region(py, place)?;
+        let region = region(py, place.each_ref())?;
         let strategies = strategies.iter().map(|text| text.parse()).collect::<pinako::Result<Vec<_>>>();
         let strategies = strategies.map_err(|error| to_py(py, &error))?;
         let options = explain::Options { strategies, measure, ..explain::Options::default() };
@@ -116,11 +112,19 @@ impl Store {
     }
 }
 
-/// The region with its corner at x, y.
-fn region(py: Python<'_>, [x, y, width, height]: [i64; 4]) -> PyResult<Region> {
-    let side = |length: i64, what: &str| {
-        u32::try_from(length).map_err(|_| PyValueError::new_err(format!("a region has no {what} of {length}")))
-    };
-    Region::new(side(x, "x")?, side(y, "y")?, side(width, "width")?, side(height, "height")?)
-        .map_err(|error| to_py(py, &error))
+/// The region of a place: x, y, width and height.
+fn region(py: Python<'_>, place: [&Bound<'_, PyAny>; 4]) -> PyResult<Region> {
+    let mut sides = [0; 4];
+    for ((side, given), what) in sides.iter_mut().zip(place).zip(["x", "y", "width", "height"]) {
+        // Whole numbers of numpy's, too.
+        let number = given.call_method0("__index__").map_err(|_| {
+            PyTypeError::new_err(format!("the {what} of a region is a whole number, not {}", given.get_type()))
+        })?;
+        *side = number.extract().map_err(|_| {
+            let message = format!("a region has no {what} of {number}");
+            to_py(py, &Error::new(ErrorKind::InvalidInput, message))
+        })?;
+    }
+    let [x, y, width, height] = sides;
+    Region::new(x, y, width, height).map_err(|error| to_py(py, &error))
 }

@@ -142,7 +142,9 @@ impl Store {
             let found = self.handle.run(py, |store| store.find(name))?;
             return Ok(found.into_pyobject(py)?.into_any());
         }
-        let names: Vec<String> = name.extract()?;
+        let names = name.extract::<Vec<String>>().map_err(|_| {
+            PyTypeError::new_err(format!("a name is a text, and names are a list of such, not {}", name.get_type()))
+        })?;
         let found = self.handle.run_parallel(py, |store| {
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
             store.find_all(&names)
@@ -167,7 +169,30 @@ impl Store {
         Ok(labels.into_pyarray(py))
     }
 
-    /// Images as between the brackets of `store[...]`, and their labels.
+    /// Images by a range, list or array of ids or a list of names, as between the brackets of `store[...]`.
+    fn _many<'py>(&self, py: Python<'py>, index: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let ids = ids::many(py, &self.handle, index)?;
+        Ok(self.many(py, &ids)?.0)
+    }
+
+    /// The first of these images, as many as take no more than `bytes` once decoded, but at least one: each an array of its
+    /// own.
+    fn _some<'py>(&self, py: Python<'py>, index: &Bound<'py, PyAny>, bytes: u64) -> PyResult<Bound<'py, PyList>> {
+        let ids = ids::many(py, &self.handle, index)?;
+        let images = self.handle.run_parallel(py, |store| {
+            let mut sum = 0_u64;
+            let found = store.descriptors(&ids)?;
+            let fitting = found.iter().take_while(|found| {
+                sum = sum.saturating_add(found.as_ref().map_or(0, Descriptor::image_bytes));
+                sum <= bytes
+            });
+            store.images(&ids[..fitting.count().max(1).min(ids.len())])
+        })?;
+        let arrays = images.into_iter().map(|image| arrays::from_image(py, image)).collect::<PyResult<Vec<_>>>()?;
+        PyList::new(py, arrays)
+    }
+
+    /// Images as [`_many`](Self::_many) gives them, and their labels.
     fn _labelled<'py>(
         &self,
         py: Python<'py>,
@@ -234,11 +259,20 @@ impl Store {
         let Some(&first) = ids.first() else { return Ok((PyList::empty(py).into_any(), None)) };
         let like = self.handle.run(py, |store| store.descriptor(first))?;
         let [height, width, channels] = arrays::dims(like.shape);
-        let array = arrays::empty(py, like.sample_type, &[ids.len(), height, width, channels])?;
-        if let Some(labels) = self.fill(py, ids, &like, &array, pinako::Store::images_into)? {
-            return Ok((array.into_any(), Some(labels)));
+        match arrays::empty(py, like.sample_type, &[ids.len(), height, width, channels]) {
+            Ok(array) => {
+                if let Some(labels) = self.fill(py, ids, &like, &array, pinako::Store::images_into)? {
+                    return Ok((array.into_any(), Some(labels)));
+                }
+            }
+            // Others may be smaller.
+            Err(error) => {
+                let found = self.handle.run_parallel(py, |store| store.descriptors(ids))?;
+                if found.iter().flatten().all(|found| is_alike(found, &like)) {
+                    return Err(error);
+                }
+            }
         }
-        drop(array);
         let list = PyList::empty(py);
         for ids in ids.chunks(images_a_piece(&like)) {
             for image in self.handle.run_parallel(py, |store| store.images(ids))? {
@@ -261,19 +295,18 @@ impl Store {
     ) -> PyResult<Option<Labels>> {
         // SAFETY: the caller has the array, which is new or was lent for this.
         let out = unsafe { Bytes::of(out).as_mut_slice() };
-        let is_like = |found: &Descriptor| (found.shape, found.sample_type) == (like.shape, like.sample_type);
         let mut labels = Vec::with_capacity(ids.len());
         let piece = images_a_piece(like);
         for (ids, out) in ids.chunks(piece).zip(out.chunks_mut(piece * (out.len() / ids.len()))) {
             let of_piece = self.handle.run_parallel(py, |store| {
-                if ids[0] != like.id && !is_like(&store.descriptor(ids[0])?) {
+                if ids[0] != like.id && !is_alike(&store.descriptor(ids[0])?, like) {
                     return Ok(None);
                 }
                 match decode_into(store, ids, out) {
                     Ok(labels) => Ok(Some(labels)),
                     Err(error) if error.kind() == ErrorKind::InvalidInput => {
                         let found = store.descriptors(ids)?;
-                        if found.iter().flatten().all(is_like) { Err(error) } else { Ok(None) }
+                        if found.iter().flatten().all(|found| is_alike(found, like)) { Err(error) } else { Ok(None) }
                     }
                     Err(error) => Err(error),
                 }
@@ -284,6 +317,10 @@ impl Store {
         }
         Ok(Some(labels))
     }
+}
+
+fn is_alike(a: &Descriptor, b: &Descriptor) -> bool {
+    (a.shape, a.sample_type) == (b.shape, b.sample_type)
 }
 
 /// How many images like this one are read at once.

@@ -6,6 +6,7 @@ import io
 
 import numpy as np
 import pytest
+from PIL import Image
 from samples import pictures
 
 import pinako
@@ -108,6 +109,19 @@ def test_bytes_that_are_no_image(store):
     assert len(store) == 0
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF"])
+def test_files_that_were_cut_off(store, kind):
+    file = io.BytesIO()
+    Image.fromarray(pictures(1, 40, 40)[0]).save(file, kind)
+    whole = file.getvalue()
+    for part in (0.9, 0.5, 0.1):
+        with pytest.raises((pinako.CorruptError, pinako.UnsupportedError), match="image 1 "):
+            store.append([whole, whole[: int(len(whole) * part)]])
+    assert len(store) == 0
+    store.append([whole, bytearray(whole), memoryview(whole)])
+    assert len(store) == 3 and store.verify() == []
+
+
 @pytest.mark.parametrize(
     "images, error",
     [
@@ -115,7 +129,7 @@ def test_bytes_that_are_no_image(store):
         (["text"], TypeError), ([3], TypeError), ([[1, 2]], TypeError), ([io.BytesIO(b"x")], TypeError),
         (np.zeros((4, 4, 3), np.uint8), ValueError), (np.zeros((4, 4), np.uint8), ValueError),
         ([np.zeros((1, 4, 4, 3), np.uint8)], ValueError), ([np.zeros(4, np.uint8)], ValueError),
-        (np.uint8(3), ValueError), ([np.zeros((), np.uint8)], ValueError), ([np.zeros((0, 4, 3), np.uint8)], ValueError),
+        (np.uint8(3), TypeError), ([np.zeros((), np.uint8)], ValueError), ([np.zeros((0, 4, 3), np.uint8)], ValueError),
         ([np.zeros((4, 4, 0), np.uint8)], ValueError), ([np.zeros((1, 1, 70_000), np.uint8)], ValueError),
         ({"a": np.zeros((4, 4, 3), np.uint8)}, TypeError),
     ],
@@ -216,14 +230,33 @@ def test_what_others_call_arrays(store):
         def __array__(self, dtype=None, copy=None):
             return self.array
 
+    class Dataset(Likewise):
+        """As those of h5py, zarr and xarray: rows can be walked over, too."""
+
+        ndim = property(lambda self: self.array.ndim)
+        __getitem__ = lambda self, index: self.array[index]
+        __len__ = lambda self: len(self.array)
+
+    class OnlyDlpack:
+        def __init__(self, array):
+            self.__dlpack__, self.__dlpack_device__ = array.__dlpack__, array.__dlpack_device__
+
     image = pictures(1)[0]
     store.append([Likewise(image)])
     np.testing.assert_array_equal(store[0], image)
+    with pytest.raises(ValueError, match="3 dimensions"):
+        store.append(Dataset(image))
+    many = pictures(3)
+    for found in (Dataset(many), [Dataset(image) for image in many], OnlyDlpack(many), [memoryview(image) for image in many]):
+        ids = store.append(found)
+        np.testing.assert_array_equal(store[ids], many)
+        store.remove(ids)
     torch = pytest.importorskip("torch")
-    store.append(torch.from_numpy(image[None]))
-    store.append([torch.from_numpy(image), torch.from_numpy(image).permute(1, 0, 2)])
-    np.testing.assert_array_equal(store[2], image)
-    np.testing.assert_array_equal(store[3], image.transpose(1, 0, 2))
+    ids = store.append(torch.from_numpy(many))
+    np.testing.assert_array_equal(store[ids], many)
+    ids = store.append([torch.from_numpy(image), torch.from_numpy(image).permute(1, 0, 2)])
+    np.testing.assert_array_equal(store[ids[0]], image)
+    np.testing.assert_array_equal(store[ids[1]], image.transpose(1, 0, 2))
 
 
 def test_masked_arrays_and_classes_of_others(store):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -111,11 +112,11 @@ def test_many_images(ten):
     store, images = ten
     indices = [
         slice(None), slice(2, 5), slice(None, None, 3), slice(None, None, -1), slice(8, 2, -2), slice(-3, None),
-        slice(5, 100), slice(5, 2), [5, 2, 5], [-1, 0], (1, 2), range(3, 9, 2), range(0), [], np.array([7, 7, -1]),
+        slice(5, 100), slice(5, 2), [5, 2, 5], [-1, 0], range(3, 9, 2), range(0), [], np.array([7, 7, -1]),
         np.array([1, 2], np.uint8), np.arange(10)[::-3], np.array([], np.int64), [np.int64(4)],
     ]
     for index in indices:
-        wanted = images[list(index) if isinstance(index, (tuple, range, list)) else index] if not (
+        wanted = images[list(index) if isinstance(index, (range, list)) else index] if not (
             isinstance(index, list) and not index
         ) else images[:0]
         found = store[index]
@@ -130,8 +131,9 @@ def test_images_that_are_not_there(ten, index):
     store, _ = ten
     for ask in (store.__getitem__, store.info, lambda i: store.region(i, 0, 0, 1, 1), lambda i: store[[i]],
                 lambda i: store.take([i])):
-        with pytest.raises(IndexError):
+        with pytest.raises(IndexError) as caught:
             ask(index)
+        assert isinstance(caught.value, pinako.ImageNotFoundError), ask
     assert index not in store
 
 
@@ -147,8 +149,10 @@ def test_a_name_that_is_not_there_is_a_missing_key(ten):
 def test_many_by_their_names(ten):
     store, images = ten
     names = ["picture 7", "picture 0", "picture 7"]
-    for index in (names, tuple(names), np.array(names), np.array(names, object)):
+    for index in (names, np.array(names), np.array(names, object)):
         np.testing.assert_array_equal(store[index], images[[7, 0, 7]])
+        np.testing.assert_array_equal(store.take(index), images[[7, 0, 7]])
+    np.testing.assert_array_equal(store.take(tuple(names)), images[[7, 0, 7]])
     np.testing.assert_array_equal(store.take(names, out=np.zeros_like(images[:3])), images[[7, 0, 7]])
     with pytest.raises(KeyError, match="nobody"):
         store[["picture 0", "nobody"]]
@@ -158,12 +162,25 @@ def test_many_by_their_names(ten):
 @pytest.mark.parametrize(
     "index",
     [1.0, None, True, b"picture 0", [1.5], [None], {1, 2}, ["picture 0", 1], [1, "picture 0"], ["picture 0", None], object(), np.ones(10, bool), [True, False],
-     np.float32(1), {"a": 1}, slice("a", "b"), slice(0.5, 2), ..., (1, None)],
+     np.float32(1), {"a": 1}, slice("a", "b"), slice(0.5, 2), ..., (1, None), (2, 1), (2, slice(0, 3)), (1,), (), {0: "picture 0"}, np.True_, np.array(True)],
     ids=repr,
 )
 def test_what_is_no_index(ten, index):
     with pytest.raises(TypeError):
         ten[0][index]
+
+
+def test_tensors_are_indices_as_arrays_are(ten):
+    torch = pytest.importorskip("torch")
+    store, images = ten
+    np.testing.assert_array_equal(store[torch.tensor(3)], images[3])
+    np.testing.assert_array_equal(store[torch.tensor([3])], images[[3]])
+    np.testing.assert_array_equal(store[torch.tensor([3, 1])], images[[3, 1]])
+    for wrong in (torch.tensor([True]), torch.tensor(True), torch.tensor([1.0]), torch.tensor(1.0)):
+        with pytest.raises(TypeError):
+            store[wrong]
+    with pytest.raises(TypeError):
+        store.info(torch.tensor([3]))
 
 
 def test_indices_of_other_dimensions(ten):
@@ -248,6 +265,47 @@ def test_walking(tmp_path):
         np.testing.assert_array_equal(np.stack(list(walk)), images[1:])
         np.testing.assert_array_equal(np.stack(list(reversed(store))), images[::-1])
         assert bool(store)
+
+
+def test_walking_over_gaps_and_backwards(ten):
+    store, images = ten
+    store.remove([0, 4, 9])
+    left = images[[1, 2, 3, 5, 6, 7, 8]]
+    np.testing.assert_array_equal(np.stack(list(store)), left)
+    np.testing.assert_array_equal(np.stack(list(reversed(store))), left[::-1])
+
+
+def test_a_walk_has_few_images_in_memory(monkeypatch):
+    """However well they are compressed, whatever the first one is like; and none keeps others in memory."""
+    sides = [1, 200, 200, 1, 200, 300, 1]
+    lots = []
+
+    class Watched(pinako.Store):
+        def _some(self, *arguments):
+            lots.append(super()._some(*arguments))
+            return lots[-1]
+
+    monkeypatch.setattr("pinako._store._WALK_BYTES", 2 * 200 * 200)
+    with Watched("memory:", "w") as store:
+        store.append([np.zeros((side, side, 1), np.uint8) for side in sides], encoding="png")
+        assert [len(image) for image in store] == sides
+        assert [[len(image) for image in lot] for lot in lots] == [[1, 200], [200, 1], [200], [300], [1]]
+    for image in (image for lot in lots for image in lot):
+        owner = image
+        while owner.base is not None and hasattr(owner.base, "nbytes"):
+            owner = owner.base
+        assert owner.nbytes == image.nbytes
+
+
+def test_a_large_image_before_small_ones(tmp_path):
+    """Of which an array of N such would not fit into memory, and none is needed."""
+    with pinako.open(tmp_path / "s", "w") as store:
+        store.append([np.zeros((4000, 4000, 1), np.uint8)], encoding="png")
+        store.append(pictures(1))
+        found = store[[1] * 3 + [0]]
+        assert [image.shape for image in found] == [(8, 6, 3)] * 3 + [(4000, 4000, 1)]
+        many = store[[0] + [1] * 200_000]
+        assert len(many) == 200_001 and many[-1].shape == (8, 6, 3)
 
 
 def test_membership(ten):
@@ -362,6 +420,18 @@ def test_the_working_folder_may_change(tmp_path, monkeypatch, kind):
 def test_nothing_heavy_is_imported(tmp_path):
     loaded = "import pinako, sys; print(sorted({'torch', 'xarray', 'dask', 'pandas'} & set(sys.modules)))"
     assert subprocess.check_output([sys.executable, "-c", loaded], cwd=tmp_path, text=True).strip() == "[]"
+
+
+def test_submodules_come_when_they_are_asked_for(tmp_path):
+    command = "import pinako; print(pinako.bench.stores.__name__, hasattr(pinako, 'nothing'))"
+    done = subprocess.run([sys.executable, "-c", command], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout == "stores False\n", done.stderr
+
+
+def test_the_source_is_no_package(tmp_path):
+    shutil.copytree(Path(pinako.__file__).parent, tmp_path / "pinako", ignore=shutil.ignore_patterns("*.so", "*.pyd"))
+    done = subprocess.run([sys.executable, "-c", "import pinako"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode != 0 and "install the package" in done.stderr
 
 
 def test_errors_are_what_numpy_and_the_system_would_raise():

@@ -38,6 +38,8 @@ def study(path: Path) -> float:
         store.label_names = ["cat"]
         out = np.empty((2, 4, 4, 3), np.uint8)
         store.take(ids, out=out)
+        for each in store.ids:
+            print(store.info(each).label, store.region(each, each, 0, 2, 2))
         for image in store:
             print(image.mean(), len(store), 0 in store)
         try:
@@ -49,7 +51,7 @@ def study(path: Path) -> float:
 '''
 
 WRONG = {
-    'store.info(1.5)': "arg-type", 'store.region(0, 0, 0, "1", 1)': "arg-type", 'store.append(3)': "arg-type",
+    'store.info(1.5)': "arg-type", 'pinako.open("memory:", "x")': "arg-type", 'store.region(0, 0, 0, "1", 1)': "arg-type", 'store.append(3)': "arg-type",
     'store.labels = [1]': "misc", 'store.info(0).id = 3': "misc", 'store.nothing': "attr-defined",
     'store.append([], label=[])': "call-arg", 'store.verify(progress=3)': "arg-type",
 }

@@ -138,6 +138,8 @@ fn files_are_kept_as_they_came_and_png_is_made_where_asked() {
         assert_eq!(store.payload(kept).unwrap(), file);
         assert_eq!((store.image(first).unwrap(), store.image(kept).unwrap()), (picture.clone(), picture));
         assert_eq!(store.append([NewImage::file(&b"hello"[..])]).unwrap_err().kind(), ErrorKind::Unsupported);
+        let cut_off = store.append([NewImage::file(&file[..]), NewImage::file(&file[..file.len() - 20])]).unwrap_err();
+        assert_eq!((cut_off.kind(), cut_off.to_string().contains("image 1 of the batch")), (ErrorKind::Corrupt, true));
         let floats = image(1, 2, 2, 1, SampleType::F32);
         let error = store.append([NewImage::encoded(floats.view(), PixelEncoding::Png)]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);

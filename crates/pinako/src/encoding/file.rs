@@ -78,21 +78,22 @@ pub(crate) fn decode(bytes: &[u8], limit: u64) -> Result<Image> {
     decode_from(format_of(bytes)?, Cursor::new(bytes), bytes.len() as u64, limit)
 }
 
-/// Reads the whole image file that `bytes` are, only to see whether it is sound; of TIFF no image is made.
+/// Reads the whole image file that `bytes` are, only to see whether it is sound, and gives what its header says; of TIFF no
+/// image is made.
 ///
 /// # Errors
 /// As [`decode`].
-pub(crate) fn check(bytes: &[u8], limit: u64) -> Result<()> {
+pub(crate) fn check(bytes: &[u8], limit: u64) -> Result<FileHeader> {
     let format = format_of(bytes)?;
     let (header, pixels) = open_whole(format, Cursor::new(bytes), bytes.len() as u64, limit)?;
     match pixels {
         Pixels::Tiff(mut tiff) => {
             let mut band = Vec::new();
             while tiff.next_band(&mut band).map(|()| !band.is_empty())? {}
-            Ok(())
         }
-        whole => whole.read(format, &mut vec![0; check_image_bytes(header.shape, header.sample_type, limit)?]),
+        whole => whole.read(format, &mut vec![0; check_image_bytes(header.shape, header.sample_type, limit)?])?,
     }
+    Ok(header)
 }
 
 /// Reads the whole image file at `path`, of which no more is in memory at once than its format's decoder needs.

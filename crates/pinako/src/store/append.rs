@@ -92,7 +92,8 @@ impl<'a> NewImage<'a> {
         Self::new(Content::Pixels { shape, sample_type, bytes, encoding })
     }
 
-    /// The bytes of an image file (JPEG, PNG, WebP, TIFF, BMP, GIF, QOI, PNM), kept as they are.
+    /// The bytes of an image file (JPEG, PNG, WebP, TIFF, BMP, GIF, QOI, PNM), kept as they are. It is decoded once to see
+    /// that it is sound.
     pub fn file(bytes: impl Into<Cow<'a, [u8]>>) -> Self {
         Self::new(Content::File(bytes.into()))
     }
@@ -212,7 +213,7 @@ impl Store {
     ///
     /// # Errors
     /// `Conflict` where a name is taken; `InvalidInput` where a name or label cannot be, or an image does not fit the
-    /// encoding asked for; `Unsupported` or `Corrupt` where a file is no image file that we read.
+    /// encoding asked for; `Unsupported` where a file is no image file that we read, `Corrupt` where it is damaged.
     pub fn append<'a>(&self, images: impl IntoIterator<Item = NewImage<'a>>) -> Result<Range<Id>> {
         let images: Vec<NewImage<'a>> = images.into_iter().collect();
         let label_names = match images.iter().any(|image| image.label.is_some()) {
@@ -255,7 +256,7 @@ impl Store {
                 (shape, sample_type, encoding, payload)
             }
             Content::File(bytes) => {
-                let header = encoding::header(&bytes, self.decoder.max_image_bytes)?;
+                let header = encoding::check_file(&bytes, self.decoder.max_image_bytes)?;
                 (header.shape, header.sample_type, Encoding::Kept(header.format), PreparedPayload::Bytes(bytes))
             }
             Content::Linked(path) => {

@@ -306,8 +306,12 @@ impl Importer<'_> {
                     (Some(encoding), None) => NewImage::owned(decode_at(&path, limit)?, Some(encoding)),
                     (None, file) => {
                         let file = file.unwrap_or_default();
-                        check_file(&file, limit)?;
-                        if encoding == ImportEncoding::Link { NewImage::linked(path) } else { NewImage::file(file) }
+                        if encoding == ImportEncoding::Link {
+                            check_file(&file, limit)?;
+                            NewImage::linked(path)
+                        } else {
+                            NewImage::file(file)
+                        }
                     }
                 },
             };
