@@ -6,6 +6,7 @@ use pinako_bench::stores::{self, Options};
 use pyo3::prelude::*;
 
 use crate::jobs::watched;
+use crate::process;
 
 /// Compares kinds of stores, writes the report into `out`, and gives it as JSON.
 #[pyfunction]
@@ -26,7 +27,7 @@ pub fn bench_stores(
     let backends = backends.unwrap_or_else(|| usual.backends.clone());
     let options = Options { counts, backends, data, folder, repetitions, seed, ..usual };
     watched(py, progress, |go_on| {
-        let report = stores::run(&options, &mut |now| go_on(now.done, Some(now.total)))?;
+        let report = process::in_pool(|| stores::run(&options, &mut |now| go_on(now.done, Some(now.total))))?;
         Ok(serde_json::to_string(&report).expect("numbers and texts have a JSON form"))
     })
 }

@@ -1,7 +1,10 @@
 //! A store as Python holds it: open, closed for good, or closed until it is used again: for a fork, or since it came from
 //! another process.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pinako::{Durability, OpenOptions, Store, backends};
 use pyo3::exceptions::PyValueError;
@@ -74,18 +77,44 @@ impl Opening {
 pub const PIECE: usize = 256 << 20;
 
 /// A store, and how to open it again.
+///
+/// No lock is held while a call works: who waits to close a store would keep those away that the call waits for.
 #[derive(Debug)]
 pub struct Handle {
     opening: Opening,
-    state: RwLock<State>,
+    /// Whether it is closed for good; to know it nobody has to wait for a store that is just being opened.
+    closed: AtomicBool,
+    /// `None` until it is used, and once it is closed.
+    open: Mutex<Option<Open>>,
 }
 
 #[derive(Debug)]
-enum State {
-    Open(Box<Store>),
-    /// Until it is used.
-    Parked,
-    Closed,
+struct Open {
+    store: Arc<Lent>,
+    /// Nothing is ever sent: it ends when the last call that has the store has ended.
+    ended: Receiver<()>,
+}
+
+/// A store, as calls have it.
+#[derive(Debug)]
+pub struct Lent {
+    store: Store, // closed before it is told
+    _ended: Sender<()>,
+}
+
+impl Deref for Lent {
+    type Target = Store;
+
+    fn deref(&self) -> &Store {
+        &self.store
+    }
+}
+
+impl Open {
+    fn new(store: Store) -> Self {
+        let (send, ended) = channel();
+        Open { store: Arc::new(Lent { store, _ended: send }), ended }
+    }
 }
 
 /// Why there is nothing to work with.
@@ -108,8 +137,8 @@ impl Handle {
             // Whatever folder the process is in when it opens the store again. What is wrong with it, opening it says.
             let url = backends::absolute_url(&opening.url).unwrap_or(opening.url);
             let opening = Opening { url, ..opening };
-            let state = if later { State::Parked } else { State::Open(Box::new(opening.open()?)) };
-            let handle = Arc::new(Handle { opening, state: RwLock::new(state) });
+            let open = if later { None } else { Some(Open::new(opening.open()?)) };
+            let handle = Arc::new(Handle { opening, closed: AtomicBool::new(false), open: Mutex::new(open) });
             process::register(Arc::downgrade(&handle));
             Ok(handle)
         });
@@ -124,9 +153,9 @@ impl Handle {
     pub fn run<T: Send>(&self, py: Python<'_>, work: impl FnOnce(&Store) -> pinako::Result<T> + Send) -> PyResult<T> {
         let done = py.detach(|| {
             let _at_work = process::at_work();
-            self.with(|store| Ok(work(store)?))
+            Ok(work(&*self.store()?)?)
         });
-        done.map_err(|failure| failure.to_py(py))
+        done.map_err(|failure: Failure| failure.to_py(py))
     }
 
     /// Runs `work`, which uses all cores, on the store, without the interpreter's lock.
@@ -138,44 +167,52 @@ impl Handle {
         self.run(py, |store| process::in_pool(|| work(store)))
     }
 
-    /// Runs `work` on the store, for callers that are [at work](process::at_work).
-    pub fn with<T>(&self, work: impl FnOnce(&Store) -> Result<T, Failure>) -> Result<T, Failure> {
-        loop {
-            match &*self.state.read().unwrap_or_else(PoisonError::into_inner) {
-                State::Open(store) => return work(store),
-                State::Closed => return Err(Failure::Closed),
-                State::Parked => {}
-            }
-            let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-            if matches!(*state, State::Parked) {
-                *state = State::Open(Box::new(self.opening.open_again()?));
-            }
+    /// The store, opened where it is not, for callers that are [at work](process::at_work), and no longer than they are.
+    /// They ask for it outside of the thread pool: there a thread that waits for another to open it may be what that one
+    /// waits for.
+    pub fn store(&self) -> Result<Arc<Lent>, Failure> {
+        let mut slot = self.slot();
+        if self.is_closed() {
+            return Err(Failure::Closed);
         }
+        let open = match slot.take() {
+            Some(open) => open,
+            None => Open::new(self.opening.open_again()?),
+        };
+        Ok(Arc::clone(&slot.insert(open).store))
     }
 
-    /// Closes it for good; once more does nothing.
+    /// Closes it for good, when the calls that have it have ended; once more does nothing.
     pub fn close(&self, py: Python<'_>) {
         py.detach(|| {
             let _at_work = process::at_work();
-            *self.state.write().unwrap_or_else(PoisonError::into_inner) = State::Closed;
+            self.closed.store(true, Ordering::Release);
+            let open = self.slot().take();
+            if let Some(Open { store, ended }) = open {
+                drop(store);
+                let _ = ended.recv();
+            }
         });
     }
 
     pub fn is_closed(&self) -> bool {
-        matches!(*self.state.read().unwrap_or_else(PoisonError::into_inner), State::Closed)
+        self.closed.load(Ordering::Acquire)
     }
 
     /// Closes it until it is used again; no call is at work. What is in memory only stays as it is: both processes have it.
     pub fn park(&self) {
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         if self.opening.url == "memory:" {
             return;
         }
-        if let State::Open(store) = &*state {
+        let open = self.slot().take();
+        if let Some(Open { store, .. }) = open {
             // What it buffered is in the system's hands, and its to write, whether or not this succeeds.
             let _ = store.sync();
-            *state = State::Parked;
         }
+    }
+
+    fn slot(&self) -> MutexGuard<'_, Option<Open>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -31,11 +31,11 @@ impl Store {
     /// What is not sound.
     fn _verify(&self, py: Python<'_>, progress: Option<Bound<'_, PyAny>>) -> PyResult<Vec<Found>> {
         let problems = watched(py, progress, |go_on| {
-            self.handle.with(|store| {
-                let mut problems: Vec<Problem> = Vec::new();
-                store.verify(&mut |problem| problems.push(problem), &mut |now| go_on(now.images, now.total))?;
-                Ok(problems)
-            })
+            let store = self.handle.store()?;
+            let mut problems: Vec<Problem> = Vec::new();
+            let mut found = |problem| problems.push(problem);
+            process::in_pool(|| store.verify(&mut found, &mut |now| go_on(now.images, now.total)))?;
+            Ok(problems)
         })?;
         let found = problems
             .into_iter()
@@ -49,7 +49,8 @@ impl Store {
             return Err(PyValueError::new_err("a store cannot be copied into itself"));
         }
         let copied = watched(py, progress, |go_on| {
-            self.handle.with(|from| to.handle.with(|to| Ok(from.copy_to(to, &mut |now| go_on(now.images, now.total))?)))
+            let (from, to) = (self.handle.store()?, to.handle.store()?);
+            Ok(process::in_pool(|| from.copy_to(&to, &mut |now| go_on(now.images, now.total)))?)
         })?;
         Ok((copied.images, copied.bytes, copied.present))
     }
@@ -67,13 +68,14 @@ impl Store {
         let encoding = import_encoding(encoding).map_err(|error| to_py(py, &error))?;
         let options = ImportOptions { encoding, skip_bad, name_prefix };
         watched(py, progress, |go_on| {
-            self.handle.with(|store| {
-                let mut skipped = Vec::new();
+            let store = self.handle.store()?;
+            let mut skipped = Vec::new();
+            let mut skip = |error: &Error| skipped.push(error.to_string());
+            let done = process::in_pool(|| {
                 let mut source = source::open(&path)?;
-                let mut skip = |error: &Error| skipped.push(error.to_string());
-                let done = store.import(&mut *source, &options, &mut skip, &mut |now| go_on(now.images, now.total))?;
-                Ok((done.images, done.bytes, done.present, skipped))
-            })
+                store.import(&mut *source, &options, &mut skip, &mut |now| go_on(now.images, now.total))
+            })?;
+            Ok((done.images, done.bytes, done.present, skipped))
         })
     }
 
@@ -97,7 +99,9 @@ impl Store {
             }
         };
         let done = watched(py, progress, |go_on| {
-            self.handle.with(|store| Ok(export::export(store, &path, format, &mut |now| go_on(now.images, now.total))?))
+            let store = self.handle.store()?;
+            let mut watch = |now: pinako::Progress| go_on(now.images, now.total);
+            Ok(process::in_pool(|| export::export(&store, &path, format, &mut watch))?)
         })?;
         Ok((done.images, done.bytes))
     }
@@ -128,21 +132,18 @@ pub fn watched<T: Send>(
     let latest: Mutex<Option<(u64, Option<u64>)>> = Mutex::new(None);
     let stop = AtomicBool::new(false);
     let mut raised = None;
+    let is_forking = process::is_forking();
     let done = py.detach(|| {
         std::thread::scope(|scope| {
             let (send, receive) = channel();
             let (latest, stop) = (&latest, &stop);
             scope.spawn(move || {
-                let _at_work = process::at_work();
+                let _at_work = process::job_at_work(is_forking);
                 let go_on = |done, total| {
                     *lock(latest) = Some((done, total));
                     if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
                 };
-                let done = match process::pool() {
-                    Ok(pool) => pool.install(|| job(&go_on)),
-                    Err(error) => Err(error.into()),
-                };
-                let _ = send.send(done); // which is waited for
+                let _ = send.send(job(&go_on)); // which is waited for
             });
             loop {
                 let done = receive.recv_timeout(TICK);

@@ -36,7 +36,7 @@ mod _pinako {
 
     #[pyfunction]
     fn before_fork(py: Python<'_>) {
-        // Calls at work may want the interpreter's lock before they end: no, but their threads may, to get here.
+        // Other threads run on while it waits for the calls at work.
         py.detach(crate::process::before_fork);
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from samples import ON_DISK, pictures
 
@@ -26,3 +27,14 @@ def ten(tmp_path):
     with pinako.open(tmp_path / "ten", "w") as store:
         store.append(images, labels=range(10), names=[f"picture {n}" for n in range(10)])
         yield store, images
+
+
+@pytest.fixture(scope="session")
+def large_file(tmp_path_factory):
+    """A PNG file of a megabyte that takes some ticks of a job to decode: what verifies a few is at work for a while."""
+    folder = tmp_path_factory.mktemp("large") / "files"
+    with pinako.open("memory:", "w") as store:
+        store.append(np.zeros((1, 16384, 16384, 1), np.uint8), encoding="png")
+        store.export_to(folder, format="folders")
+    (path,) = folder.rglob("*.png")
+    return path.read_bytes()
