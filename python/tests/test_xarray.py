@@ -58,8 +58,11 @@ KEYS = [
 ]
 
 
+@pytest.mark.parametrize("between", [None, 0, 70])
 @pytest.mark.parametrize("key", KEYS, ids=repr)
-def test_windows_are_what_numpy_cuts(earth, key):
+def test_windows_are_what_numpy_cuts(earth, key, between, monkeypatch):
+    if between is not None:  # the stretches that are read by themselves are few in so small an image
+        monkeypatch.setattr("pinako.xarray._BETWEEN", between)
     lists = [n for n, one in enumerate(key) if isinstance(one, (list, np.ndarray))]
     wanted = IMAGE
     if lists:  # xarray takes each axis by itself
@@ -96,6 +99,32 @@ def test_only_what_is_asked_for_is_read(earth, monkeypatch):
     assert asked[1:] == [(0, 5, 4, 1, 1)]
 
 
+WIDE = pictures(1, 600, 400)[0]
+
+
+@pytest.mark.parametrize("key, pixels", [
+    ((slice(None, None, 100), slice(None, None, 100)), 6 * 301),
+    ((slice(None, None, -100), slice(3, 5)), 501 * 2),
+    ((xarray.DataArray([0, 599], dims="p"), xarray.DataArray([0, 399], dims="p")), 2 * 400),
+    ((slice(None), [399, 0]), 600 * 2),
+    (([0, 1, 2, 500], slice(None)), 4 * 400),
+    ((slice(100, 200, 2), slice(0, 100, 3)), 99 * 100),
+], ids=repr)
+def test_what_lies_between_is_not_read(tmp_path, key, pixels, monkeypatch):
+    """Memory for a far overview, or a few points, is not that for all of the image."""
+    asked = []
+    region, regions = pinako.Store.region, pinako.Store.regions
+    monkeypatch.setattr(pinako.Store, "region", lambda self, *one: asked.append(one) or region(self, *one))
+    monkeypatch.setattr(pinako.Store, "regions", lambda self, many: asked.extend(many) or regions(self, many))
+    with pinako.open(tmp_path / "wide", "w") as store:
+        store.append([WIDE])
+    with xarray.open_dataset(tmp_path / "wide", engine="pinako") as dataset:
+        found = dataset.image[key].values
+        numpy_key = tuple(one.values if isinstance(one, xarray.DataArray) else one for one in key)
+        np.testing.assert_array_equal(found, WIDE[numpy_key])
+    assert sum(width * height for *_, width, height in asked) == pixels
+
+
 def test_an_image_by_id_or_name(tmp_path):
     images = pictures(3)
     with pinako.open(tmp_path / "s", "w") as store:
@@ -127,11 +156,42 @@ def test_a_store_that_is_open_stays_so(tmp_path):
         assert len(store) == 1
 
 
-def test_the_engine_is_guessed(tmp_path):
+def test_options_of_stores(tmp_path):
     with pinako.open(tmp_path / "s", "w") as store:
         store.append([IMAGE])
-    with xarray.open_dataset(f"lmdb:{tmp_path / 's'}") as dataset:
-        assert dataset.image.shape == IMAGE.shape
+        for of in (store, tmp_path / "s"):
+            with pytest.raises(TypeError, match="verify"):
+                xarray.open_dataset(of, engine="pinako", verify=False)
+        with pytest.raises(TypeError, match="verify_checksums"):
+            xarray.open_dataset(store, engine="pinako", verify_checksums=False)
+    with xarray.open_dataset(tmp_path / "s", engine="pinako", verify_checksums=False) as dataset:
+        np.testing.assert_array_equal(dataset.image.values, IMAGE)
+
+
+def test_several_stores_as_one(tmp_path, monkeypatch):
+    """Each given by a path, a path in the folder at hand, and a URL with either."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "b", "c:d", "e"):
+        with pinako.open(f"lmdb:{name}", "w") as store:
+            store.append([IMAGE])
+    given = [str(tmp_path / "a"), "b", "lmdb:a", f"lmdb:{tmp_path / 'b'}", tmp_path / "c:d", "lmdb:c:d"]
+    for parallel in (False, True):
+        with xarray.open_mfdataset(
+            given, engine="pinako", combine="nested", concat_dim="time", chunks={}, parallel=parallel
+        ) as dataset:
+            assert dataset.image.shape == (6, *IMAGE.shape)
+            np.testing.assert_array_equal(dataset.image[4, 3:9].values, IMAGE[3:9])
+    with xarray.open_mfdataset("[ab]", engine="pinako", combine="nested", concat_dim="time", chunks={}) as dataset:
+        assert dataset.image.shape == (2, *IMAGE.shape)
+    with pytest.raises(FileNotFoundError):
+        xarray.open_mfdataset(["lmdb:nothing"], engine="pinako")
+
+
+def test_the_engine_of_a_store_is_known(tmp_path):
+    with pinako.open(tmp_path / "s", "w") as store:
+        store.append([IMAGE])
+        with xarray.open_dataset(store) as dataset:
+            assert dataset.image.shape == IMAGE.shape
 
 
 def test_variables_that_are_dropped(earth, tmp_path):
