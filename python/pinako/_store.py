@@ -105,7 +105,7 @@ class Store(_pinako.Store):
         max_image_bytes: int = 512 << 20,
         buffered: bool = False,
     ) -> Store:
-        return super().__new__(cls, os.fspath(url), mode, verify_checksums, max_image_bytes, buffered, False)
+        return super().__new__(cls, os.fspath(url), mode, verify_checksums, max_image_bytes, buffered, None)
 
     def __enter__(self) -> Store:
         self._check_open()
@@ -123,7 +123,8 @@ class Store(_pinako.Store):
         if url == "memory:":
             raise TypeError("a store in memory is no other process's: it cannot be pickled")
         options = (verify_checksums, max_image_bytes, buffered)
-        return _open_again, (type(self), url, "a" if mode == "w" else mode, options)
+        # It is not made anew where there is none any more.
+        return _open_again, (type(self), url, mode, options, mode != "r" and self._had_images())
 
     def _check_open(self) -> None:
         if self.closed:
@@ -307,9 +308,11 @@ class Store(_pinako.Store):
         return self._vacuum(keep_seconds, dry_run)
 
 
-def _open_again(cls: type[Store], url: str, mode: str, options: tuple[bool, int, bool]) -> Store:
+def _open_again(
+    cls: type[Store], url: str, mode: str, options: tuple[bool, int, bool], had_images: bool
+) -> Store:
     # It is opened when it is used: who only passes a pickle on may not be where the store is.
-    return _pinako.Store.__new__(cls, url, mode, *options, True)
+    return _pinako.Store.__new__(cls, url, mode, *options, had_images)
 
 
 def _prepared(images: Any) -> list[Any]:

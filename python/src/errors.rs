@@ -51,7 +51,7 @@ fn exception(py: Python<'_>, class: &str, error: &Error) -> PyResult<PyErr> {
 
 /// The exception for an image that is not there: an `IndexError` and a `KeyError`.
 pub fn image_not_found(py: Python<'_>, handle: &Handle, message: &str, id: Option<Id>) -> PyErr {
-    let error = Error::new(ErrorKind::NotFound, message).at_store(&*handle.opening().url);
+    let error = Error::new(ErrorKind::NotFound, message).at_store(handle.url());
     let error = match id {
         Some(id) => error.at_id(id),
         None => error,

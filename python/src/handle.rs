@@ -64,11 +64,13 @@ impl Opening {
         }
     }
 
-    /// Opens it once more. A store that was to be made may still have no images, and so not be there.
-    fn open_again(&self) -> pinako::Result<Store> {
+    /// Opens it once more. One that was to be made may still have no images, and so not be there; one that had images is
+    /// not made anew where it was.
+    fn open_again(&self, had_images: bool) -> pinako::Result<Store> {
         match self.mode {
-            Mode::Create => self.options().open_or_create(&self.url),
-            _ => self.open(),
+            Mode::Read => self.options().open_read_only(&self.url),
+            _ if had_images => self.options().open(&self.url),
+            _ => self.options().open_or_create(&self.url),
         }
     }
 }
@@ -86,6 +88,8 @@ pub struct Handle {
     closed: AtomicBool,
     /// `None` until it is used, and once it is closed.
     open: Mutex<Option<Open>>,
+    /// Whether there were images in it, so far as was asked.
+    had_images: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -130,15 +134,28 @@ impl From<pinako::Error> for Failure {
 }
 
 impl Handle {
-    /// Opens the store; or, where `later`, has it opened by the first who uses it.
-    pub fn open(py: Python<'_>, opening: Opening, later: bool) -> PyResult<Arc<Self>> {
+    /// Opens the store; or, where it is known whether it `had_images` before, has it opened by the first who uses it.
+    pub fn open(py: Python<'_>, opening: Opening, had_images: Option<bool>) -> PyResult<Arc<Self>> {
         let opened = py.detach(|| {
             let _at_work = process::at_work();
             // Whatever folder the process is in when it opens the store again. What is wrong with it, opening it says.
             let url = backends::absolute_url(&opening.url).unwrap_or(opening.url);
-            let opening = Opening { url, ..opening };
-            let open = if later { None } else { Some(Open::new(opening.open()?)) };
-            let handle = Arc::new(Handle { opening, closed: AtomicBool::new(false), open: Mutex::new(open) });
+            let mut opening = Opening { url, ..opening };
+            let open = match had_images {
+                Some(_) => None,
+                None => Some(Open::new(opening.open()?)),
+            };
+            if let Some(open) = &open
+                && !backends::is_on_server(&opening.url)
+            {
+                opening.url = open.store.url().to_owned(); // which has the scheme
+            }
+            let handle = Arc::new(Handle {
+                opening,
+                closed: AtomicBool::new(false),
+                open: Mutex::new(open),
+                had_images: AtomicBool::new(had_images == Some(true)),
+            });
             process::register(Arc::downgrade(&handle));
             Ok(handle)
         });
@@ -147,6 +164,27 @@ impl Handle {
 
     pub fn opening(&self) -> &Opening {
         &self.opening
+    }
+
+    /// Its URL as it may be shown, and as the library shows it; nothing is opened for it.
+    pub fn url(&self) -> String {
+        backends::without_password(&self.opening.url)
+    }
+
+    /// Whether it has images, or had when it was last closed until it is used again.
+    pub fn had_images(&self, py: Python<'_>) -> PyResult<bool> {
+        let asked = py.detach(|| {
+            let _at_work = process::at_work();
+            let store = self.slot().as_ref().map(|open| Arc::clone(&open.store));
+            store.map_or(Ok(()), |store| self.look_for_images(&store))
+        });
+        asked.map_err(|error| to_py(py, &error))?;
+        Ok(self.had_images.load(Ordering::Relaxed))
+    }
+
+    fn look_for_images(&self, store: &Store) -> pinako::Result<()> {
+        self.had_images.fetch_or(store.properties()?.next_id > 0, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Runs `work` on the store, without the interpreter's lock.
@@ -177,7 +215,7 @@ impl Handle {
         }
         let open = match slot.take() {
             Some(open) => open,
-            None => Open::new(self.opening.open_again()?),
+            None => Open::new(self.opening.open_again(self.had_images.load(Ordering::Relaxed))?),
         };
         Ok(Arc::clone(&slot.insert(open).store))
     }
@@ -206,6 +244,7 @@ impl Handle {
         }
         let open = self.slot().take();
         if let Some(Open { store, .. }) = open {
+            let _ = self.look_for_images(&store);
             // What it buffered is in the system's hands, and its to write, whether or not this succeeds.
             let _ = store.sync();
         }

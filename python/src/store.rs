@@ -26,8 +26,9 @@ pub struct Store {
 
 #[pymethods]
 impl Store {
+    /// Opens it; or, where it is known whether it `had_images` before, has it opened by the first who uses it.
     #[new]
-    #[pyo3(signature = (url, mode, verify_checksums, max_image_bytes, buffered, later))]
+    #[pyo3(signature = (url, mode, verify_checksums, max_image_bytes, buffered, had_images))]
     fn new(
         py: Python<'_>,
         url: String,
@@ -35,7 +36,7 @@ impl Store {
         verify_checksums: bool,
         max_image_bytes: u64,
         buffered: bool,
-        later: bool,
+        had_images: Option<bool>,
     ) -> PyResult<Self> {
         let known = Mode::ALL.into_iter().find(|known| known.name() == mode);
         let mode = known.ok_or_else(|| {
@@ -44,7 +45,7 @@ impl Store {
             ))
         })?;
         let opening = Opening { url, mode, verify_checksums, max_image_bytes, buffered };
-        Ok(Store { handle: Handle::open(py, opening, later)? })
+        Ok(Store { handle: Handle::open(py, opening, had_images)? })
     }
 
     /// Closes the store; once more does nothing. What is asked of it after that is a `ValueError`.
@@ -67,8 +68,13 @@ impl Store {
 
     /// Its URL; one that was opened by a path has the scheme of its kind here.
     #[getter]
-    fn url(&self, py: Python<'_>) -> PyResult<String> {
-        self.handle.run(py, |store| Ok(store.url().to_owned()))
+    fn url(&self) -> String {
+        self.handle.url()
+    }
+
+    /// Whether it has, or had before it was pickled, images.
+    fn _had_images(&self, py: Python<'_>) -> PyResult<bool> {
+        self.handle.had_images(py)
     }
 
     fn __len__(&self, py: Python<'_>) -> PyResult<usize> {

@@ -207,6 +207,55 @@ def test_fork_hooks_may_use_stores(tmp_path, hook, when):
         assert ended.stdout == "fine\n"
 
 
+def test_a_store_that_is_gone_is_not_made_anew(tmp_path):
+    """Neither by the pickle of a store that had images nor after a fork; that of one without images makes it."""
+    for mode in ("w", "a"):
+        path, gone = tmp_path / mode, tmp_path / f"{mode}-gone"
+        with pinako.open(path, mode) as store:
+            before = pickle.dumps(store)
+            store.append(pictures(1))
+            after = pickle.dumps(store)
+            passed_on = pickle.dumps(pickle.loads(after))
+            assert forked(lambda: store[0])
+            # It was closed for the fork, and nobody has used it since then.
+            path.rename(gone)
+            forked_off = pickle.dumps(store)
+            with pytest.raises(FileNotFoundError):
+                len(store)
+        for pickled in (after, passed_on, forked_off):
+            with pickle.loads(pickled) as other, pytest.raises(FileNotFoundError):
+                other.append(pictures(1))
+        assert not path.exists()
+        with pickle.loads(before) as other:
+            assert other.append(pictures(1)) == range(1)
+
+
+def test_what_an_unpickled_store_is_called_is_known_before_it_is_opened(tmp_path):
+    with pinako.open(tmp_path / "s", "w") as store:
+        store.append(pictures(1))
+    with pinako.open(tmp_path / "s") as store:
+        pickled = pickle.dumps(store)
+    (tmp_path / "s").rename(tmp_path / "gone")
+    with pickle.loads(pickled) as other:
+        assert repr(other) == f"<pinako.Store lmdb:{tmp_path / 's'}>" and not other.closed
+        with pytest.raises(FileNotFoundError):
+            len(other)
+
+
+def test_no_password_is_shown(url):
+    if not url.startswith("postgres:"):
+        pytest.skip("no password")
+    given = url.replace("@", ":hunter2@", 1)
+    with pinako.open(given, "a") as store:
+        store.append(pictures(1))
+        with pickle.loads(pickle.dumps(store)) as other:
+            assert "***" in repr(other) and "hunter2" not in repr(other) and len(other) == 1
+        for index in ("no such name", 7, -7, 1 << 70, ["no such name"], [7], [-7]):
+            with pytest.raises(pinako.ImageNotFoundError) as caught:
+                store[index]
+            assert "hunter2" not in str(caught.value) and caught.value.store == store.url
+
+
 def test_a_closed_store_stays_closed_in_a_fork(store):
     store.close()
 
