@@ -74,7 +74,7 @@ pub fn one(py: Python<'_>, handle: &Handle, index: &Bound<'_, PyAny>) -> PyResul
     let number: i64 = index.extract().map_err(|_| no_index(index))?;
     match Id::try_from(number) {
         Ok(id) => Ok(id),
-        Err(_) => from_the_end(py, handle, number),
+        Err(_) => Ok(FromTheEnd::of(py, handle, number)?.id(number)),
     }
 }
 
@@ -85,17 +85,52 @@ fn no_index(index: &Bound<'_, PyAny>) -> PyErr {
     ))
 }
 
-fn from_the_end(py: Python<'_>, handle: &Handle, number: i64) -> PyResult<Id> {
-    let back = number.unsigned_abs();
-    let found = handle.run(py, |store| {
-        let properties = store.properties()?;
-        Ok(match properties.count.checked_sub(back) {
-            Some(place) if properties.count == properties.next_id => Some(place),
-            Some(place) => present(store, 0..properties.next_id)?.get(place as usize).copied(),
-            None => None,
-        })
-    })?;
-    found.ok_or_else(|| image_not_found(py, handle, &format!("{number} is before the first image"), None))
+/// What negative numbers mean.
+struct FromTheEnd {
+    /// How many numbers count as places, from the first on.
+    places: u64,
+    /// The ids of the last images, where places are no ids.
+    last: Option<Vec<Id>>,
+}
+
+impl FromTheEnd {
+    /// Looks once for all numbers down to `least`, which is negative.
+    fn of(py: Python<'_>, handle: &Handle, least: i64) -> PyResult<Self> {
+        let back = least.unsigned_abs();
+        let found = handle.run(py, |store| {
+            let properties = store.properties()?;
+            let (count, next_id) = (properties.count, properties.next_id);
+            let last = match count < next_id && back <= count {
+                true => Some(last(store, next_id, back)?),
+                false => None,
+            };
+            Ok(FromTheEnd { places: last.as_ref().map_or(count, |last| last.len() as u64), last })
+        })?;
+        if back > found.places {
+            return Err(image_not_found(py, handle, &format!("{least} is before the first image"), None));
+        }
+        Ok(found)
+    }
+
+    /// The id that a negative number means, which is not less than the least.
+    fn id(&self, number: i64) -> Id {
+        let place = self.places - number.unsigned_abs();
+        self.last.as_ref().map_or(place, |last| last[place as usize])
+    }
+}
+
+/// The ids of the last images, at least so many where there are. Ids are listed upwards alone: it looks further and further
+/// back for where to begin.
+fn last(store: &Store, next_id: Id, count: u64) -> pinako::Result<Vec<Id>> {
+    let mut span = count;
+    loop {
+        let start = next_id.saturating_sub(span);
+        let ids = present(store, start..next_id)?;
+        if ids.len() as u64 >= count || start == 0 {
+            return Ok(ids);
+        }
+        span = span.saturating_mul(4);
+    }
 }
 
 /// The ids of the images that are there.
@@ -157,12 +192,8 @@ pub fn many(py: Python<'_>, handle: &Handle, index: &Bound<'_, PyAny>) -> PyResu
     let array = py.import("pinako._arrays")?.call_method1("ids", (index,))?;
     let array: PyReadonlyArray1<'_, i64> = array.extract()?;
     let numbers = array.as_slice()?;
-    let mut ids = Vec::with_capacity(numbers.len());
-    for &number in numbers {
-        ids.push(match Id::try_from(number) {
-            Ok(id) => id,
-            Err(_) => from_the_end(py, handle, number)?,
-        });
-    }
-    Ok(ids)
+    let least = numbers.iter().copied().min().filter(|&least| least < 0);
+    let from_the_end = least.map(|least| FromTheEnd::of(py, handle, least)).transpose()?;
+    let id = |number: i64| from_the_end.as_ref().filter(|_| number < 0).map_or(number as Id, |end| end.id(number));
+    Ok(numbers.iter().map(|&number| id(number)).collect())
 }

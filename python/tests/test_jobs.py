@@ -222,9 +222,9 @@ INTERRUPTED = """
 import sys, pinako
 with pinako.open(sys.argv[1]) as store:
     def tell(done, total):
+        tell.last = done
         if done < total:
             print("at work", flush=True)
-        tell.last = done
     try:
         store.verify(progress=tell)
     except KeyboardInterrupt:
@@ -234,7 +234,7 @@ with pinako.open(sys.argv[1]) as store:
 
 def test_ctrl_c(tmp_path, large_file):
     with pinako.open(tmp_path / "s", "w") as store:
-        store.append([large_file] * 60)
+        store.append([large_file] * 15)
     command = [sys.executable, "-c", INTERRUPTED, str(tmp_path / "s")]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import copy
 import os
 import pickle
@@ -239,6 +240,22 @@ def test_gaps(ten):
     assert store.append(images[:1]) == range(10, 11)
 
 
+@pytest.mark.parametrize("removed", [[299], range(250, 300), range(300), range(0, 300, 2), [0]])
+def test_negative_numbers_after_removals(tmp_path, removed):
+    """However far back the images are that they mean."""
+    images = pictures(301, 2, 2)
+    with pinako.open(tmp_path / "s", "w") as store:
+        store.append(images)
+        store.remove(list(removed))
+        left = np.setdiff1d(np.arange(301), removed)
+        for far in {1, 2, len(left) // 2, len(left) - 1, len(left)} - {0}:
+            np.testing.assert_array_equal(store[-far], images[left[-far]])
+            np.testing.assert_array_equal(store[[-1, -far, left[0], -far]], images[left[[-1, -far, 0, -far]]])
+        for ask in (lambda: store[-1 - len(left)], lambda: store[[-1, -1 - len(left)]]):
+            with pytest.raises(IndexError, match=f"{-1 - len(left)} is before the first image"):
+                ask()
+
+
 def test_removing(ten):
     store, _ = ten
     assert store.remove([]) == store.remove(99) == store.remove([10, 77]) == 0
@@ -455,6 +472,10 @@ def test_errors_are_what_numpy_and_the_system_would_raise():
             for one in (made, again):
                 assert str(one) == "what\nhint: do so"
                 assert (type(one), one.hint, one.store, one.image) == (error, "do so", "lmdb:x", 3)
+
+
+def test_no_error_is_called_as_one_of_python_s_own():
+    assert not [name for name in pinako.__all__ if name.endswith("Error") and hasattr(builtins, name)]
 
 
 def test_what_errors_know(ten):
