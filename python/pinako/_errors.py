@@ -85,7 +85,3 @@ class TransientError(PinakoError, ConnectionError):
 
 class BackendError(PinakoError, OSError):
     """The storage beneath failed: an input/output error, a full disk."""
-
-
-class InterruptedError(PinakoError):
-    """A job was asked to stop. What it did until then stays, and it goes on there when it is started again."""

@@ -25,7 +25,6 @@ fn make(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
         ErrorKind::Conflict => "ConflictError",
         ErrorKind::Denied => "DeniedError",
         ErrorKind::Transient => "TransientError",
-        ErrorKind::Interrupted => "InterruptedError",
         _ => "BackendError",
     };
     exception(py, class, error)

@@ -165,7 +165,8 @@ impl Store {
         Ok(ids.into_iter().map(|id| id as i64).collect::<Vec<_>>().into_pyarray(py))
     }
 
-    /// The labels of all images, in the order of their ids: an array of int64, -1 where there is none.
+    /// The labels of all images, in the order of their ids: an array of int64, -1 where there is none. It is read out of the
+    /// store each time: who needs it in a loop keeps it.
     #[getter]
     fn labels<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray1<i64>>> {
         let labels = self.handle.run_parallel(py, |store| {
@@ -299,12 +300,16 @@ impl Store {
         out: &Bound<'_, PyUntypedArray>,
         decode_into: fn(&pinako::Store, &[Id], &mut [u8]) -> pinako::Result<Labels>,
     ) -> PyResult<Option<Labels>> {
-        // SAFETY: the caller has the array, which is new or was lent for this.
-        let out = unsafe { Bytes::of(out).as_mut_slice() };
+        let out = Bytes::of(out);
         let mut labels = Vec::with_capacity(ids.len());
-        let piece = images_a_piece(like);
-        for (ids, out) in ids.chunks(piece).zip(out.chunks_mut(piece * (out.len() / ids.len()))) {
+        for piece in ids.chunks(images_a_piece(like)) {
             let of_piece = self.handle.run_parallel(py, |store| {
+                // SAFETY: the caller has the array, which is new or was lent for this; the slice has ended when Python may
+                // use the array again, as in what it does for a signal.
+                let out = unsafe { out.as_mut_slice() };
+                let length = out.len() / ids.len();
+                let out = &mut out[labels.len() * length..][..piece.len() * length];
+                let ids = piece;
                 if ids[0] != like.id && !is_alike(&store.descriptor(ids[0])?, like) {
                     return Ok(None);
                 }
