@@ -284,21 +284,19 @@ def handles():
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="there is no /proc here")
-def test_no_handle_is_left_open(store):
+def test_no_handle_is_left_open(url, store):
     def use(times):
         for _ in range(times):
-            with pinako.open(store.url) as other:
+            with pinako.open(url) as other:
                 other[:]
                 pickle.loads(pickle.dumps(other))[0]
                 assert forked(lambda: other[0])
                 other[1]
 
-    store[:]
+    store.close()
     use(2)  # what the process keeps for good, it has now
-    store[:]
     before = handles()
     use(5)
-    store[:]
     assert kinds(handles()) == kinds(before)
 
 
