@@ -11,7 +11,7 @@ use std::path::Path;
 use image::{ColorType, ImageDecoder, ImageReader, Limits};
 
 use super::check_image_bytes;
-use super::jpeg;
+use super::jpeg::{self, Jpeg};
 use super::link::open_regular;
 use super::raw::swap_endianness;
 use super::tiff::Tiff;
@@ -176,6 +176,7 @@ pub(crate) fn encode_png(view: ImageView<'_>) -> Result<Vec<u8>> {
 pub(super) enum Pixels<'a, R: BufRead + Seek> {
     /// They are decoded band by band.
     Tiff(Box<Tiff<R>>),
+    Jpeg(Jpeg),
     /// They are decoded as a whole.
     Whole(Box<dyn ImageDecoder + 'a>),
 }
@@ -185,6 +186,7 @@ impl<R: BufRead + Seek> Pixels<'_, R> {
     fn read(self, format: ImageFormat, mut out: &mut [u8]) -> Result<()> {
         let mut tiff = match self {
             Pixels::Tiff(tiff) => tiff,
+            Pixels::Jpeg(jpeg) => return jpeg.read(out),
             Pixels::Whole(decoder) => return decoder.read_image_boxed(out).map_err(|error| damaged(format, error)),
         };
         let mut band = Vec::new();
@@ -219,8 +221,16 @@ pub(super) fn open<'a, R: BufRead + Seek + 'a>(
     length: u64,
     limit: u64,
 ) -> Result<(FileHeader, Pixels<'a, R>)> {
+    if format == ImageFormat::Jpeg {
+        let jpeg = Jpeg::open(reader)?;
+        let color = if jpeg.is_gray { ColorType::L8 } else { ColorType::Rgb8 };
+        let header = checked_header(format, (jpeg.width, jpeg.height), color, length, limit)?;
+        return Ok((header, Pixels::Jpeg(jpeg)));
+    }
+    let header_of =
+        |decoder: &dyn ImageDecoder| checked_header(format, decoder.dimensions(), decoder.color_type(), length, limit);
     if format == ImageFormat::Tiff {
-        let header = checked_header(format, &*decoder(format, &mut reader, limit)?, length, limit)?;
+        let header = header_of(&*decoder(format, &mut reader, limit)?)?;
         rewind(&mut reader)?;
         let in_bands = Tiff::can_read(&mut reader)?;
         rewind(&mut reader)?;
@@ -229,7 +239,7 @@ pub(super) fn open<'a, R: BufRead + Seek + 'a>(
         }
     }
     let decoder = decoder(format, reader, limit)?;
-    Ok((checked_header(format, &*decoder, length, limit)?, Pixels::Whole(decoder)))
+    Ok((header_of(&*decoder)?, Pixels::Whole(decoder)))
 }
 
 fn rewind(reader: &mut impl Seek) -> Result<()> {
@@ -262,10 +272,15 @@ fn decoder<'a>(
     Ok(Box::new(reader.into_decoder().map_err(|error| damaged(format, error))?))
 }
 
-/// What the header says that `decoder` has read, in a file of `length` bytes.
-fn checked_header(format: ImageFormat, decoder: &dyn ImageDecoder, length: u64, limit: u64) -> Result<FileHeader> {
-    let (width, height) = decoder.dimensions();
-    let (channels, sample_type) = match decoder.color_type() {
+/// What a decoder has found a header to say, in a file of `length` bytes.
+fn checked_header(
+    format: ImageFormat,
+    (width, height): (u32, u32),
+    color: ColorType,
+    length: u64,
+    limit: u64,
+) -> Result<FileHeader> {
+    let (channels, sample_type) = match color {
         ColorType::L8 => (1, SampleType::U8),
         ColorType::La8 => (2, SampleType::U8),
         ColorType::Rgb8 => (3, SampleType::U8),
