@@ -17,7 +17,7 @@ if os.environ.get("CI"):
 else:
     torch = pytest.importorskip("torch")
 
-from samples_torch import Doubled, Known, ones  # noqa: E402
+from samples_torch import Doubled, Hoarding, Known, ones  # noqa: E402
 
 from pinako.torch import Batches, DataLoader, Dataset, collate  # noqa: E402
 
@@ -448,9 +448,15 @@ def test_pickled_datasets(url):
 @pytest.mark.skipif(not os.path.exists("/proc/self/smaps_rollup"), reason="there is no /proc here")
 def test_a_worker_s_memory_does_not_grow_with_the_set(tmp_path):
     """Of its own, that is: pages of the store's files are the system's, and all workers'."""
-    for count in (4_000, 40_000):
-        url = made(tmp_path / f"{count}", count, height=2, width=2)
-        loader = DataLoader(Dataset(url, target_transform=Known.memory), 256, num_workers=1)
+
+    def at_the_end(dataset):
+        loader = DataLoader(dataset, 256, num_workers=1, multiprocessing_context="spawn")
         seen = [int(kilobytes) for _, labels in loader for kilobytes in labels if kilobytes]
-        assert len(seen) == count // 1000
-        assert seen[-1] - seen[0] < 1024
+        assert len(seen) == len(dataset) // 1000
+        return seen[-1]
+
+    few, many = (made(tmp_path / f"{count}", count, height=2, width=2) for count in (1_000, 40_000))
+    of_few, of_many = (at_the_end(Dataset(url, target_transform=Known.memory)) for url in (few, many))
+    assert of_many - of_few < 1 << 10
+    # 160 bytes an image would be seen.
+    assert at_the_end(Hoarding(many, target_transform=Known.memory)) - of_few > 5 << 10
