@@ -1,33 +1,29 @@
 """Cuts patches out of a raster that need not fit into memory: each is read by a few sequential reads.
 
-    python patches.py RASTER STORE [--side 256] [--count 64] [--out patches.png]
+    python patches.py
 
-RASTER is an .npy, TIFF, PNG, ... file of one large image; STORE a new store for it, or one that has it. Without both, a
-raster is made up.
+Editors and Jupyter (with jupytext) show the cells, each after a `# %%`, as those of a notebook.
 """
 
-# %% A store of one large image, along the Hilbert curve
-import argparse
-import pathlib
+# %% What to cut out
 import tempfile
 
+import matplotlib.pyplot as plt
 import numpy as np
-from PIL import Image
 
 import pinako
 
-arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-arguments.add_argument("raster", nargs="?")
-arguments.add_argument("store", nargs="?")
-arguments.add_argument("--side", type=int, default=256)
-arguments.add_argument("--count", type=int, default=64)
-arguments.add_argument("--out", default="patches.png")
-options = arguments.parse_args()
+raster = None  # an .npy, TIFF, PNG, ... file of one large image; None makes one up
+url = None  # a store that has the raster, or a new one for it; None makes one that goes with this process
+side = 256
+count = 16
+out = "patches.png"
 
+# %% A store of one large image, along the Hilbert curve
 scratch = tempfile.TemporaryDirectory()
-store = pinako.open(options.store or f"lmdb:{scratch.name}/store", "a")
-if len(store) == 0 and options.raster:
-    store.import_from(options.raster, encoding="hilbert:64")
+store = pinako.open(url or f"lmdb:{scratch.name}/store", "a")
+if len(store) == 0 and raster:
+    store.import_from(raster, encoding="hilbert:64")
 elif len(store) == 0:
     y, x = np.ogrid[:3000, :4000]
     made_up = np.stack([x * y >> 12, x ^ y, (x + y) >> 3], axis=-1).astype(np.uint8)
@@ -36,21 +32,28 @@ elif len(store) == 0:
 # %% Patches at random places, all in one call
 image = int(store.ids[0])
 height, width, channels = store.info(image).shape
+side = min(side, height, width)
 rng = np.random.default_rng(0)
-corners = zip(rng.integers(0, width - options.side, options.count), rng.integers(0, height - options.side, options.count))
-patches = store.regions([(image, int(x), int(y), options.side, options.side) for x, y in corners])
-print(f"{len(patches)} patches of {patches.shape[1:]}, {patches.dtype}")
+xs, ys = (rng.integers(0, length - side, count, endpoint=True) for length in (width, height))
+patches = store.regions([(image, int(x), int(y), side, side) for x, y in zip(xs, ys)])
+print(f"{len(patches)} patches of {side}x{side}x{channels}, {patches.dtype}")
 
 # %% What reading one of them takes, and what it would otherwise
-plan = store.explain(image, width // 3, height // 3, options.side, options.side)
+plan = store.explain(image, int(xs[0]), int(ys[0]), side, side)
 for way in plan["ways"]:
-    print(f"{way['strategy']:>8}: {way['reads']:4} reads, {way['bytes']:9,} bytes, {way['predicted_seconds'] * 1e6:7.0f} us predicted")
+    took = f"{way['predicted_seconds'] * 1e6:7.0f} us predicted"
+    print(f"{way['strategy']:>8}: {way['reads']:4} reads, {way['bytes']:9,} bytes, {took}")
 
-# %% A sheet of them
-columns = int(np.ceil(np.sqrt(options.count)))
-sheet = np.zeros((columns, columns, options.side, options.side, channels), patches.dtype)
-sheet.reshape(-1, *patches.shape[1:])[: options.count] = patches
-sheet = sheet.transpose(0, 2, 1, 3, 4).reshape(columns * options.side, columns * options.side, channels)
-Image.fromarray(sheet.squeeze()).save(options.out)
-print(f"the sheet is {pathlib.Path(options.out)}")
+# %% A sheet of them; as colours, of samples of any type, and of the first bands of many
+low, high = float(patches.min()), float(patches.max())
+colours = ((patches - low) / ((high - low) or 1))[..., : 3 if channels >= 3 else 1]
+columns = int(np.ceil(np.sqrt(count)))
+figure, panes = plt.subplots(-(-count // columns), columns, squeeze=False, figsize=(8, 8), layout="constrained")
+for pane in panes.flat:
+    pane.axis("off")
+for pane, patch, x, y in zip(panes.flat, colours, xs, ys):
+    pane.imshow(patch, cmap="gray", vmin=0, vmax=1)
+    pane.set_title(f"{x}, {y}", fontsize="small")
+figure.savefig(out, dpi=150)
+print(f"the sheet is {out}")
 store.close()
