@@ -390,6 +390,11 @@ def test_closed_stores(ten):
 
 def test_what_it_is_called(ten, tmp_path):
     assert repr(ten[0]) == f"<pinako.Store lmdb:{tmp_path / 'ten'}>" == f"<pinako.Store {ten[0].url}>"
+    with pinako.open(f"/{tmp_path / 'ten'}") as store:
+        assert store.url == ten[0].url, "which opens it, too"
+    for url in (f"lmdb:/{tmp_path / 'ten'}", "lmdb://ten"):
+        with pytest.raises(ValueError, match="hint: write lmdb:"):
+            pinako.open(url, "a")
 
 
 def test_pickled_stores(ten):

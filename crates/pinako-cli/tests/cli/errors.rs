@@ -41,6 +41,11 @@ fn a_store_that_is_not_there_is_told() {
     ! hint: write sqlite:PATH
     exit code 1
     "#);
+    insta::assert_snapshot!(place.run("info lmdb://pets"), @r#"
+    ! error: "lmdb://pets" looks like a server's URL, but lmdb: stores are on the disk
+    ! hint: write lmdb:pets, or lmdb:/pets for a path from the root on
+    exit code 1
+    "#);
     assert_eq!(place.names(), ["folder"]);
 }
 

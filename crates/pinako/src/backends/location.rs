@@ -74,6 +74,12 @@ impl Location {
             Some(_) if path.is_empty() => {
                 Err(Error::invalid(format!("{url:?} names no path")).with_hint(format!("write {scheme}:PATH")))
             }
+            // Or lmdb://photos would be a store in the root.
+            Some(_) if path.starts_with("//") => {
+                let path = path.trim_start_matches('/');
+                Err(Error::invalid(format!("{url:?} looks like a server's URL, but {scheme}: stores are on the disk"))
+                    .with_hint(format!("write {scheme}:{path}, or {scheme}:/{path} for a path from the root on")))
+            }
             Some(kind) => Ok(Some(Location { kind, place: Place::Disk(path.into()) })),
             None => Ok(None),
         }
@@ -97,7 +103,7 @@ pub(super) fn absolute(path: &Path) -> Result<PathBuf> {
 /// absolute; those of servers and `memory:` stay.
 ///
 /// # Errors
-/// `InvalidInput` where `url` has a scheme and no path, or the folder that the process is in has a name that is not UTF-8;
+/// `InvalidInput` where `url` has a scheme and no path, or a server's for the disk, or the folder that the process is in has a name that is not UTF-8;
 /// `Io` where the system cannot tell that folder.
 pub fn absolute_url(url: &str) -> Result<String> {
     let (scheme, path) = match Location::of_scheme(url)? {
@@ -173,6 +179,19 @@ mod tests {
             assert_eq!(absolute_url(url).unwrap(), url);
         }
         assert!(absolute_url("lmdb:").unwrap_err().to_string().contains("names no path"));
+    }
+
+    #[test]
+    fn a_store_on_the_disk_is_not_named_as_one_on_a_server() {
+        for kind in Kind::ON_DISK {
+            let scheme = kind.scheme();
+            for url in [format!("{scheme}://a/b"), format!("{scheme}:///a/b")] {
+                let error = Location::of_scheme(&url).unwrap_err();
+                assert_eq!(error.kind(), crate::ErrorKind::InvalidInput);
+                let hint = format!("write {scheme}:a/b, or {scheme}:/a/b for a path from the root on");
+                assert_eq!(error.hint(), Some(hint.as_str()));
+            }
+        }
     }
 
     #[test]

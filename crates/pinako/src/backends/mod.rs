@@ -163,6 +163,11 @@ impl Location {
             _ => None,
         };
         let shown = path.map(|path| path.display().to_string()).unwrap_or_default();
+        // A bare path may begin like the rest of a server's URL.
+        let shown = match shown.strip_prefix("//") {
+            Some(rest) if cfg!(unix) => format!("/{}", rest.trim_start_matches('/')),
+            _ => shown,
+        };
         Ok(Habits { url: format!("{}:{shown}", self.kind.scheme()), folder, pixel_encoding, cost_file })
     }
 }
