@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 
 import pinako.bench
 
-images = None  # a folder of image files, CIFAR, MNIST, an .npy file, ...; None makes some up, which are like photographs
+images = None  # a folder of image files, CIFAR, MNIST, an .npy file, ...; None makes some up, like photographs
 counts = [1, 10, 100, 1000]
 out = "study"  # a folder for the plots and the whole report
 

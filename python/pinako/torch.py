@@ -206,7 +206,7 @@ class DataLoader(torch.utils.data.DataLoader[Any]):
     Args:
         dataset: a :class:`Dataset`, or any other of map style.
         batch_size: images a batch, of each rank.
-        shuffle: whether the order is random, which it is not in torch's own unless told so; else it is that of the dataset.
+        shuffle: whether the order is random (torch's own is not, unless told so), or that of the dataset.
         seed: which random order.
         rank, world_size: which part of each epoch; unless given, those of :mod:`torch.distributed` where that is in use.
         drop_last: whether batches that would not be full are left out.

@@ -29,7 +29,7 @@ __all__ = ["PinakoBackend"]
 #: Sides of the chunks that are suggested: regions that read fast in any layout for large images.
 CHUNK = 1024
 
-#: Pixels that nobody asked for are read along where they are fewer between two that somebody did: one more region costs more.
+#: Pixels between what is asked for that are rather read along: one more region costs more.
 _BETWEEN = 16 << 10
 
 _Places = npt.NDArray[np.int64]
@@ -82,7 +82,7 @@ def _within(key: Any, places: _Places) -> Any:
 
 
 def _as_given(url: str) -> str:
-    """``xarray.open_mfdataset`` takes each for a path, and makes it absolute: lmdb:earth is /where/it/is/lmdb:earth."""
+    """What ``xarray.open_mfdataset`` takes for a path is made absolute there: lmdb:earth to /where/it/is/lmdb:earth."""
     given = url.removeprefix(os.path.join(os.getcwd(), ""))
     return given if re.match("[a-z][a-z0-9]*:", given) and not os.path.exists(url) else url
 
