@@ -4,7 +4,8 @@
     pip install ./python torch torchvision        # into the environment that runs this
     python benches/peers/loader.py IMAGES [--count 20000] [--workers 0,1,2] [--batch 256] [--repeat 3] [--out FILE.json]
 
-IMAGES is a folder with a folder of JPEG files a class. An epoch of uint8 tensors in random order is timed, from the first
+IMAGES is a folder with a folder of JPEG files a class, or a raster (.npy of 1,H,W,3, uint8), of which pieces of 500 x 375
+pixels are cut at random and written as JPEG of quality 90. An epoch of uint8 tensors in random order is timed, from the first
 batch to the last: each in a process of its own, the sides taking turns, after one epoch that brings the files into the
 page cache. Medians are printed, images a second.
 
@@ -55,6 +56,29 @@ def work(side, images, store, batch, workers):
     return count / seconds
 
 
+def copy(folder, count, out):
+    """Copies files out of all of the folder."""
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
+    for path in found[:: max(1, len(found) // count)][:count]:
+        file = out / path.parent.name / path.name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, file)
+
+
+def cut(raster, count, out, width=500, height=375):
+    """Writes pieces of a raster as JPEG files into ten folders."""
+    import numpy as np
+    from PIL import Image
+
+    pixels = np.load(raster, mmap_mode="r")[0]
+    random = np.random.default_rng(0)
+    for number in range(count):
+        y, x = (int(random.integers(length - side + 1)) for length, side in zip(pixels.shape, (height, width)))
+        file = out / str(number % 10) / f"{number:06}.jpg"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels[y : y + height, x : x + width]).save(file, quality=90)
+
+
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("images", type=pathlib.Path)
@@ -76,11 +100,10 @@ def main():
     figures = {}
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         images, store = pathlib.Path(folder, "images"), pathlib.Path(folder, "store")
-        found = sorted(path for path in options.images.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
-        for path in found[:: max(1, len(found) // options.count)][: options.count]:
-            copy = images / path.parent.name / path.name
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, copy)
+        if options.images.suffix == ".npy":
+            cut(options.images, options.count, images)
+        else:
+            copy(options.images, options.count, images)
         with pinako.open(store, "a") as made:
             count = made.import_from(images).images
         for repetition in range(options.repeat):
