@@ -219,7 +219,8 @@ def test_closing_beside_calls_on_all_cores(tmp_path):
 
 
 INTERRUPTED = """
-import sys, pinako
+import signal, sys, pinako
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a script that tests in the background has ignored
 with pinako.open(sys.argv[1]) as store:
     def tell(done, total):
         tell.last = done
