@@ -13,10 +13,10 @@ import numpy as np
 
 import pinako
 
-raster = None  # an .npy, TIFF, PNG, ... file of one large image; None makes one up
+raster = None  # a TIFF, PNG, ... file of one large image, or an .npy of 1,H,W,C; None makes one up
 url = None  # a store that has the raster, or a new one for it; None makes one that goes with this process
 side = 256
-count = 16
+count = 16  # at least one
 out = "patches.png"
 
 # %% A store of one large image, along the Hilbert curve
@@ -30,6 +30,8 @@ elif len(store) == 0:
     store.append([made_up], names=["made up"], encoding="hilbert:64")
 
 # %% Patches at random places, all in one call
+if len(store) != 1:
+    raise SystemExit(f"{store.url} has {len(store)} images, not one large one: an .npy is to have the shape 1,H,W,C")
 image = int(store.ids[0])
 height, width, channels = store.info(image).shape
 side = min(side, height, width)
@@ -45,7 +47,7 @@ for way in plan["ways"]:
     print(f"{way['strategy']:>8}: {way['reads']:4} reads, {way['bytes']:9,} bytes, {took}")
 
 # %% A sheet of them; as colours, of samples of any type, and of the first bands of many
-low, high = float(patches.min()), float(patches.max())
+low, high = float(np.nanmin(patches)), float(np.nanmax(patches))
 colours = ((patches - low) / ((high - low) or 1))[..., : 3 if channels >= 3 else 1]
 columns = int(np.ceil(np.sqrt(count)))
 figure, panes = plt.subplots(-(-count // columns), columns, squeeze=False, figsize=(8, 8), layout="constrained")

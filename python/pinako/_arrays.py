@@ -18,7 +18,7 @@ def ids(index: Any) -> npt.NDArray[np.int64]:
     if isinstance(index, range):
         return np.arange(index.start, index.stop, index.step, dtype=np.int64)
     array = np.asarray(index)
-    if array.dtype == np.bool_:
+    if array.dtype == np.bool_ and array.ndim:
         raise TypeError("an array of bools is no list of ids: write store.ids[mask]")
     if array.size == 0 and array.ndim == 1:
         return np.empty(0, np.int64)
@@ -55,6 +55,8 @@ def is_array(images: Any) -> bool:
 
 
 def _of_others(image: Any) -> npt.NDArray[Any] | None:
+    if getattr(image, "mode", None) in ("P", "PA"):
+        raise TypeError("a Pillow image with a palette: give image.convert(\"RGB\"), or np.asarray(image) for its indices")
     if isinstance(image, memoryview) or hasattr(image, "__array__") or hasattr(image, "__array_interface__"):
         return np.asarray(image)
     return np.from_dlpack(image) if hasattr(image, "__dlpack__") else None

@@ -190,9 +190,10 @@ class Store(_pinako.Store):
         is large comes best in batches of some hundred megabytes.
 
         Args:
-            images: an array of N,H,W,C (tensors of N,C,H,W are given as ``images.permute(0, 2, 3, 1)``); or a list whose members are arrays of H,W,C or H,W (of uint8, uint16,
-                uint32, int16, float32 or float64), or ``bytes`` of an image file (JPEG, PNG, WebP, TIFF, BMP, GIF,
-                QOI, PNM), which are kept as they are, once they were found to be sound.
+            images: an array of N,H,W,C (tensors of N,C,H,W are given as ``images.permute(0, 2, 3, 1)``); or a list whose
+                members are arrays of H,W,C or H,W (of uint8, uint16, uint32, int16, float32 or float64), or ``bytes`` of
+                an image file (JPEG, PNG, WebP, TIFF, BMP, GIF, QOI, PNM), which are kept as they are, if they can be
+                decoded.
             labels: a number for each image, or None. (Arrays of labels have -1 where there is none.)
             names: a name for each image, or None; names are unique in a store.
             attributes: a dict for each image, or None; what JSON can say.
@@ -204,7 +205,7 @@ class Store(_pinako.Store):
 
         Raises:
             ConflictError: a name is taken.
-            CorruptError, UnsupportedError: the bytes are no sound image file.
+            CorruptError, UnsupportedError: bytes cannot be decoded.
             DeniedError: the store was opened for reading.
 
         >>> ids = store.append(np.zeros((10, 28, 28, 1), np.uint8), labels=range(10))

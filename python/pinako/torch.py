@@ -13,6 +13,7 @@ to goes on with the very next batch.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -169,6 +170,8 @@ class Batches(torch.utils.data.Sampler[list[int]]):
         world_size: int = 1,
         drop_last: bool = False,
     ) -> None:
+        size, batch_size, seed = operator.index(size), operator.index(batch_size), operator.index(seed)
+        rank, world_size = operator.index(rank), operator.index(world_size)
         if batch_size < 1 or not 0 <= rank < world_size:
             raise ValueError(f"there are no batches of {batch_size} for rank {rank} of {world_size}")
         if not 0 <= seed < 1 << 64:
@@ -228,6 +231,8 @@ class DataLoader(torch.utils.data.DataLoader[Any]):
         for name in ("sampler", "batch_sampler"):
             if name in options:
                 raise TypeError(f"the order is this loader's own: {name} cannot be given")
+        if not options.get("in_order", True):
+            raise TypeError("batches come in order, or state_dict() would not know which have come: in_order cannot be False")
         distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
         if rank is None:
             rank = torch.distributed.get_rank() if distributed else 0
@@ -236,12 +241,12 @@ class DataLoader(torch.utils.data.DataLoader[Any]):
         self.batches = Batches(
             len(dataset), batch_size, shuffle=shuffle, seed=seed, rank=rank, world_size=world_size, drop_last=drop_last
         )
-        self._goes_on = False
+        self._first = 0  # the batch that this epoch begins with: that of a state that was loaded
         self._begun = 0
         options.setdefault("collate_fn", collate)
         super().__init__(dataset, batch_sampler=self.batches, **options)
         # torch says None and False of all whose batches are made elsewhere, and lets nobody set these.
-        object.__setattr__(self, "batch_size", batch_size)
+        object.__setattr__(self, "batch_size", self.batches.batch_size)
         object.__setattr__(self, "drop_last", drop_last)
 
     @property
@@ -250,20 +255,19 @@ class DataLoader(torch.utils.data.DataLoader[Any]):
         return self.batches.epoch
 
     def set_epoch(self, epoch: int) -> None:
-        """Goes to the beginning of an epoch, or, in the very epoch of a state that was just loaded, to where that was.
+        """Goes to the beginning of an epoch, or, in the very epoch of a state that was loaded, to where that was.
 
         There is no need to: each time the loader is iterated to its end, the next epoch comes by itself.
         """
         if epoch < 0:
             raise ValueError(f"there is no epoch {epoch}")
-        if not self._goes_on or epoch != self.epoch:
-            self.batches.epoch, self.batches.start, self._goes_on = epoch, 0, False
+        if epoch != self.epoch:
+            self._first = 0
+        self.batches.epoch, self.batches.start = epoch, self._first
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         # An epoch that was left is begun again: ranks of which one took a look at a batch would part ways otherwise.
-        if not self._goes_on:
-            self.batches.start = 0
-        self._goes_on = False
+        self.batches.start = self._first
         self._begun += 1
         # Each iterator counts for itself, and where the loader is said to be is where the one is that was asked last.
         own, epoch = self._begun, self.epoch
@@ -272,7 +276,7 @@ class DataLoader(torch.utils.data.DataLoader[Any]):
             yield batch
             if self.persistent_workers and self._begun != own:
                 raise RuntimeError("persistent workers read for one iterator at a time, and another has been begun")
-        self.batches.epoch, self.batches.start = epoch + 1, 0
+        self.batches.epoch, self.batches.start, self._first = epoch + 1, 0, 0
 
     def state_dict(self) -> dict[str, Any]:
         """Where it is: what :meth:`load_state_dict` takes.
@@ -293,7 +297,8 @@ class DataLoader(torch.utils.data.DataLoader[Any]):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on where another loader was.
+        """Goes on where another loader was. What is left of that epoch is an epoch like others: if it is left, it is begun
+        again there.
 
         Raises:
             ValueError: the other one had another order: another seed, size, batch size, world size.
@@ -303,7 +308,7 @@ class DataLoader(torch.utils.data.DataLoader[Any]):
         if any(state.get(key) != own[key] for key in order):
             given, here = ({key: one.get(key) for key in order if state.get(key) != own[key]} for one in (state, own))
             raise ValueError(f"the state is that of another order: {given}, here {here}")
-        epoch, step = state.get("epoch", -1), state.get("step", -1)
+        epoch, step = operator.index(state.get("epoch", -1)), operator.index(state.get("step", -1))
         if epoch < 0 or not 0 <= step <= len(self.batches):
             raise ValueError(f"there is no batch {step} of epoch {epoch}: an epoch has {len(self.batches)}")
-        self.batches.epoch, self.batches.start, self._goes_on = epoch, step, True
+        self.batches.epoch, self.batches.start, self._first = epoch, step, step

@@ -32,6 +32,9 @@ CHUNK = 1024
 #: Pixels between what is asked for that are rather read along: one more region costs more.
 _BETWEEN = 16 << 10
 
+#: Columns between two that somebody asked for are read along where they are fewer: in rows, they are in the same pages.
+_BETWEEN_COLUMNS = 1024
+
 _Places = npt.NDArray[np.int64]
 
 
@@ -56,7 +59,7 @@ class _Window(BackendArray):
         if rows.size == 0 or columns.size == 0:
             return np.empty((rows.size, columns.size, self.shape[2]), self.dtype)
         down = _spans(rows, _BETWEEN // (int(np.ptp(columns)) + 1))
-        across = _spans(columns, _BETWEEN // max(height for _, height, _ in down))
+        across = _spans(columns, max(_BETWEEN // max(height for _, height, _ in down), _BETWEEN_COLUMNS))
         spans = list(itertools.product(down, across))
         regions = [(self.image, x, y, width, height) for (y, height, _), (x, width, _) in spans]
         if len(regions) == 1:

@@ -259,6 +259,15 @@ def test_what_others_call_arrays(store):
     np.testing.assert_array_equal(store[ids[1]], image.transpose(1, 0, 2))
 
 
+def test_palettes_are_no_colours(store):
+    palette = Image.fromarray(pictures(1)[0]).convert("P")
+    for given in ([palette], palette):
+        with pytest.raises(TypeError, match="palette"):
+            store.append(given)
+    store.append([palette.convert("RGB"), np.asarray(palette)])
+    assert [image.shape for image in store] == [(8, 6, 3), (8, 6, 1)]
+
+
 def test_masked_arrays_and_classes_of_others(store):
     image = pictures(1, channels=1)[0]
     store.append([np.ma.masked_array(image, image > 4), image[..., 0].view(type("Own", (np.ndarray,), {}))])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import pickle
 
@@ -284,6 +285,28 @@ def test_a_look_at_a_batch_within_an_epoch(url, workers):
     for (_, one), (_, other) in itertools.zip_longest(loader, loader):
         assert one.tolist() == other.tolist()
     assert loader.epoch == 2, "an epoch was read twice, but it was one"
+
+
+def test_a_look_at_a_batch_of_a_state_that_was_loaded(url):
+    loader = DataLoader(Dataset(url), 8, seed=5)
+    epochs = [order(loader), order(loader)]
+    loader.load_state_dict({**loader.state_dict(), "epoch": 0, "step": 3})
+    for _ in range(2):
+        assert next(iter(loader))[1].tolist() == epochs[0][3]
+    assert order(loader) == epochs[0][3:]
+    assert order(loader) == epochs[1]
+
+
+def test_numbers_of_numpy_s_are_numbers(url):
+    given = {"batch_size": np.int64(8), "seed": np.uint8(3), "rank": np.int32(0), "world_size": np.int64(1)}
+    loader = DataLoader(Dataset(url), **given)
+    assert json.loads(json.dumps(loader.state_dict())) == DataLoader(Dataset(url), 8, seed=3).state_dict()
+    assert type(loader.batch_size) is int
+    for wrong in ({"batch_size": 2.5}, {"batch_size": None}, {"seed": 1.5}, {"in_order": False}):
+        with pytest.raises(TypeError):
+            DataLoader(Dataset(url), **wrong)
+    with pytest.raises(TypeError):
+        loader.load_state_dict({**loader.state_dict(), "step": 1.5})
 
 
 def test_persistent_workers_read_for_one_iterator_at_a_time(url):

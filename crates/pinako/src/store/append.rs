@@ -93,7 +93,7 @@ impl<'a> NewImage<'a> {
     }
 
     /// The bytes of an image file (JPEG, PNG, WebP, TIFF, BMP, GIF, QOI, PNM), kept as they are. It is decoded once to see
-    /// that it is sound.
+    /// that it can be.
     pub fn file(bytes: impl Into<Cow<'a, [u8]>>) -> Self {
         Self::new(Content::File(bytes.into()))
     }
