@@ -76,6 +76,25 @@ def test_a_fork_inherits_an_open_store(store):
     assert forked(lambda: np.testing.assert_array_equal(store["3"], images[3]))
 
 
+@pytest.mark.parametrize("encoding", ["hilbert:64", "row", "png"])
+def test_a_fork_after_large_images_were_read(tmp_path, encoding):
+    """By several threads, of which a fork has none: each way of reading is to find others there."""
+    images = pictures(2, 1200, 1500)
+    with pinako.open(tmp_path / "s", "w") as store:
+        store.append(images, encoding=encoding)
+
+        def read():
+            np.testing.assert_array_equal(store[1], images[1])
+            np.testing.assert_array_equal(store[:], images)
+            np.testing.assert_array_equal(store.region(1, 10, 20, 1400, 1100), images[1, 20:1120, 10:1410])
+            np.testing.assert_array_equal(store.regions([(0, 0, 0, 9, 9), (1, 0, 0, 9, 9)]), images[:, :9, :9])
+            np.testing.assert_array_equal(next(iter(store)), images[0])
+            assert store.verify() == []
+
+        read()
+        assert forked(read, PATIENCE)
+
+
 def test_a_fork_in_a_fork(store):
     images = store[:]
 

@@ -99,15 +99,16 @@ def test_only_what_is_asked_for_is_read(earth, monkeypatch):
     assert asked[1:] == [(0, 5, 4, 1, 1)]
 
 
-WIDE = pictures(1, 600, 400)[0]
+WIDE = pictures(1, 600, 2400)[0]
 
 
 @pytest.mark.parametrize("key, pixels", [
-    ((slice(None, None, 100), slice(None, None, 100)), 6 * 301),
+    ((slice(None, None, 100), slice(None, None, 100)), 6 * 2301),
     ((slice(None, None, -100), slice(3, 5)), 501 * 2),
-    ((xarray.DataArray([0, 599], dims="p"), xarray.DataArray([0, 399], dims="p")), 2 * 400),
-    ((slice(None), [399, 0]), 600 * 2),
-    (([0, 1, 2, 500], slice(None)), 4 * 400),
+    ((xarray.DataArray([0, 599], dims="p"), xarray.DataArray([0, 2399], dims="p")), 2 * 2400),
+    ((slice(None), [2399, 0]), 600 * 2),
+    ((slice(None), slice(None, None, 5)), 600 * 2396),  # strips of columns would take longer
+    (([0, 1, 2, 500], slice(None)), 4 * 2400),
     ((slice(100, 200, 2), slice(0, 100, 3)), 99 * 100),
 ], ids=repr)
 def test_what_lies_between_is_not_read(tmp_path, key, pixels, monkeypatch):

@@ -185,7 +185,8 @@ impl Store {
             let spans = Spans::new(spans.into_iter().zip(places.iter().copied()));
             Ok(Some(Raw { arrangement, reads, spans }))
         };
-        // One region, the most frequent question, is answered where it was asked: to ask other threads takes longer.
+        // One region, the most frequent question, is answered where it was asked: to ask other threads takes longer. The
+        // Python package counts on it.
         let raw: Vec<Option<Raw>> = match images.len() {
             0 | 1 => images.iter().zip(&of_image).map(prepare).collect::<Result<_>>()?,
             _ => images.par_iter().zip(&of_image).map(prepare).collect::<Result<_>>()?,
