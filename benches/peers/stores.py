@@ -23,6 +23,7 @@ The sides:
   ffcv                             FFCV's loader, raw pixels, in order, once it has compiled itself; where it is installed
                                    (pip install ffcv torch numba; Debian: libopencv-dev libturbojpeg0-dev)
   package-lmdb                     Pinako's Python package, where that is installed (pip install ./python)
+  package-open                     the same of a store that stays open, as FFCV's loader does
   pinako-files, -lmdb, -hdf5, -sqlite, -postgres
   bare-postgres                    tokio-postgres' own prepared statement for one payload of pinako-postgres' store, and
                                    nothing else: what one round trip takes
@@ -303,6 +304,19 @@ class Package:
         return self.images.take(range(count), out=out)
 
 
+class PackageOpen(Package):
+    """The same of a store that stays open, as FFCV's loader does."""
+
+    images = None
+
+    def open(self):
+        if self.images is None:
+            super().open()
+
+    def close(self):
+        pass
+
+
 class Ffcv:
     """FFCV's loader, which has all in memory and hands out the same few buffers again and again."""
 
@@ -363,7 +377,11 @@ def schema(folder):
 
 PEERS = {"seed-png": SeedPng, "seed-lmdb": SeedLmdb, "seed-hdf5": SeedHdf5, "lmdb": Lmdb, "sqlite3": Sqlite3}
 OURS = ["files", "lmdb", "hdf5", "sqlite"]
-for module, side, peer in [("ffcv", "ffcv", Ffcv), ("pinako", "package-lmdb", Package)]:
+for module, side, peer in [
+    ("ffcv", "ffcv", Ffcv),
+    ("pinako", "package-lmdb", Package),
+    ("pinako", "package-open", PackageOpen),
+]:
     if importlib.util.find_spec(module):
         PEERS[side] = peer
 if SERVER:

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use pinako::{Durability, Id, Image, OpenOptions, Store, backends};
+use pinako::{Durability, OpenOptions, Store, backends};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
@@ -78,9 +78,6 @@ impl Opening {
 /// Bytes of images, decoded, that are read at once: after each such piece Ctrl-C is heard, and forks get their turn.
 pub const PIECE: usize = 256 << 20;
 
-/// Bytes of an image, decoded, from which on it is large; the library's threads come in at four times as many.
-const LARGE: u64 = 1 << 20;
-
 /// A store, and how to open it again.
 ///
 /// No lock is held while a call works: who waits to close a store would keep those away that the call waits for.
@@ -93,7 +90,6 @@ pub struct Handle {
     open: Mutex<Option<Open>>,
     /// Whether there were images in it, so far as was asked.
     had_images: AtomicBool,
-    is_near: bool,
 }
 
 #[derive(Debug)]
@@ -155,7 +151,6 @@ impl Handle {
                 opening.url = open.store.url().to_owned(); // which has the scheme
             }
             let handle = Arc::new(Handle {
-                is_near: !backends::is_on_server(&opening.url),
                 opening,
                 closed: AtomicBool::new(false),
                 open: Mutex::new(open),
@@ -199,17 +194,6 @@ impl Handle {
             Ok(work(&*self.store()?)?)
         });
         done.map_err(|failure: Failure| failure.to_py(py))
-    }
-
-    /// One image. Large ones are put in order by several threads, which have to be this process's: those of the library's own
-    /// pool are not there in a fork. To ask them takes longer than a small image does; and what is on a server takes long.
-    pub fn image(&self, py: Python<'_>, id: Id) -> PyResult<Image> {
-        self.run(py, |store| {
-            if self.is_near && store.descriptor(id)?.image_bytes() < LARGE {
-                return store.image(id);
-            }
-            process::in_pool(|| store.image(id))
-        })
     }
 
     /// Runs `work`, which uses all cores, on the store, without the interpreter's lock.

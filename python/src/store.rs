@@ -84,7 +84,7 @@ impl Store {
     fn __getitem__<'py>(&self, py: Python<'py>, index: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         match Index::of(py, &self.handle, index)? {
             Index::One(id) => {
-                let image = self.handle.image(py, id)?;
+                let image = self.handle.run(py, |store| store.image(id))?;
                 Ok(arrays::from_image(py, image)?.into_any())
             }
             Index::Many(ids) => Ok(self.many(py, &ids)?.0),

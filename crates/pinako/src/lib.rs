@@ -48,6 +48,7 @@ pub mod error;
 pub mod export;
 pub mod image;
 pub mod layout;
+mod of_process;
 pub mod plan;
 mod planes;
 pub mod source;

@@ -4,41 +4,17 @@
 //! called from anywhere, also from a program that has a runtime of its own, in which nobody may block on another.
 
 use std::future::Future;
-use std::sync::{Mutex, PoisonError};
-use std::{process, thread};
+use std::thread;
 
 use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::error::{Error, Result};
+use crate::of_process::OfProcess;
 
 /// Threads of the runtime: they move bytes from sockets, and decrypt them.
 const THREADS: usize = 2;
 
 static RUNTIME: OfProcess<Runtime> = OfProcess::new();
-
-/// What a process makes once, and a fork of it once more: a fork has no threads of its parent's, and what goes on in those
-/// goes on nowhere in it.
-pub(super) struct OfProcess<T: 'static>(Mutex<Option<(u32, &'static T)>>);
-
-impl<T: Send + Sync> OfProcess<T> {
-    pub(super) const fn new() -> Self {
-        OfProcess(Mutex::new(None))
-    }
-
-    /// This process's, which is made by `make` where there is none yet.
-    pub(super) fn get<E>(&self, make: impl FnOnce() -> Result<T, E>) -> Result<&'static T, E> {
-        let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((process, value)) = *current
-            && process == process::id()
-        {
-            return Ok(value);
-        }
-        // The parent's has nothing left that could be ended, and one a process is not too many to leave behind.
-        let value: &'static T = Box::leak(Box::new(make()?));
-        *current = Some((process::id(), value));
-        Ok(value)
-    }
-}
 
 /// Runs `future` to its end, in this thread; what it spawns runs in the runtime's.
 ///

@@ -4,12 +4,17 @@ use std::ops::Range;
 
 use pinako_curve::{Block, Order, PATTERNS, Rect};
 use rayon::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::{row, three_bytes};
 use crate::image::Region;
+use crate::of_process::OfProcess;
 
 /// Images of fewer bytes are moved on one thread.
 const PARALLEL: usize = 4 << 20;
+
+/// Those that move large ones: rayon's own pool is not there in a fork, where a single image may well be read.
+static POOL: OfProcess<ThreadPool> = OfProcess::new();
 
 pub(super) fn runs(order: &Order, pixel: u64, region: Region) -> Vec<Range<u64>> {
     // A perimeter of c pixels has about c / 4 runs where blocks are single pixels, and a row of a block otherwise; a long
@@ -69,6 +74,7 @@ pub(super) fn unpack(order: &Order, pixel: usize, payload: &[u8], image: &mut [u
     // Whoever waits for others on a thread of rayon's does other work meanwhile: here another chunk of images might be
     // fetched before the call of the backend ends that lends this payload. Such a thread has others beside it anyway.
     let is_long = image.len() >= PARALLEL && rayon::current_thread_index().is_none();
+    let pool = is_long.then(|| POOL.get(|| ThreadPoolBuilder::new().build()).ok()).flatten();
     let band = |(number, image): (usize, &mut [u8])| {
         let frame = Rect { x: 0, y: number as u32 * side, width, height: (image.len() / stride) as u32 };
         let mut place = |wanted: Rect, blocks: &[Block]| {
@@ -87,10 +93,9 @@ pub(super) fn unpack(order: &Order, pixel: usize, payload: &[u8], image: &mut [u
             place(Rect { y: frame.y + row, height: STRIP.min(frame.height - row), ..frame }, &blocks);
         }
     };
-    if is_long {
-        image.par_chunks_mut(side as usize * stride).enumerate().for_each(band);
-    } else {
-        image.chunks_mut(side as usize * stride).enumerate().for_each(band);
+    match pool {
+        Some(pool) => pool.install(|| image.par_chunks_mut(side as usize * stride).enumerate().for_each(band)),
+        None => image.chunks_mut(side as usize * stride).enumerate().for_each(band),
     }
 }
 

@@ -33,7 +33,7 @@ use tokio::time::{Instant, Sleep, sleep, timeout_at};
 
 use super::error::{Cut, Refusal, innermost};
 use crate::backend::Traffic;
-use crate::backends::runtime::OfProcess;
+use crate::of_process::OfProcess;
 
 /// How long making a connection may take, where the patience is not shorter anyway.
 const CONNECT_SECONDS: u64 = 5;
