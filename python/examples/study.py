@@ -14,7 +14,7 @@ images = None  # a folder of image files, CIFAR, MNIST, an .npy file, ...; None 
 counts = [1, 10, 100, 1000]
 out = "study"  # a folder for the plots and the whole report
 
-# %% Measure it: half a minute for a thousand small images
+# %% Measure it: some seconds for a thousand small images
 report = pinako.bench.stores(out, counts=counts, data=images)
 medians = {(m["backend"], m["operation"], m["count"]): m["summary"]["median"] for m in report["measurements"]}
 
